@@ -26,13 +26,13 @@ DELIVERED = Outcome(ok=True)
 
 
 class MetricSender(Protocol):
-    """The push side of an exporter, as a lane calls it: on the lane's thread, one batch at a time."""
+    """The push side of an exporter, as a lane calls it: on its thread, one batch at a time."""
 
-    def send(self, metrics_data: MetricsData, timeout_s: float) -> Outcome:
+    def export(self, metrics_data: MetricsData, timeout_s: float) -> Outcome:
         """Deliver one batch within `timeout_s` seconds; never raise."""
 
-    def close(self, timeout_s: float) -> None:
-        """Release what is held, within `timeout_s` seconds."""
+    def shutdown(self, timeout_s: float) -> None:
+        """End what is under way and release what is held, within `timeout_s` seconds."""
 
 
 @dataclass(frozen=True, slots=True)

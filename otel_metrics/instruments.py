@@ -1,0 +1,431 @@
+"""Catalog entry -> handle over an OTel instrument. The only `create_*` calls of the project.
+
+A handle is what recorders hold. It takes the value through the one door (`values.py`), keeps only
+the attributes that the catalog lists, keeps the metric within its series budget, and calls the
+instrument. What is wrong with a value is counted (`rejections.py`) and never raised.
+
+Threads: handles are called from any thread. A known attribute set takes no lock of ours; a new
+one takes the handle's lock for a moment. `_state.lock` guards binding.
+"""
+
+import difflib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.util.types import AttributeValue
+
+from otel_metrics import rejections, values
+from otel_metrics.catalog.loader import builtin
+from otel_metrics.catalog.model import Catalog, Metric
+from otel_metrics.rejections import OVERFLOW_ATTRIBUTE, Measured, Series, reject
+from otel_metrics.version import __version__
+
+__all__ = [
+    "Handle",
+    "Measured",
+    "bind",
+    "metric",
+    "observe",
+    "reject",
+    "reset",
+    "reset_after_fork",
+    "use_catalog",
+]
+
+SPELLINGS_PER_SERIES: Final = 4
+"""Orders of one attribute set that are remembered per series of the budget."""
+
+Attributes = Mapping[str, object]
+
+_NONE: Final[Attributes] = {}
+_OVERFLOW: Final[Series] = {OVERFLOW_ATTRIBUTE: True}
+
+
+@dataclass(slots=True)
+class _State:
+    """What is bound now. One object, so that a test can swap it whole."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    catalog: Catalog | None = None
+    provider: MeterProvider | None = None
+    handles: dict[str, "_Series"] = field(default_factory=dict)
+    observed: dict[str, Callable[[], Measured]] = field(default_factory=dict)
+
+
+_state = _State()
+
+
+class Handle:
+    """What a recorder holds of one metric. Each kind takes its own verb and refuses the others.
+
+    Attributes:
+        name: the metric's name in the catalog.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def add(self, value: float, attributes: Attributes = _NONE) -> None:
+        """Add to a counter, or to an up-down counter. In the metric's unit."""
+        self._refuse("add", value, attributes)
+
+    def record(self, value: float, attributes: Attributes = _NONE) -> None:
+        """Record one value of a histogram. In the metric's unit."""
+        self._refuse("record", value, attributes)
+
+    def set(self, value: float, attributes: Attributes = _NONE) -> None:
+        """Set a gauge. In the metric's unit; it stays until set again, forgotten or expired."""
+        self._refuse("set", value, attributes)
+
+    def forget(self, attributes: Attributes = _NONE) -> None:
+        """Stop exporting one series of a gauge."""
+        self._refuse("forget", None, attributes)
+
+    def _refuse(self, verb: str, value: object, attributes: Attributes) -> None:
+        raise NotImplementedError
+
+
+class _Unknown(Handle):
+    """A name that no catalog holds yet: a user's file may still bring it, when it is loaded."""
+
+    __slots__ = ()
+
+    def _refuse(self, verb: str, value: object, attributes: Attributes) -> None:
+        known = metric(self.name)
+        if not isinstance(known, _Unknown):
+            arguments = (attributes,) if verb == "forget" else (value, attributes)
+            getattr(known, verb)(*arguments)
+            return
+        near = difflib.get_close_matches(self.name, _catalog().metrics, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "a name that `catalog list` prints"
+        reject(self.name, "unknown_metric", hint)
+
+
+class _Series(Handle):
+    """A handle with a budget of attribute sets."""
+
+    __slots__ = (
+        "_budget",
+        "_entry",
+        "_integer",
+        "_keys",
+        "_known",
+        "_lock",
+        "_negative",
+        "_series",
+    )
+
+    def __init__(self, entry: Metric) -> None:
+        super().__init__(entry.name)
+        self.start_over(entry)
+
+    def start_over(self, entry: Metric) -> None:
+        """Begin with no series, as `entry` says, in the provider that is bound now."""
+        self._entry = entry
+        self._integer = entry.value_type == "int"
+        self._negative = entry.instrument in ("updowncounter", "gauge")
+        self._keys = frozenset(entry.attributes)
+        self._budget = entry.series_budget
+        self._lock = threading.Lock()
+        self._known: dict[frozenset[tuple[str, AttributeValue]], Series] = {}
+        # Every spelling (order of attributes) seen of a known set. Text values only: 1, 1.0 and
+        # True are equal keys of a dict, and must not stand for each other.
+        self._series: dict[tuple[tuple[str, object], ...], Series] = {}
+
+    def _admit(self, attributes: Attributes) -> Series:
+        """Return the attribute set that a call counts under: its own, or the overflow series."""
+        kept: dict[str, AttributeValue] = {}
+        for key, value in attributes.items():
+            if key not in self._keys:
+                reject(self.name, "unknown_attribute", f"only {', '.join(sorted(self._keys))}")
+                continue
+            cleaned = values.label(value)
+            if cleaned is not None:
+                kept[key] = cleaned
+        series = self._within_budget(kept)
+        if series is not _OVERFLOW and all(type(value) is str for value in attributes.values()):
+            self._remember(tuple(attributes.items()), series)
+        return series
+
+    def _within_budget(self, kept: dict[str, AttributeValue]) -> Series:
+        canonical = frozenset((key, _distinct(value)) for key, value in kept.items())
+        with self._lock:
+            known = self._known.get(canonical)
+            if known is not None:
+                return known
+            if len(self._known) < self._budget:
+                self._known[canonical] = kept
+                return kept
+            sets = list(self._known.values())
+        rejections.overflow(self.name, self._budget, sets)
+        return _OVERFLOW
+
+    def _remember(self, spelling: tuple[tuple[str, object], ...], series: Series) -> None:
+        with self._lock:
+            if len(self._series) >= self._budget * SPELLINGS_PER_SERIES:
+                self._series.clear()
+            self._series[spelling] = series
+
+    def _number(self, value: object) -> int | float | None:
+        try:
+            return values.number(value, integer=self._integer, negative=self._negative)
+        except values.RejectedValueError as error:
+            reject(self.name, error.reason, error.accepted)
+            return None
+
+    def _slow(self, value: object, attributes: Attributes) -> tuple[int | float, Series] | None:
+        """The way of everything but a plain number under a known attribute set."""
+        taken = self._number(value)
+        return None if taken is None else (taken, self._admit(attributes))
+
+    def _refuse(self, verb: str, value: object, attributes: Attributes) -> None:
+        del value, attributes
+        right = {"histogram": "record", "gauge": "set"}.get(self._entry.instrument, "add")
+        accepted = f"{right}(), not {verb}(): it is a {self._entry.instrument}"
+        reject(self.name, "wrong_instrument", accepted)
+
+    def rebind(self) -> None:
+        """Create the instrument in the provider that is bound now."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Take up work in a forked child: own lock, nothing of the parent's values."""
+        self._lock = threading.Lock()
+
+
+class _Synchronous(_Series):
+    """A counter, an up-down counter or a histogram: the call goes straight to the instrument."""
+
+    __slots__ = ("_floor", "_measure", "_type")
+
+    def start_over(self, entry: Metric) -> None:
+        super().start_over(entry)
+        self._type: type = int if self._integer else float
+        self._floor = -values.INT64_MAX if self._negative else 0
+        self._measure: Callable[[int | float, Series], None]
+        self.rebind()
+
+    def _call(self, value: float, attributes: Attributes) -> None:
+        # The fast way: two comparisons, one look-up. NaN fails the comparison.
+        try:
+            series = self._series.get(tuple(attributes.items()))
+        except TypeError:  # an unhashable attribute value
+            series = None
+        if (
+            series is not None
+            and type(value) is self._type
+            and self._floor <= value <= values.INT64_MAX
+        ):
+            self._measure(value, series)
+            return
+        slow = self._slow(value, attributes)
+        if slow is not None:
+            self._measure(*slow)
+
+    def rebind(self) -> None:
+        meter = _meter()
+        entry = self._entry
+        if entry.instrument == "histogram":
+            histogram = meter.create_histogram(
+                entry.name,
+                unit=entry.unit,
+                description=entry.brief,
+                explicit_bucket_boundaries_advisory=list(entry.buckets),
+            )
+            self._measure = histogram.record
+        elif entry.instrument == "updowncounter":
+            up_down = meter.create_up_down_counter(entry.name, entry.unit, entry.brief)
+            self._measure = up_down.add
+        else:
+            self._measure = meter.create_counter(entry.name, entry.unit, entry.brief).add
+
+
+class _Counter(_Synchronous):
+    __slots__ = ()
+    add = _Synchronous._call
+
+
+class _Histogram(_Synchronous):
+    __slots__ = ()
+    record = _Synchronous._call
+
+
+class _Gauge(_Series):
+    """A gauge kept in a table of ours and read when a collection asks, so that a value can expire.
+
+    A synchronous gauge of the SDK is exported for ever.
+    """
+
+    __slots__ = ("_table",)
+
+    def start_over(self, entry: Metric) -> None:
+        super().start_over(entry)
+        self._table: dict[int, tuple[int | float, Series, float]] = {}
+        self.rebind()
+
+    def set(self, value: float, attributes: Attributes = _NONE) -> None:
+        slow = self._slow(value, attributes)
+        if slow is not None:
+            with self._lock:
+                self._table[id(slow[1])] = (*slow, time.monotonic())
+
+    def forget(self, attributes: Attributes = _NONE) -> None:
+        series = self._admit(attributes)
+        with self._lock:
+            self._table.pop(id(series), None)
+
+    def read(self) -> Measured:
+        """Return the values that have not expired."""
+        oldest = time.monotonic() - self._entry.ttl_s if self._entry.ttl_s else None
+        with self._lock:
+            if oldest is not None:
+                expired = [key for key, (_, _, at) in self._table.items() if at < oldest]
+                for key in expired:
+                    del self._table[key]
+            return [(value, series) for value, series, _ in self._table.values()]
+
+    def rebind(self) -> None:
+        _create_observable(self._entry, self.read)
+
+    def restart(self) -> None:
+        super().restart()
+        self._table = {}
+
+
+def metric(name: str) -> Handle:
+    """Return the handle of a metric of the catalog, built-in or the user's own.
+
+    The same handle each time. An unknown name gives a handle that counts every call as rejected
+    (`unknown_metric`): recording never raises.
+
+    Example:
+        >>> from otel_metrics import instruments
+        >>> instruments.metric("skill.executions").add(1, {"gen_ai.skill.name": "triage"})
+    """
+    handle = _state.handles.get(name)
+    if handle is not None:
+        return handle
+    with _state.lock:
+        return _state.handles.get(name) or _create_handle(name)
+
+
+def _create_handle(name: str) -> Handle:
+    entry = _catalog().metrics.get(name)
+    if entry is None:
+        return _Unknown(name)  # not kept: names made from data would grow the table without bound
+    kinds = {"gauge": _Gauge, "histogram": _Histogram}
+    handle = kinds.get(entry.instrument, _Counter)(entry)
+    _state.handles[name] = handle
+    return handle
+
+
+def observe(name: str, callback: Callable[[], Measured]) -> None:
+    """Feed a metric of the catalog from `callback` at each collection; a second call replaces it.
+
+    The callback runs on the thread that collects. It must return at once; what it raises leaves
+    the metric out of that collection.
+    """
+    with _state.lock:
+        created = name in _state.observed
+        _state.observed[name] = callback
+        if not created:
+            _create_observed(name)
+
+
+def _create_observed(name: str) -> None:
+    def current() -> Measured:
+        return _state.observed[name]()
+
+    _create_observable(_catalog().metrics[name], current)
+
+
+def _create_observable(entry: Metric, read: Callable[[], Measured]) -> None:
+    """Create an observable instrument that goes silent once another provider is bound."""
+    provider = _state.provider
+    integer = entry.value_type == "int"
+
+    def callback(options: CallbackOptions) -> list[Observation]:
+        del options
+        if _state.provider is not provider:
+            return []
+        try:
+            measured = read()
+            return [Observation(int(v) if integer else float(v), a) for v, a in measured]
+        except Exception as error:  # noqa: BLE001  # one source must not stop the collection
+            reject(entry.name, "callback_failed", f"{type(error).__qualname__}: {error}"[:200])
+            return []
+
+    meter = _meter()
+    if entry.instrument == "counter":
+        meter.create_observable_counter(entry.name, [callback], entry.unit, entry.brief)
+    elif entry.instrument == "updowncounter":
+        meter.create_observable_up_down_counter(entry.name, [callback], entry.unit, entry.brief)
+    else:
+        meter.create_observable_gauge(entry.name, [callback], entry.unit, entry.brief)
+
+
+def bind(provider: MeterProvider) -> None:
+    """Let every handle, made already or later, record into `provider`."""
+    with _state.lock:
+        _state.provider = provider
+        for handle in _state.handles.values():
+            handle.rebind()
+        for name in _state.observed:
+            _create_observed(name)
+        observe("metric.rejected", rejections.read_rejected)
+        observe("metric.overflow", rejections.read_overflowed)
+
+
+def use_catalog(catalog: Catalog) -> None:
+    """Take metrics from `catalog`, the built-in one extended by the user's file."""
+    with _state.lock:
+        _state.catalog = catalog
+        for name, handle in _state.handles.items():
+            handle.start_over(catalog.metrics[name])
+
+
+def reset() -> None:
+    """Go back to the state after import: built-in catalog, no provider, no series, no counts.
+
+    Handles that are held stay valid.
+    """
+    with _state.lock:
+        _state.provider = None
+        _state.observed.clear()
+        rejections.clear()
+        _state.catalog = builtin()
+        foreign = [name for name in _state.handles if name not in _state.catalog.metrics]
+        for name in foreign:
+            del _state.handles[name]
+        for name, handle in _state.handles.items():
+            handle.start_over(_state.catalog.metrics[name])
+
+
+def reset_after_fork() -> None:
+    """Give the child its own locks, and gauges and counts that start from nothing."""
+    _state.lock = threading.RLock()
+    rejections.clear()
+    for handle in _state.handles.values():
+        handle.restart()
+
+
+def _catalog() -> Catalog:
+    if _state.catalog is None:
+        _state.catalog = builtin()
+    return _state.catalog
+
+
+def _meter() -> metrics.Meter:
+    provider = _state.provider or metrics.get_meter_provider()
+    return provider.get_meter("otel_metrics", __version__)
+
+
+def _distinct(value: AttributeValue) -> AttributeValue:
+    return value if isinstance(value, str) else f"{type(value).__name__}:{value}"

@@ -1,0 +1,245 @@
+"""One collection, many exporters: the hub collects on its own thread and hands the result to lanes.
+
+The SDK aggregates once for each reader, so there is one. It collects once an interval, for a flush,
+and when a scrape asks; a slow disk or a dead endpoint delays nobody, since each exporter has a
+lane of its own (`lanes.py`).
+
+Threads: `otel-metrics-hub` does every collection. Scrapes and flushes ask it and wait, so that
+many at once share one collection, and none hangs when a callback of the service does.
+`_condition` guards what is asked for and what was collected last.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+
+from otel_metrics.pipeline.delivery import FlushResult, Verdict
+from otel_metrics.pipeline.exemplars import ExemplarKeeper
+from otel_metrics.pipeline.lanes import MetricLane
+from otel_metrics.pipeline.quiet import suppressed
+
+__all__ = ["CARDINALITY_UNLIMITED", "PAGE_TIMEOUT_S", "Hub", "UnlimitedReader"]
+
+PAGE_TIMEOUT_S: Final = 5.0
+"""A scrape waits this long for a collection, then takes the last one."""
+COLLECT_TIMEOUT_S: Final = 30.0
+"""What the SDK is given for all callbacks of one collection."""
+FORK_WAIT_S: Final = 0.5
+"""A fork waits this long for a collection under way to end."""
+
+CARDINALITY_UNLIMITED: Final[dict[type, int]] = dict.fromkeys(
+    (
+        Counter,
+        UpDownCounter,
+        Histogram,
+        ObservableCounter,
+        ObservableUpDownCounter,
+        ObservableGauge,
+    ),
+    2**31,
+)
+"""Our handles keep the series budget, in front of the SDK; its own limit would drop silently."""
+
+_logger = logging.getLogger("otel_metrics.pipeline")
+
+
+class UnlimitedReader(MetricReader):
+    """A reader that keeps what it was last given. Collected by one thread at a time."""
+
+    def __init__(self, **preferences: Any) -> None:  # the SDK's own keywords
+        super().__init__(cardinality_limits=CARDINALITY_UNLIMITED, **preferences)
+        self._received: MetricsData | None = None
+
+    def take(self, timeout_s: float) -> MetricsData | None:
+        """Collect and return what there is, None when there is nothing."""
+        self._received = None
+        self.collect(timeout_millis=timeout_s * 1000)
+        received, self._received = self._received, None
+        return received
+
+    def _receive_metrics(
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,
+        **kwargs: Any,  # the SDK's signature
+    ) -> None:
+        del timeout_millis, kwargs
+        self._received = metrics_data
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Do nothing: the hub owns what this reader feeds."""
+
+
+class Hub:
+    """Collects for every exporter of the process.
+
+    Args:
+        provider: the provider whose instruments are collected; it is joined, never replaced.
+        lanes: one for each push exporter; the archive's first.
+        interval_s: seconds between collections.
+        on_start: run once on the hub's thread before the first collection (slow imports).
+    """
+
+    def __init__(
+        self,
+        provider: MeterProvider,
+        lanes: Sequence[MetricLane],
+        *,
+        interval_s: float,
+        on_start: Callable[[], None] | None = None,
+    ) -> None:
+        self._provider = provider
+        self._lanes = tuple(lanes)
+        self._interval_s = interval_s
+        self._on_start = on_start
+        self._collecting = threading.RLock()
+        self._reset_state()
+        provider.add_metric_reader(self._reader)
+
+    def _reset_state(self) -> None:
+        self._reader = UnlimitedReader()
+        self._exemplars = ExemplarKeeper()
+        self._condition = threading.Condition()
+        self._wanted = 0  # collections asked for so far
+        self._wanted_for_lanes = False
+        self._begun = 0  # the last collection begun had this number
+        self._finished = 0
+        self._latest: MetricsData | None = None
+        self._latest_at = time.monotonic()
+        self._failure: str | None = None  # why the last collection brought nothing
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def lanes(self) -> tuple[MetricLane, ...]:
+        """The lanes, in the order in which they are handed a batch."""
+        return self._lanes
+
+    @property
+    def progress_age_s(self) -> float:
+        """Seconds since a collection ended well."""
+        return time.monotonic() - self._latest_at
+
+    def start(self) -> None:
+        """Start the hub's thread and the lanes'."""
+        for lane in self._lanes:
+            lane.start(self._provider)
+        self._thread = threading.Thread(target=self._run, name="otel-metrics-hub", daemon=True)
+        self._thread.start()
+
+    def collect(self, timeout_s: float = PAGE_TIMEOUT_S) -> MetricsData | None:
+        """Return a collection begun after this call, or the last one when that takes too long."""
+        self._await_collection(time.monotonic() + timeout_s, for_lanes=False)
+        return self._latest
+
+    def flush(self, timeout_s: float) -> FlushResult:
+        """Collect now, and say what became of it for each push exporter, within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        collected = self._await_collection(deadline, for_lanes=True)
+        if not collected:
+            late = Verdict("timed_out", "the collection did not end in time: a callback hangs")
+            return FlushResult({lane.name: late for lane in self._lanes})
+        if self._failure is not None:
+            failed = Verdict("failed", self._failure)
+            return FlushResult({lane.name: failed for lane in self._lanes})
+        return FlushResult({lane.name: lane.wait(deadline) for lane in self._lanes})
+
+    def stop(self, timeout_s: float) -> FlushResult:
+        """Flush, then end threads and exporters, all within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        result = self.flush(timeout_s)
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        for lane in self._lanes:
+            lane.stop(max(0.0, deadline - time.monotonic()))
+        return result
+
+    def _await_collection(self, deadline: float, *, for_lanes: bool) -> bool:
+        with self._condition:
+            if self._stopping or self._thread is None:
+                return False
+            number = self._begun + 1
+            self._wanted = max(self._wanted, number)
+            self._wanted_for_lanes = self._wanted_for_lanes or for_lanes
+            self._condition.notify_all()
+            return self._condition.wait_for(
+                lambda: self._finished >= number or self._stopping,
+                timeout=max(0.0, deadline - time.monotonic()),
+            )
+
+    def _run(self) -> None:
+        with suppressed():
+            if self._on_start is not None:
+                self._on_start()
+            due = time.monotonic() + self._interval_s
+            while True:
+                with self._condition:
+                    self._condition.wait_for(
+                        lambda: self._stopping or self._wanted > self._begun,
+                        timeout=max(0.0, due - time.monotonic()),
+                    )
+                    if self._stopping:
+                        return
+                    for_lanes = self._wanted_for_lanes or time.monotonic() >= due
+                    self._wanted_for_lanes = False
+                    self._begun += 1
+                    self._wanted = max(self._wanted, self._begun)
+                    number = self._begun
+                if for_lanes:
+                    due = time.monotonic() + self._interval_s
+                self._collect_once(for_lanes=for_lanes)
+                with self._condition:
+                    self._finished = number
+                    self._condition.notify_all()
+
+    def _collect_once(self, *, for_lanes: bool) -> None:
+        try:
+            with self._collecting:
+                collected = self._reader.take(COLLECT_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001  # callbacks are the service's code
+            if self._failure is None:
+                _logger.warning("metrics cannot be collected, tried again each interval: %s", error)
+            self._failure = f"collection failed: {error}"
+            return
+        self._failure = None
+        if collected is not None:
+            collected = self._exemplars.keep(collected, renew=for_lanes)
+        self._latest = collected
+        self._latest_at = time.monotonic()
+        if for_lanes:
+            for lane in self._lanes:
+                lane.post(collected)
+
+    def before_fork(self) -> None:
+        """Let no collection of ours be in flight while the process is copied."""
+        self._fork_held = self._collecting.acquire(timeout=FORK_WAIT_S)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._fork_held:
+            self._collecting.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew in the child: own reader that starts from zero, own locks, lanes, threads."""
+        inherited = self._reader
+        self._collecting = threading.RLock()
+        self._reset_state()
+        self._provider.remove_metric_reader(inherited)
+        self._provider.add_metric_reader(self._reader)
+        for lane in self._lanes:
+            lane.after_fork()
+        self.start()

@@ -1,0 +1,352 @@
+"""A lane is one exporter with a thread and a mailbox of its own, so that none delays another.
+
+Cumulative batches wait in a mailbox of one: the newest holds all that an older one said, and what
+it replaces is counted. An exporter that wants delta temporality has a reader of its own, and keeps
+a batch that failed until it is delivered. Events wait in a bounded queue.
+
+Threads: `otel-metrics-<name>` alone calls the exporter. `_condition` guards mailbox and verdict.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+
+from otel_metrics.pipeline.delivery import DELIVERED, MetricSender, Outcome, Verdict
+from otel_metrics.pipeline.quiet import suppressed
+
+__all__ = ["DeltaLane", "EventLane", "EventSender", "Lane", "LaneStats", "MetricLane"]
+
+REMINDER_INTERVAL_S: Final = 300.0
+"""An exporter that stays down is named again at most this often."""
+
+_logger = logging.getLogger("otel_metrics.pipeline")
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStats:
+    """Plain numbers of one lane, for the catalog's observable instruments."""
+
+    name: str
+    up: bool
+    skipped: int
+    delivered: int
+    failed: int
+
+
+class EventSender(Protocol):
+    """The push side of an event exporter, as a lane calls it."""
+
+    def export(self, records: Sequence[ReadableLogRecord], timeout_s: float) -> Outcome:
+        """Deliver the records within `timeout_s` seconds; never raise."""
+
+    def shutdown(self, timeout_s: float) -> None:
+        """End what is under way and release what is held, within `timeout_s` seconds."""
+
+
+class Lane(Generic[Batch]):
+    """The thread, the verdict and the state of one exporter.
+
+    Args:
+        name: what the exporter is called in verdicts, logs and metrics.
+        timeout_s: seconds that one export may take.
+    """
+
+    def __init__(self, name: str, *, timeout_s: float) -> None:
+        self.name = name
+        self._timeout_s = timeout_s
+        self._outcome = DELIVERED
+        self._up = True
+        self._logged_at = 0.0
+        self._delivered = self._failed = self._skipped = 0
+        self._reset_state()
+
+    def _reset_state(self) -> None:
+        self._condition = threading.Condition()
+        self._posted = 0
+        self._done = 0
+        self._stopping = False
+
+    def start(self, provider: MeterProvider) -> None:
+        """Start the lane's thread."""
+        del provider
+        name = f"otel-metrics-{self.name}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def wait(self, deadline: float) -> Verdict:
+        """Return the verdict on what was posted last, by `deadline` (`time.monotonic`)."""
+        with self._condition:
+            number = self._posted
+            in_time = self._condition.wait_for(
+                lambda: self._done >= number, timeout=max(0.0, deadline - time.monotonic())
+            )
+            outcome = self._outcome
+        if not in_time:
+            down = "" if outcome.ok else f"; the last attempt failed: {outcome.reason}"
+            return Verdict("timed_out", f"still under way at the deadline{down}")
+        return Verdict("delivered") if outcome.ok else Verdict("failed", outcome.reason)
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread and the exporter, within `timeout_s`."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        self._close(timeout_s)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child; the thread is started by `start`."""
+        self._outcome = DELIVERED
+        self._up = True
+        self._delivered = self._failed = self._skipped = 0
+        self._reset_state()
+
+    def stats(self) -> LaneStats:
+        """Return the counts so far."""
+        return LaneStats(self.name, self._up, self._skipped, self._delivered, self._failed)
+
+    def _run(self) -> None:
+        with suppressed():
+            while True:
+                with self._condition:
+                    self._condition.wait_for(lambda: self._stopping or self._posted > self._done)
+                    if self._posted <= self._done:
+                        return
+                    number = self._posted
+                    batch = self._take()
+                outcome = self._attempt(batch)
+                with self._condition:
+                    self._outcome = outcome
+                    self._done = number
+                    self._condition.notify_all()
+                self._note(outcome)
+
+    def _attempt(self, batch: Batch) -> Outcome:
+        try:
+            return self._export(batch)
+        except Exception as error:  # noqa: BLE001  # an exporter of the service's may raise
+            return Outcome(ok=False, reason=f"{type(error).__qualname__}: {error}")
+
+    def _note(self, outcome: Outcome) -> None:
+        """Log a change of state once, and a state that lasts at most every five minutes."""
+        now = time.monotonic()
+        if outcome.ok and not self._up:
+            _logger.warning("exporter %s: up again", self.name)
+        elif not outcome.ok and (self._up or now - self._logged_at >= REMINDER_INTERVAL_S):
+            state = "down" if self._up else "still down"
+            _logger.warning("exporter %s: %s: %s", self.name, state, outcome.reason)
+            self._logged_at = now
+        self._up = outcome.ok
+
+    def _take(self) -> Batch:
+        """Return the batch to export. Called with the condition held."""
+        raise NotImplementedError
+
+    def _export(self, batch: Batch) -> Outcome:
+        raise NotImplementedError
+
+    def _close(self, timeout_s: float) -> None:
+        raise NotImplementedError
+
+
+class MetricLane(Lane[MetricsData | None]):
+    """A lane for cumulative metrics: a mailbox of one."""
+
+    def __init__(self, name: str, sender: MetricSender, *, timeout_s: float) -> None:
+        super().__init__(name, timeout_s=timeout_s)
+        self._sender = sender
+
+    def _reset_state(self) -> None:
+        super()._reset_state()
+        self._mailbox: MetricsData | None = None
+
+    def post(self, collected: MetricsData | None) -> None:
+        """Hand over what was collected; never waits."""
+        with self._condition:
+            if self._mailbox is not None:
+                self._skipped += 1
+            self._mailbox = collected
+            self._posted += 1
+            self._condition.notify_all()
+
+    def _take(self) -> MetricsData | None:
+        taken, self._mailbox = self._mailbox, None
+        return taken
+
+    def _export(self, batch: MetricsData | None) -> Outcome:
+        return DELIVERED if batch is None else self._send(batch)
+
+    def _send(self, batch: MetricsData) -> Outcome:
+        outcome = self._sender.export(batch, self._timeout_s)
+        points = count_points(batch)
+        if outcome.ok:
+            self._delivered += points
+        else:
+            self._failed += points
+        return outcome
+
+    def _close(self, timeout_s: float) -> None:
+        self._sender.shutdown(timeout_s)
+
+
+class DeltaLane(MetricLane):
+    """A lane with a reader of its own, for an exporter that wants delta temporality or another
+    histogram aggregation. It collects only when the last batch was delivered; one that failed is
+    sent again, unchanged.
+
+    Args:
+        make_reader: makes the reader, here and again in a forked child.
+        collect: collects from it within a number of seconds; None when there is nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sender: MetricSender,
+        *,
+        timeout_s: float,
+        make_reader: Callable[[], MetricReader],
+        collect: Callable[[MetricReader, float], MetricsData | None],
+    ) -> None:
+        super().__init__(name, sender, timeout_s=timeout_s)
+        self._make_reader = make_reader
+        self._collect = collect
+        self._reader: MetricReader | None = None
+        self._pending: MetricsData | None = None
+
+    def start(self, provider: MeterProvider) -> None:
+        """Join the provider with the lane's reader, and start the thread."""
+        inherited, self._reader = self._reader, self._make_reader()
+        if inherited is not None:
+            provider.remove_metric_reader(inherited)
+        provider.add_metric_reader(self._reader)
+        super().start(provider)
+
+    def after_fork(self) -> None:
+        """Begin anew; what the parent had not delivered stays the parent's."""
+        super().after_fork()
+        self._pending = None
+
+    def post(self, collected: MetricsData | None) -> None:
+        """Note that it is time; the lane collects for itself."""
+        del collected
+        super().post(None)
+
+    def _export(self, batch: MetricsData | None) -> Outcome:
+        del batch
+        if self._pending is not None:
+            outcome = self._send(self._pending)
+            if not outcome.ok:
+                return outcome
+            self._pending = None
+        assert self._reader is not None
+        self._pending = self._collect(self._reader, self._timeout_s)
+        if self._pending is None:
+            return DELIVERED
+        outcome = self._send(self._pending)
+        if outcome.ok:
+            self._pending = None
+        return outcome
+
+
+class EventLane(Lane[list[ReadableLogRecord]]):
+    """A lane for events: a bounded queue, sent in batches. What does not fit is counted.
+
+    Args:
+        queue_max: records that wait (`OTEL_BLRP_MAX_QUEUE_SIZE`).
+        batch_max: records of one export (`OTEL_BLRP_MAX_EXPORT_BATCH_SIZE`).
+        delay_s: how long a record may wait for others (`OTEL_BLRP_SCHEDULE_DELAY`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sender: EventSender,
+        *,
+        timeout_s: float,
+        queue_max: int,
+        batch_max: int,
+        delay_s: float,
+    ) -> None:
+        self._sender = sender
+        self._queue_max = queue_max
+        self._batch_max = batch_max
+        self._delay_s = delay_s
+        super().__init__(name, timeout_s=timeout_s)
+
+    def _reset_state(self) -> None:
+        super()._reset_state()
+        self._queue: deque[ReadableLogRecord] = deque()
+        self._urgent = False
+
+    def put(self, record: ReadableLogRecord) -> None:
+        """Queue one record; never waits."""
+        with self._condition:
+            if len(self._queue) >= self._queue_max:
+                self._skipped += 1
+                return
+            self._queue.append(record)
+            self._posted += 1
+            if self._posted - self._done == 1 or len(self._queue) >= self._batch_max:
+                self._condition.notify_all()
+
+    def wait(self, deadline: float) -> Verdict:
+        """Send what waits now, and return the verdict by `deadline`."""
+        with self._condition:
+            self._urgent = True
+            self._condition.notify_all()
+        return super().wait(deadline)
+
+    def _run(self) -> None:
+        with suppressed():
+            while self._send_next():
+                pass
+
+    def _send_next(self) -> bool:
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or bool(self._queue))
+            if not self._queue:
+                return False
+            self._condition.wait_for(
+                lambda: self._stopping or self._urgent or len(self._queue) >= self._batch_max,
+                timeout=self._delay_s,
+            )
+            size = min(len(self._queue), self._batch_max)
+            batch = [self._queue.popleft() for _ in range(size)]
+            self._urgent = self._urgent and bool(self._queue)
+        outcome = self._attempt(batch)
+        with self._condition:
+            self._outcome = outcome
+            self._done += size
+            self._condition.notify_all()
+        self._note(outcome)
+        return True
+
+    def _export(self, batch: list[ReadableLogRecord]) -> Outcome:
+        outcome = self._sender.export(batch, self._timeout_s)
+        if outcome.ok:
+            self._delivered += len(batch)
+        else:
+            self._failed += len(batch)
+        return outcome
+
+    def _close(self, timeout_s: float) -> None:
+        self._sender.shutdown(timeout_s)
+
+
+def count_points(collected: MetricsData) -> int:
+    """Return how many data points a batch holds."""
+    return sum(
+        len(metric.data.data_points)
+        for resource_metrics in collected.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+    )

@@ -1,0 +1,288 @@
+"""The one door for values: what enters is a number that every exporter can carry, a short label,
+or a bounded copy of a caller's data without secrets. Nothing here raises but `RejectedValueError`.
+
+The copy is made when the call is made, so that a later change by the caller changes no record.
+"""
+
+import dataclasses
+import datetime
+import enum
+import hashlib
+import math
+import os
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from opentelemetry.util.types import AnyValue
+
+__all__ = [
+    "INT64_MAX",
+    "LABEL_CHARS_MAX",
+    "TEXT_CHARS_MAX",
+    "RejectedValueError",
+    "clean",
+    "label",
+    "number",
+    "text",
+]
+
+INT64_MAX: Final = 2**63 - 1
+"""The largest integer that OTLP carries."""
+LABEL_CHARS_MAX: Final = 1024
+"""Characters of a metric attribute's value; the rest is cut off, with a marker."""
+TEXT_CHARS_MAX: Final = 65_536
+"""Characters of one string in an event."""
+RECORD_CHARS_MAX: Final = 524_288
+"""Characters of all strings and keys of one event together."""
+DEPTH_MAX: Final = 16
+"""Levels of nesting that are kept of a caller's data."""
+NODES_MAX: Final = 1_000
+"""Values that are kept of a caller's data."""
+KEY_CHARS_MAX: Final = 256
+"""Characters of one key in a caller's data."""
+
+MASK: Final = "[redacted]"
+
+_SECRET_KEY = re.compile(
+    r"(?i)(?:^|[^a-z])(?:api[-_. ]?key|apikey|authorization|auth[-_. ]?token|passw(?:or)?d"
+    r"|passphrase|secret|credentials?|private[-_. ]?key|access[-_. ]?key|session[-_. ]?key"
+    r"|cookie|bearer|(?:[a-z]+[-_. ])?token|client[-_. ]?secret|pwd)(?:$|[^a-z])"
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SECRET_TEXT = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    r"|\b(?:sk|pk|rk)-[\w-]{16,}|\b(?:sk|rk)_(?:live|test)_\w{10,}"
+    r"|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}"
+    r"|\bAIza[\w-]{30,}|\bhf_\w{20,}|\bnpm_\w{30,}|\bdop_v1_\w{40,}"
+    r"|(?i:\b(?:bearer|basic)\s+)[\w.~+/=-]{12,}"
+    r"|(?i:\b(?:password|passwd|pwd|secret|api[-_]?key|(?:access[-_]?)?token)\s*[=:]\s*)[^\s,;&\"']{4,}"
+    r"|(?<=://)[^/\s:@]{1,256}:[^/\s@]{1,256}(?=@)",
+    re.DOTALL,
+)
+_CARD = re.compile(r"(?<![\d.-])[3-6]\d(?:[ -]?\d){11,14}(?![\d.-])")
+
+
+class RejectedValueError(Exception):
+    """A value that cannot be recorded: `reason` for the counter, `accepted` for the reader."""
+
+    def __init__(self, reason: str, accepted: str) -> None:
+        super().__init__(f"{reason}: {accepted}")
+        self.reason = reason
+        self.accepted = accepted
+
+
+def number(value: object, *, integer: bool, negative: bool) -> int | float:
+    """Return `value` as an int (`integer`) or a float that every exporter can carry.
+
+    Accepted: int, float, and what converts itself by `__index__` or `__float__` (Decimal,
+    Fraction, numpy scalars). A float with no fraction may stand for an int.
+
+    Raises:
+        RejectedValueError: a bool or no number (`not_a_number`), NaN or infinite (`not_finite`),
+            beyond 64 bits (`out_of_range`), below zero where `negative` is False (`negative`),
+            a fraction where an int is wanted (`not_an_integer`).
+    """
+    converted = _convert(value)
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise RejectedValueError("not_finite", "a finite number")
+    if converted < 0 and not negative:
+        raise RejectedValueError("negative", "a number that is not below zero")
+    if not -INT64_MAX - 1 <= converted <= INT64_MAX and (integer or isinstance(converted, int)):
+        raise RejectedValueError("out_of_range", "a number that fits into 64 bits")
+    if not integer:
+        return float(converted)
+    if isinstance(converted, float) and not converted.is_integer():
+        raise RejectedValueError("not_an_integer", "a whole number")
+    return int(converted)
+
+
+def _convert(value: object) -> int | float:
+    if isinstance(value, bool) or value is None or isinstance(value, str | bytes):
+        raise RejectedValueError("not_a_number", "an int or a float, not a bool, text or None")
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    try:
+        if hasattr(type(value), "__index__"):
+            return int(value.__index__())  # type: ignore[attr-defined]  # looked up on the line above
+        return float(value)  # type: ignore[arg-type]  # what has no __float__ raises TypeError
+    except OverflowError:
+        raise RejectedValueError("out_of_range", "a number that fits into 64 bits") from None
+    except Exception:  # noqa: BLE001  # the conversion is the caller's code
+        raise RejectedValueError("not_a_number", "an int or a float") from None
+
+
+def label(value: object) -> str | bool | int | float | None:
+    """Return `value` as a metric attribute: short text, bool, int or finite float; None is absent.
+
+    Text is cut to `LABEL_CHARS_MAX`, a lone surrogate becomes U+FFFD. Anything else becomes text.
+    """
+    if isinstance(value, str):
+        return text(value, chars_max=LABEL_CHARS_MAX)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        return label(value.value)
+    if isinstance(value, int):
+        return int(value) if -INT64_MAX - 1 <= value <= INT64_MAX else _long_integer(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    return text(_as_text(value), chars_max=LABEL_CHARS_MAX)
+
+
+def text(value: str, *, chars_max: int = TEXT_CHARS_MAX) -> str:
+    """Return `value` as well-formed Unicode of at most about `chars_max` characters.
+
+    What is cut off is named at the end: how long it was, and a hash to recognise it by.
+    """
+    kept = str(value) if type(value) is not str else value
+    if len(kept) > chars_max:
+        digest = hashlib.sha256(kept.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        kept = f"{kept[:chars_max]}… [cut: {len(kept)} characters, sha256 {digest}]"
+    if kept.isascii():
+        return kept
+    return kept.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def clean(value: object) -> AnyValue:
+    """Return a bounded copy of a caller's data that every exporter can carry, without secrets.
+
+    Kept: None, bool, int, float, text, bytes, lists and mappings of these, to a depth of
+    `DEPTH_MAX` and `NODES_MAX` values. Converted: date and time (RFC 3339), timedelta (seconds),
+    UUID, path, Decimal (text), enum (its value), dataclass and pydantic model (mapping), sets
+    (list), exception (`Type: message`), integers beyond 64 bits (text). Anything else leaves a
+    placeholder with its type's name: no `repr` of the caller's is run.
+    """
+    return _Copy().copy(value, depth=0)
+
+
+class _Copy:
+    """One bounded walk over a caller's data."""
+
+    def __init__(self) -> None:
+        self._nodes = NODES_MAX
+        self._chars = RECORD_CHARS_MAX
+
+    def copy(self, value: object, *, depth: int) -> AnyValue:
+        if self._nodes <= 0:
+            return "[cut: too many values]"
+        self._nodes -= 1
+        try:
+            return self._copied(value, depth)
+        except Exception:  # noqa: BLE001  # iterating and converting runs the caller's code
+            return _placeholder(value)
+
+    def _copied(self, value: object, depth: int) -> AnyValue:
+        if isinstance(value, str):
+            return self._text(value)
+        scalar = _scalar(value)
+        if scalar is not NotImplemented:
+            return self._text(scalar) if isinstance(scalar, str) else scalar
+        if isinstance(value, bytes | bytearray | memoryview):
+            taken = bytes(value[: min(self._chars, TEXT_CHARS_MAX)])
+            self._chars -= len(taken)
+            return taken
+        if depth >= DEPTH_MAX:
+            return "[cut: too deep]"
+        if isinstance(value, Mapping):
+            return self._mapping(value.items(), depth)
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._sequence(value, depth)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = (field.name for field in dataclasses.fields(value))
+            return self._mapping(((name, getattr(value, name, None)) for name in names), depth)
+        if hasattr(type(value), "model_dump"):
+            return self.copy(value.model_dump(), depth=depth + 1)  # type: ignore[attr-defined]  # looked up above
+        return _placeholder(value)
+
+    def _mapping(self, items: Iterable[tuple[object, object]], depth: int) -> dict[str, AnyValue]:
+        copied: dict[str, AnyValue] = {}
+        for key, item in items:
+            if self._nodes <= 0 or self._chars <= 0:
+                copied["…"] = "[cut: too many values]"
+                break
+            name = text(key if isinstance(key, str) else _as_text(key), chars_max=KEY_CHARS_MAX)
+            self._chars -= len(name)
+            copied[name] = MASK if _is_secret(name, item) else self.copy(item, depth=depth + 1)
+        return copied
+
+    def _sequence(self, items: Iterable[object], depth: int) -> list[AnyValue]:
+        copied: list[AnyValue] = []
+        for item in items:
+            if self._nodes <= 0 or self._chars <= 0:
+                copied.append("[cut: too many values]")
+                break
+            copied.append(self.copy(item, depth=depth + 1))
+        return copied
+
+    def _text(self, value: str) -> str:
+        kept = _mask(text(value, chars_max=max(0, min(self._chars, TEXT_CHARS_MAX))))
+        self._chars -= len(kept)
+        return kept
+
+
+def _scalar(value: object) -> Any:
+    """Return a value without parts in the form it is kept in, or NotImplemented."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        inner = _scalar(value.value)
+        return value.name if inner is NotImplemented else inner
+    if isinstance(value, int):
+        return int(value) if -INT64_MAX - 1 <= value <= INT64_MAX else _long_integer(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, uuid.UUID | Decimal):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, BaseException):
+        return f"{type(value).__qualname__}: {value}"
+    if not hasattr(type(value), "__len__") and hasattr(type(value), "__float__"):
+        return value.__index__() if hasattr(type(value), "__index__") else float(value)  # type: ignore[attr-defined,arg-type]  # looked up above
+    return NotImplemented  # a marker, compared by identity
+
+
+def _long_integer(value: int) -> str:
+    # Decimal digits of a huge integer take quadratic time and are refused by Python past 4,300.
+    return str(value) if value.bit_length() <= 1024 else f"[integer of {value.bit_length()} bits]"
+
+
+def _as_text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  # the caller's __str__
+        return _placeholder(value)
+
+
+def _placeholder(value: object) -> str:
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+def _is_secret(key: str, value: object) -> bool:
+    """Tell whether a key names a secret. Numbers and flags under such a key are none."""
+    if isinstance(value, bool | int | float) or value is None:
+        return False
+    return _SECRET_KEY.search(_CAMEL.sub("_", key)) is not None
+
+
+def _mask(value: str) -> str:
+    return _CARD.sub(_mask_card, _SECRET_TEXT.sub(MASK, value))
+
+
+def _mask_card(match: re.Match[str]) -> str:
+    digits = [int(character) for character in match.group() if character.isdigit()]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return MASK if (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0 else match.group()
