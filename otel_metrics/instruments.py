@@ -42,6 +42,7 @@ SPELLINGS_PER_SERIES: Final = 4
 
 Attributes = Mapping[str, object]
 
+_CEILING: Final = values.INT64_MAX
 _NONE: Final[Attributes] = {}
 _OVERFLOW: Final[Series] = {OVERFLOW_ATTRIBUTE: True}
 
@@ -212,17 +213,13 @@ class _Synchronous(_Series):
         self._measure: Callable[[int | float, Series], None]
         self.rebind()
 
-    def _call(self, value: float, attributes: Attributes) -> None:
+    def _call(self, value: float, attributes: Attributes = _NONE) -> None:
         # The fast way: two comparisons, one look-up. NaN fails the comparison.
         try:
             series = self._series.get(tuple(attributes.items()))
         except TypeError:  # an unhashable attribute value
             series = None
-        if (
-            series is not None
-            and type(value) is self._type
-            and self._floor <= value <= values.INT64_MAX
-        ):
+        if series is not None and type(value) is self._type and self._floor <= value <= _CEILING:
             self._measure(value, series)
             return
         slow = self._slow(value, attributes)
