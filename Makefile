@@ -1,0 +1,50 @@
+# Every verb of the project. CI calls only these.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs test-all build clean
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[web,auth]' --group dev
+	@touch $@
+
+demo: $(STAMP) ## Run the demo agent for 15 s (DEMO_SECONDS) and archive it in ./telemetry
+	$(BIN)/otel-metrics demo
+
+test: $(STAMP) ## Run every test but the long forms
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+check: $(STAMP) ## Format, lint, types, import rules, quick tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy otel_metrics exporters/otel_exporter_ndjson exporters/otel_exporter_prometheus tests benchmarks examples
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not slow' -q
+
+bench: $(STAMP) ## Run every benchmark; each prints its ratio against a peer in the same run
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+docs: $(STAMP) ## Render docs/reference/ from the catalog, the variables and the commands
+	$(BIN)/otel-metrics catalog render docs --out docs/reference
+
+test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
+	@for minor in 11 12 13 14; do \
+	  if python3.$$minor -c '' 2>/dev/null; then \
+	    echo "== python3.$$minor"; \
+	    $(MAKE) --no-print-directory test PYTHON=python3.$$minor VENV=.venv-3.$$minor || exit 1; \
+	  else echo "== python3.$$minor: not found"; fi; \
+	done
+
+build: $(STAMP) ## Build the wheel and the source distribution into dist/
+	$(BIN)/python -m build --outdir dist .
+
+clean: ## Remove what the other verbs made
+	rm -rf .venv .venv-3.* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
