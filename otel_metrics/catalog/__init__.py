@@ -1,1 +1,17 @@
-"""."""
+"""What is measured: every metric, attribute and event, declared once in YAML.
+
+Code, documentation, rules, dashboards and tests derive from it.
+"""
+
+from otel_metrics.catalog.loader import InvalidCatalogError, builtin, load
+from otel_metrics.catalog.model import Attribute, Catalog, Event, Metric
+
+__all__ = [
+    "Attribute",
+    "Catalog",
+    "Event",
+    "InvalidCatalogError",
+    "Metric",
+    "builtin",
+    "load",
+]

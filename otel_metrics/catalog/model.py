@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 Instrument = Literal["counter", "updowncounter", "gauge", "histogram"]
-"""The conventions' names of the instruments; an observable one is the same entry with a callback."""
+"""The conventions' names; an observable instrument is the same entry, fed by a callback."""
 ValueType = Literal["int", "double"]
 Merge = Literal["sum", "max", "min", "newest"]
 """How the values that several worker processes hold of one series become one."""
@@ -85,7 +85,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         attributes: the keys that a point may carry; every other is dropped and counted.
-        levels: requirement level of each key: required, recommended, opt_in, or the condition.
+        levels: requirement level of each key: `required`, `recommended`, `opt_in`, or one of these
+            and `conditionally_required` with a colon and the condition.
         prometheus: the exact name on the page, without `_bucket`, `_sum` and `_count`.
         buckets: upper bounds, ascending, in `unit`; histograms only, and never empty there.
         series_budget: attribute sets kept; what is over it folds into one overflow series.

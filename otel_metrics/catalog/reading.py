@@ -1,0 +1,399 @@
+"""A parsed file in Weaver's registry format (`definition/2`) -> catalog entries and problems.
+
+Pure: it is given parsed files and what is known already. A file may add attributes, metrics and
+events, and may add attributes to a metric that is known (`metric_refinements`); it redefines none.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+
+from otel_metrics.catalog.annotations import annotations
+from otel_metrics.catalog.fields import Fields, Report, near
+from otel_metrics.catalog.model import Attribute, Catalog, Event, Instrument, Member, Metric
+from otel_metrics.yaml_source import Node, Problem
+
+__all__ = ["EMPTY", "NameOf", "ProblemOf", "Source", "merge"]
+
+EMPTY: Final = Catalog(metrics={}, attributes={}, events={})
+FILE_FORMAT: Final = "definition/2"
+INSTRUMENTS: Final = ("counter", "updowncounter", "gauge", "histogram")
+STABILITIES: Final = ("development", "alpha", "beta", "release_candidate", "stable", "deprecated")
+SCALARS: Final = ("string", "int", "double", "boolean")
+TYPES: Final = (*SCALARS, *(f"{scalar}[]" for scalar in SCALARS), "any")
+LEVELS: Final = ("required", "recommended", "opt_in")
+RESERVED_LABELS: Final = frozenset({"le", "quantile", "otel_metric_overflow"})
+"""Labels that the page and the SDK use for themselves."""
+UNIT_WORDS: Final[Mapping[str, str]] = {
+    "byte": "By",
+    "bytes": "By",
+    "dollar": "{USD}",
+    "dollars": "{USD}",
+    "hour": "h",
+    "hours": "h",
+    "milliseconds": "ms",
+    "minute": "min",
+    "minutes": "min",
+    "percent": "%",
+    "ratio": "1",
+    "sec": "s",
+    "second": "s",
+    "seconds": "s",
+    "USD": "{USD}",
+}
+"""Words that people write for the codes of UCUM, in which units are written."""
+
+NameOf = Callable[[str, str, str], str]
+"""(metric name, unit, instrument) -> its name in Prometheus."""
+ProblemOf = Callable[[str, str, str], str | None]
+"""(metric name, unit, instrument) -> why translators would render it differently, or None."""
+
+_SECTIONS = ("file_format", "attributes", "metrics", "events", "metric_refinements")
+_SIGNAL = ("name", "brief", "note", "stability", "attributes")
+# Weaver's own keys that change nothing here: read by its tools, accepted and ignored by us.
+_IGNORED = ("annotations", "deprecated", "entity_associations", "requirement_level")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,254}")
+_UNIT = re.compile(r"[\x21-\x7e]{1,63}")
+_NOT_IN_LABEL = re.compile(r"[^A-Za-z0-9_]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One parsed file: what problems call it, and the domain that its entries belong to."""
+
+    file: str
+    domain: str
+    root: Node
+
+
+def merge(
+    sources: Sequence[Source],
+    *,
+    into: Catalog = EMPTY,
+    name_of: NameOf | None = None,
+    problem_of: ProblemOf | None = None,
+) -> tuple[Catalog, tuple[Problem, ...]]:
+    """Return `into` with the entries of `sources`, and every problem that they have.
+
+    The catalog is of use only where there are no problems.
+
+    Args:
+        name_of: without it, an entry must say its Prometheus name, which is believed.
+        problem_of: without it, no name is questioned.
+    """
+    reading = _Reading(into, name_of, problem_of)
+    files = [_File(source, reading) for source in sources]
+    for file in files:  # first, because any file may refer to the attributes of another
+        file.attributes()
+    for file in files:
+        file.metrics()
+        file.events()
+    for file in files:
+        file.refinements()
+    problems = [problem for file in files for problem in file.report.problems]
+    problems.sort(key=lambda problem: (problem.file, problem.line))
+    return reading.catalog(), tuple(problems)
+
+
+class _Reading:
+    """What is known so far, over all files."""
+
+    def __init__(self, into: Catalog, name_of: NameOf | None, problem_of: ProblemOf | None) -> None:
+        self.name_of = name_of
+        self.problem_of = problem_of
+        self.attributes = dict(into.attributes)
+        self.metrics = dict(into.metrics)
+        self.events = dict(into.events)
+        self.places: dict[tuple[str, str], str] = {}
+        self.series: dict[str, str] = {}
+        for metric in into.metrics.values():
+            self.series.update(dict.fromkeys(_series(metric), metric.name))
+
+    def catalog(self) -> Catalog:
+        return Catalog(metrics=self.metrics, attributes=self.attributes, events=self.events)
+
+
+class _File:
+    """One file, section by section."""
+
+    def __init__(self, source: Source, reading: _Reading) -> None:
+        self.report = Report(source.file)
+        self._file = source.file
+        self._domain = source.domain
+        self._reading = reading
+        self._root = Fields(source.root, "", self.report, known=_SECTIONS)
+        found = self._root.text("file_format", required=f"add file_format: {FILE_FORMAT}")
+        if found and found != FILE_FORMAT:
+            self._root.refuse("file_format", f"{found!r} is not read", f"write {FILE_FORMAT}")
+
+    def attributes(self) -> None:
+        known = ("key", "type", "brief", "note", "stability", "examples", *_IGNORED)
+        for fields in self._entries("attributes", "key", known):
+            key = self._new(fields, "attribute", "key", _KEY, self._reading.attributes)
+            kind, members = self._type(fields)
+            attribute = Attribute(
+                key=key,
+                type=kind,
+                brief=fields.text("brief", required="say in one sentence what it is"),
+                members=members,
+                examples=_examples(fields),
+                note=fields.text("note"),
+                stability=_stability(fields),
+            )
+            if key:
+                self._reading.attributes[key] = attribute
+
+    def metrics(self) -> None:
+        known = (*_SIGNAL, "instrument", "unit", *_IGNORED)
+        for fields in self._entries("metrics", "name", known):
+            metric = self._metric(fields)
+            if not metric.name:
+                continue
+            self._reading.metrics[metric.name] = metric
+            for series in _series(metric):
+                other = self._reading.series.setdefault(series, metric.name)
+                if other != metric.name:
+                    message = f"{series} in Prometheus is {other!r} already"
+                    fields.refuse("name", message, "choose another name")
+
+    def events(self) -> None:
+        for fields in self._entries("events", "name", (*_SIGNAL, *_IGNORED)):
+            levels = self._levels(fields)
+            event = Event(
+                name=self._new(fields, "event", "name", _NAME, self._reading.events),
+                brief=fields.text("brief", required="say in one sentence what happened"),
+                domain=self._domain,
+                attributes=tuple(levels),
+                levels=levels,
+                note=fields.text("note"),
+                stability=_stability(fields),
+            )
+            if event.name:
+                self._reading.events[event.name] = event
+
+    def refinements(self) -> None:
+        known = ("id", "ref", "attributes")
+        for fields in self._entries("metric_refinements", "id", known):
+            fields.text("id", required="name the refinement, such as app.skill.executions")
+            name = fields.text("ref", required="name the metric that gets the attributes")
+            metric = self._reading.metrics.get(name)
+            if metric is None:
+                if name:
+                    remedy = near(name, self._reading.metrics, otherwise="see `catalog list`")
+                    fields.refuse("ref", f"there is no metric {name!r}", remedy)
+                continue
+            levels = {**metric.levels, **self._levels(fields, metric=metric)}
+            self._reading.metrics[name] = _with_attributes(metric, levels)
+
+    def _metric(self, fields: Fields) -> Metric:
+        instrument = fields.choice("instrument", INSTRUMENTS, required=True)
+        levels = self._levels(fields, instrument=instrument or "counter")
+        name = self._new(fields, "metric", "name", _NAME, self._reading.metrics)
+        unit = _unit(fields)
+        ours = self._annotations(fields, instrument)
+        if name and unit and instrument:
+            ours["prometheus"] = self._prometheus(fields, (name, unit, instrument), ours)
+        return Metric(
+            name=name,
+            instrument=cast(Instrument, instrument or "counter"),
+            unit=unit,
+            brief=fields.text("brief", required="say in one sentence what is measured"),
+            domain=self._domain,
+            attributes=tuple(levels),
+            levels=levels,
+            note=fields.text("note"),
+            stability=_stability(fields),
+            **ours,
+        )
+
+    def _annotations(self, fields: Fields, instrument: str | None) -> dict[str, Any]:
+        node = fields.node("annotations")
+        if node is None:  # as if there were none in it; a problem is at the metric's line
+            node = Node(value={}, line=fields.line("annotations"))
+        return annotations(node, fields.path("annotations"), self.report, instrument=instrument)
+
+    def _prometheus(
+        self, fields: Fields, identity: tuple[str, str, str], ours: Mapping[str, Any]
+    ) -> str:
+        declared = str(ours["prometheus"])
+        reading = self._reading
+        problem = reading.problem_of(*identity) if reading.problem_of else None
+        if problem:
+            fields.refuse("name", problem, "choose a name that every translator renders alike")
+            return declared
+        if reading.name_of is None:
+            if not declared:
+                fields.refuse("annotations", "prometheus is missing", "add the exposed name")
+            return declared
+        exposed = reading.name_of(*identity)
+        if declared and declared != exposed:
+            line = _line_of(fields, "annotations", "prometheus")
+            path = f"{fields.path('annotations')}.prometheus"
+            message = f"{declared!r} is not what it is exposed as"
+            self.report.add(line, path, message, f"write {exposed}, or leave it out")
+        return exposed
+
+    def _type(self, fields: Fields) -> tuple[str, tuple[Member, ...]]:
+        node = fields.node("type")
+        if node is None or not isinstance(node.value, Mapping):
+            return fields.choice("type", TYPES, required=True) or "string", ()
+        inner = Fields(node, fields.path("type"), self.report, known=("members",))
+        if not inner.items("members"):
+            inner.refuse("members", "is missing", "list the values that the attribute may have")
+        members: list[Member] = []
+        for index, item in enumerate(inner.items("members")):
+            member = self._member(item, f"{inner.path('members')}[{index}]")
+            if any(member.value == other.value for other in members):
+                inner.refuse("members", f"{member.value!r} is there twice", "keep one of both")
+            members.append(member)
+        return "enum", tuple(members)
+
+    def _member(self, item: Node, path: str) -> Member:
+        known = ("id", "value", "brief", "note", "stability", "deprecated", "annotations")
+        fields = Fields(item, path, self.report, known=known)
+        name = fields.text("id", required="name the value")
+        node = fields.node("value")
+        value = name if node is None else node.value
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            fields.refuse("value", "is no text and no whole number", "quote it")
+            value = name
+        return Member(id=name, value=value, brief=fields.text("brief"))
+
+    def _levels(
+        self, fields: Fields, *, instrument: str | None = None, metric: Metric | None = None
+    ) -> dict[str, str]:
+        """Return the requirement level of each attribute; of an event where neither is given."""
+        levels: dict[str, str] = {}
+        labels = {_label(key): key for key in (metric.attributes if metric else ())}
+        scalar = metric is not None or instrument is not None
+        for index, item in enumerate(fields.items("attributes")):
+            path = f"{fields.path('attributes')}[{index}]"
+            known = ("ref", "requirement_level", "brief", "note", "examples", *_IGNORED)
+            ref = Fields(item, path, self.report, known=known)
+            key = ref.text("ref", required="name the key of an attribute")
+            if not key or not self._may_refer(ref, key, scalar=scalar):
+                continue
+            other = labels.setdefault(_label(key), key)
+            if key in levels or other != key or (metric and key in metric.attributes):
+                message = f"{key!r} is there already" + (f" as {other!r}" if other != key else "")
+                ref.refuse("ref", message, "remove it")
+            elif scalar and _label(key) in RESERVED_LABELS:
+                ref.refuse("ref", f"{key!r} is a label with a meaning", "choose another key")
+            levels[key] = self._level(ref)
+        return levels
+
+    def _may_refer(self, ref: Fields, key: str, *, scalar: bool) -> bool:
+        attribute = self._reading.attributes.get(key)
+        if attribute is None:
+            define = "define it under attributes, or see `catalog list`"
+            remedy = near(key, self._reading.attributes, otherwise=define)
+            ref.refuse("ref", f"there is no attribute {key!r}", remedy)
+            return False
+        if scalar and attribute.type not in (*SCALARS, "enum"):
+            message = f"{key!r} is of type {attribute.type}, which no metric can carry"
+            ref.refuse("ref", message, "refer to it in an event")
+        return True
+
+    def _level(self, ref: Fields) -> str:
+        node = ref.node("requirement_level")
+        if node is None or not isinstance(node.value, Mapping):
+            return ref.choice("requirement_level", LEVELS) or "recommended"
+        known = ("conditionally_required", "recommended", "opt_in")
+        inner = Fields(node, ref.path("requirement_level"), self.report, known=known)
+        for key in known:
+            if inner.has(key):
+                return f"{key}: {inner.text(key)}"
+        ref.refuse("requirement_level", "is empty", f"write one of {', '.join(LEVELS)}")
+        return "recommended"
+
+    def _entries(self, section: str, naming: str, known: Sequence[str]) -> Iterator[Fields]:
+        """Yield each entry of a section; problems call it by its name where it has one."""
+        for index, item in enumerate(self._root.items(section)):
+            name: object = index
+            if isinstance(item.value, Mapping) and naming in item.value:
+                name = item.value[naming].plain()
+            yield Fields(item, f"{section}[{name}]", self.report, known=known)
+
+    def _new(
+        self,
+        fields: Fields,
+        what: str,
+        key: str,
+        pattern: re.Pattern[str],
+        known: Mapping[str, object],
+    ) -> str:
+        """Return the name that an entry takes, "" where it is wrong or taken."""
+        name = fields.text(key, required=f"name the {what}")
+        if not name:
+            return ""
+        if not pattern.fullmatch(name):
+            remedy = "use letters, digits, '.', '_' and '-', a letter first, at most 255 characters"
+            fields.refuse(key, f"{name[:80]!r} is no name", remedy)
+            return ""
+        place = self._reading.places.get((what, name))
+        if place is not None:
+            fields.refuse(key, f"the {what} {name!r} is there already, at {place}", "keep one")
+            return ""
+        if name in known:
+            remedy = "choose another name"
+            if what == "attribute":
+                remedy = "remove it: a ref finds the one that is built in"
+            elif what == "metric":
+                remedy += ", or add attributes to it under metric_refinements"
+            fields.refuse(key, f"the {what} {name!r} is built in and cannot be redefined", remedy)
+            return ""
+        self._reading.places[what, name] = f"{self._file}:{fields.line(key)}"
+        return name
+
+
+def _unit(fields: Fields) -> str:
+    unit = fields.text("unit", required='add the unit, such as s, By, 1 or "{request}"')
+    if not unit:
+        return ""
+    if unit in UNIT_WORDS:
+        fields.refuse("unit", f"{unit!r} is no code", f"write {UNIT_WORDS[unit]!r}, as UCUM has it")
+    elif not _UNIT.fullmatch(unit):
+        remedy = "use at most 63 printable ASCII characters and no spaces"
+        fields.refuse("unit", f"{unit[:80]!r} is no unit", remedy)
+    return unit
+
+
+def _stability(fields: Fields) -> str:
+    return fields.choice("stability", STABILITIES, required=True) or "development"
+
+
+def _examples(fields: Fields) -> tuple[str | int | float | bool, ...]:
+    node = fields.node("examples")
+    if node is None:
+        return ()
+    items = node.value if isinstance(node.value, tuple) else (node,)
+    values = [item.value for item in items]
+    kept = tuple(value for value in values if isinstance(value, str | int | float | bool))
+    if len(kept) < len(values):
+        fields.refuse("examples", "an example is no single value", "quote it")
+    return kept
+
+
+def _series(metric: Metric) -> tuple[str, ...]:
+    """Return the names on the page that belong to a metric."""
+    name = metric.prometheus
+    if metric.instrument != "histogram":
+        return (name,)
+    return (name, f"{name}_bucket", f"{name}_sum", f"{name}_count")
+
+
+def _label(key: str) -> str:
+    return _NOT_IN_LABEL.sub("_", key)
+
+
+def _line_of(fields: Fields, section: str, key: str) -> int:
+    node = fields.node(section)
+    return node.lines.get(key, node.line) if node else fields.line(section)
+
+
+def _with_attributes(metric: Metric, levels: Mapping[str, str]) -> Metric:
+    return msgspec.structs.replace(metric, attributes=tuple(levels), levels=levels)
