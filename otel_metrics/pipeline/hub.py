@@ -91,6 +91,7 @@ class Hub:
         lanes: one for each push exporter; the archive's first.
         interval_s: seconds between collections.
         on_start: run once on the hub's thread before the first collection (slow imports).
+        on_stop: run once on the hub's thread after the last one (seal the event archive).
     """
 
     def __init__(
@@ -99,12 +100,14 @@ class Hub:
         lanes: Sequence[MetricLane],
         *,
         interval_s: float,
-        on_start: Callable[[], None] | None = None,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
     ) -> None:
         self._provider = provider
         self._lanes = tuple(lanes)
         self._interval_s = interval_s
         self._on_start = on_start
+        self._on_stop = on_stop
         self._collecting = threading.RLock()
         self._reset_state()
         provider.add_metric_reader(self._reader)
@@ -120,7 +123,7 @@ class Hub:
         self._latest: MetricsData | None = None
         self._latest_at = time.monotonic()
         self._failure: str | None = None  # why the last collection brought nothing
-        self._stopping = False
+        self._stopping = self._stopped = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -157,16 +160,21 @@ class Hub:
             return FlushResult({lane.name: failed for lane in self._lanes})
         return FlushResult({lane.name: lane.wait(deadline) for lane in self._lanes})
 
-    def stop(self, timeout_s: float) -> FlushResult:
-        """Flush, then end threads and exporters, all within `timeout_s`."""
+    def stop(self, timeout_s: float) -> None:
+        """Collect a last time, let every lane export that and end, all within `timeout_s`."""
         deadline = time.monotonic() + timeout_s
-        result = self.flush(timeout_s)
+        self._await_collection(deadline, for_lanes=True)
+        for lane in self._lanes:
+            lane.finish(deadline)
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
         for lane in self._lanes:
-            lane.stop(max(0.0, deadline - time.monotonic()))
-        return result
+            lane.join(deadline)
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._stopped, timeout=max(0.0, deadline - time.monotonic())
+            )
 
     def _await_collection(self, deadline: float, *, for_lanes: bool) -> bool:
         with self._condition:
@@ -183,28 +191,37 @@ class Hub:
 
     def _run(self) -> None:
         with suppressed():
-            if self._on_start is not None:
-                self._on_start()
+            _guarded(self._on_start)
             due = time.monotonic() + self._interval_s
             while True:
-                with self._condition:
-                    self._condition.wait_for(
-                        lambda: self._stopping or self._wanted > self._begun,
-                        timeout=max(0.0, due - time.monotonic()),
-                    )
-                    if self._stopping:
-                        return
-                    for_lanes = self._wanted_for_lanes or time.monotonic() >= due
-                    self._wanted_for_lanes = False
-                    self._begun += 1
-                    self._wanted = max(self._wanted, self._begun)
-                    number = self._begun
+                for_lanes = self._await_turn(due)
+                if for_lanes is None:
+                    break
                 if for_lanes:
                     due = time.monotonic() + self._interval_s
                 self._collect_once(for_lanes=for_lanes)
                 with self._condition:
-                    self._finished = number
+                    self._finished = self._begun
                     self._condition.notify_all()
+            _guarded(self._on_stop)
+            with self._condition:
+                self._stopped = True
+                self._condition.notify_all()
+
+    def _await_turn(self, due: float) -> bool | None:
+        """Wait for the next collection; say whether it is for the lanes too, None at the end."""
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._stopping or self._wanted > self._begun,
+                timeout=max(0.0, due - time.monotonic()),
+            )
+            if self._stopping:
+                return None
+            for_lanes = self._wanted_for_lanes or time.monotonic() >= due
+            self._wanted_for_lanes = False
+            self._begun += 1
+            self._wanted = max(self._wanted, self._begun)
+            return for_lanes
 
     def _collect_once(self, *, for_lanes: bool) -> None:
         try:
@@ -243,3 +260,10 @@ class Hub:
         for lane in self._lanes:
             lane.after_fork()
         self.start()
+
+
+def _guarded(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except Exception:
+        _logger.exception("the hub goes on without this step")

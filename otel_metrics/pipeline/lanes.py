@@ -74,7 +74,8 @@ class Lane(Generic[Batch]):
         self._condition = threading.Condition()
         self._posted = 0
         self._done = 0
-        self._stopping = False
+        self._close_by: float | None = None  # set once: end when nothing is posted any more
+        self._closed = False
 
     def start(self, provider: MeterProvider) -> None:
         """Start the lane's thread."""
@@ -95,12 +96,18 @@ class Lane(Generic[Batch]):
             return Verdict("timed_out", f"still under way at the deadline{down}")
         return Verdict("delivered") if outcome.ok else Verdict("failed", outcome.reason)
 
-    def stop(self, timeout_s: float) -> None:
-        """End the thread and the exporter, within `timeout_s`."""
+    def finish(self, deadline: float) -> None:
+        """Let the lane export what it holds, close its exporter and end. Does not wait."""
         with self._condition:
-            self._stopping = True
+            self._close_by = deadline
             self._condition.notify_all()
-        self._close(timeout_s)
+
+    def join(self, deadline: float) -> None:
+        """Wait until the lane has ended, at most until `deadline`."""
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._closed, timeout=max(0.0, deadline - time.monotonic())
+            )
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; the thread is started by `start`."""
@@ -115,25 +122,40 @@ class Lane(Generic[Batch]):
 
     def _run(self) -> None:
         with suppressed():
-            while True:
-                with self._condition:
-                    self._condition.wait_for(lambda: self._stopping or self._posted > self._done)
-                    if self._posted <= self._done:
-                        return
-                    number = self._posted
-                    batch = self._take()
-                outcome = self._attempt(batch)
-                with self._condition:
-                    self._outcome = outcome
-                    self._done = number
-                    self._condition.notify_all()
-                self._note(outcome)
+            while self._export_next():
+                pass
+            self._close_exporter()
 
-    def _attempt(self, batch: Batch) -> Outcome:
+    def _export_next(self) -> bool:
+        """Export what is posted next; False once there is nothing and the lane is to end."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._close_by is not None or self._has_posted())
+            if not self._has_posted():
+                return False
+            batch, number = self._take()
         try:
-            return self._export(batch)
+            outcome = self._export(batch)
         except Exception as error:  # noqa: BLE001  # an exporter of the service's may raise
-            return Outcome(ok=False, reason=f"{type(error).__qualname__}: {error}")
+            outcome = Outcome(ok=False, reason=f"{type(error).__qualname__}: {error}")
+        with self._condition:
+            self._outcome = outcome
+            self._done = number
+            self._condition.notify_all()
+        self._note(outcome)
+        return True
+
+    def _has_posted(self) -> bool:
+        return self._posted > self._done
+
+    def _close_exporter(self) -> None:
+        assert self._close_by is not None
+        try:
+            self._close(max(0.0, self._close_by - time.monotonic()))
+        except Exception as error:  # noqa: BLE001  # as in an export
+            _logger.warning("exporter %s: shutdown failed: %s", self.name, error)
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
 
     def _note(self, outcome: Outcome) -> None:
         """Log a change of state once, and a state that lasts at most every five minutes."""
@@ -146,8 +168,11 @@ class Lane(Generic[Batch]):
             self._logged_at = now
         self._up = outcome.ok
 
-    def _take(self) -> Batch:
-        """Return the batch to export. Called with the condition held."""
+    def _take(self) -> tuple[Batch, int]:
+        """Return the batch to export, and the number up to which that answers what was posted.
+
+        Called with the condition held.
+        """
         raise NotImplementedError
 
     def _export(self, batch: Batch) -> Outcome:
@@ -177,9 +202,9 @@ class MetricLane(Lane[MetricsData | None]):
             self._posted += 1
             self._condition.notify_all()
 
-    def _take(self) -> MetricsData | None:
+    def _take(self) -> tuple[MetricsData | None, int]:
         taken, self._mailbox = self._mailbox, None
-        return taken
+        return taken, self._posted
 
     def _export(self, batch: MetricsData | None) -> Outcome:
         return DELIVERED if batch is None else self._send(batch)
@@ -305,30 +330,15 @@ class EventLane(Lane[list[ReadableLogRecord]]):
             self._condition.notify_all()
         return super().wait(deadline)
 
-    def _run(self) -> None:
-        with suppressed():
-            while self._send_next():
-                pass
+    def _take(self) -> tuple[list[ReadableLogRecord], int]:
+        self._condition.wait_for(self._is_due, timeout=self._delay_s)
+        size = min(len(self._queue), self._batch_max)
+        batch = [self._queue.popleft() for _ in range(size)]
+        self._urgent = self._urgent and bool(self._queue)
+        return batch, self._done + size
 
-    def _send_next(self) -> bool:
-        with self._condition:
-            self._condition.wait_for(lambda: self._stopping or bool(self._queue))
-            if not self._queue:
-                return False
-            self._condition.wait_for(
-                lambda: self._stopping or self._urgent or len(self._queue) >= self._batch_max,
-                timeout=self._delay_s,
-            )
-            size = min(len(self._queue), self._batch_max)
-            batch = [self._queue.popleft() for _ in range(size)]
-            self._urgent = self._urgent and bool(self._queue)
-        outcome = self._attempt(batch)
-        with self._condition:
-            self._outcome = outcome
-            self._done += size
-            self._condition.notify_all()
-        self._note(outcome)
-        return True
+    def _is_due(self) -> bool:
+        return self._close_by is not None or self._urgent or len(self._queue) >= self._batch_max
 
     def _export(self, batch: list[ReadableLogRecord]) -> Outcome:
         outcome = self._sender.export(batch, self._timeout_s)

@@ -48,7 +48,7 @@ class ArchiveProcessor(LogRecordProcessor):
 
     def shutdown(self) -> None:
         """Seal the archive."""
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # as the SDK declares it
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Tell whether the last event was written; nothing waits here."""
