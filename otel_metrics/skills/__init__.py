@@ -1,1 +1,22 @@
-"""."""
+"""What skills come to: runs, outcomes, fidelity, promotions, cost."""
+
+from otel_metrics.skills.recorder import (
+    record_fidelity,
+    record_outcome,
+    record_performance,
+    record_promotion,
+    record_rollback,
+)
+from otel_metrics.skills.run import Execution
+from otel_metrics.skills.scope import current_execution, execution
+
+__all__ = [
+    "Execution",
+    "current_execution",
+    "execution",
+    "record_fidelity",
+    "record_outcome",
+    "record_performance",
+    "record_promotion",
+    "record_rollback",
+]

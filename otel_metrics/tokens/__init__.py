@@ -1,1 +1,5 @@
-"""."""
+"""What model calls use and cost."""
+
+from otel_metrics.tokens.recorder import configure, record, record_response
+
+__all__ = ["configure", "record", "record_response"]

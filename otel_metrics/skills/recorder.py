@@ -1,0 +1,461 @@
+"""Says what a run of a skill came to: metrics for how many, events for the particulars.
+
+Nothing here raises. A part that cannot be recorded is counted (`metric.rejected`) and left out;
+the rest is recorded.
+"""
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from otel_metrics import events, instruments
+from otel_metrics.amounts import NS_PER_S, amount, count, flag, timestamp_ns
+
+__all__ = [
+    "UNKNOWN",
+    "Outcome",
+    "State",
+    "Unknown",
+    "Verdict",
+    "count_cost",
+    "count_outcome",
+    "error_type",
+    "judge",
+    "new_execution_id",
+    "record_fidelity",
+    "record_outcome",
+    "record_performance",
+    "record_promotion",
+    "record_rollback",
+]
+
+State = Literal["prototype", "staged", "production"]
+Verdict = Literal["correct", "incorrect", "unverified"]
+
+STATES: Final = ("prototype", "staged", "production")
+PROMOTIONS: Final = (("prototype", "staged"), ("staged", "production"))
+ROLLBACKS: Final = (("production", "staged"), ("staged", "prototype"))
+
+BYTES_PER_MB: Final = 1024 * 1024
+"""`memory_usage_mb` counts MiB, as the tools do from which services take it."""
+ERROR_UNNAMED: Final = "_OTHER"
+"""`error.type` of an error whose class was not given (semantic conventions 1.44)."""
+
+EVENT_IDS_MAX: Final = 10_000
+"""Ids of promotions and rollbacks remembered, so that two in one second differ."""
+
+_event_ids: Counter[str] = Counter()
+_event_ids_lock = threading.Lock()
+
+_executions = instruments.metric("skill.executions")
+_duration = instruments.metric("skill.execution.duration")
+_memory = instruments.metric("skill.execution.memory")
+_outcomes = instruments.metric("skill.outcomes")
+_confidence = instruments.metric("skill.outcome.confidence")
+_fidelity = instruments.metric("skill.fidelity")
+_patterns = instruments.metric("skill.patterns")
+_promotions = instruments.metric("skill.promotions")
+_rollbacks = instruments.metric("skill.rollbacks")
+_state = instruments.metric("skill.state")
+_cost = instruments.metric("skill.cost")
+
+
+class Unknown:
+    """The type of `UNKNOWN`."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown()
+"""Nobody knows what would have been right. None will not do: it may be the right answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run decided, and what that was worth."""
+
+    decision: object
+    expected: object
+    verdict: Verdict
+    confidence: float | None
+    reasoning: str | None
+
+
+def record_performance(
+    skill: str,
+    *,
+    execution_time_ms: float,
+    execution_id: str | None = None,
+    agent: str | None = None,
+    exception_occurred: bool = False,
+    exception_type: str | None = None,
+    memory_usage_mb: float | None = None,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Count a run of a skill, with its duration and, if it raised, its error.
+
+    Args:
+        skill: the skill's name, from a small set.
+        execution_time_ms: milliseconds; the metric is in seconds.
+        execution_id: of the run, to join its records; a new one if none is given.
+        agent: the agent that ran it.
+        exception_occurred: whether the run raised.
+        exception_type: the class of what it raised, `ValueError` or `package.module.Error`.
+        memory_usage_mb: MiB that the run took; the metric is in bytes.
+        version: the skill's version, from a small set.
+        timestamp: of the event, Unix seconds; default now.
+    """
+    about = _about("skill.executions", skill, agent, version)
+    if about is None:
+        return
+    raised = flag("skill.executions", exception_occurred)
+    failed = {"error.type": exception_type or ERROR_UNNAMED} if raised else {}
+    duration_ms = amount("skill.execution.duration", execution_time_ms)
+    memory_mb = (
+        None if memory_usage_mb is None else amount("skill.execution.memory", memory_usage_mb)
+    )
+
+    _executions.add(1, about | failed)
+    if duration_ms is not None:
+        _duration.record(duration_ms / 1000, about | failed)
+    if memory_mb is not None:
+        _memory.record(memory_mb * BYTES_PER_MB, about)
+    events.emit(
+        "skill.performance",
+        {
+            **about,
+            "execution_id": execution_id or new_execution_id(),
+            "execution_time_ms": duration_ms,
+            "exception_occurred": raised,
+            "exception_type": failed.get("error.type"),
+            "memory_usage_mb": memory_mb,
+        },
+        timestamp_ns=timestamp_ns("skill.performance", timestamp),
+    )
+
+
+def record_outcome(
+    skill: str,
+    *,
+    decision: object,
+    expected_decision: object = UNKNOWN,
+    correct: bool | None = None,
+    execution_id: str | None = None,
+    confidence: float | None = None,
+    reasoning: str | None = None,
+    agent: str | None = None,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Count the outcome of a run: correct, incorrect, or unverified.
+
+    Args:
+        skill: the skill's name, from a small set.
+        decision: what the run decided; any value, kept in the event.
+        expected_decision: what would have been right. None means None, leave it out if unknown.
+        correct: the verdict, where it is not `decision == expected_decision`.
+        execution_id: of the run, to join its records; a new one if none is given.
+        confidence: 0 to 1.
+        reasoning: kept in the event.
+        agent: the agent that ran it.
+        version: the skill's version, from a small set.
+        timestamp: of the event, Unix seconds; default now.
+    """
+    if correct is None:
+        verdict = judge(decision, expected_decision)
+    else:
+        verdict = _verdict(flag("skill.outcomes", correct))
+    outcome = Outcome(
+        decision=decision,
+        expected=expected_decision,
+        verdict=verdict,
+        confidence=confidence,
+        reasoning=reasoning,
+    )
+    count_outcome(skill, outcome, execution_id, agent=agent, version=version, timestamp=timestamp)
+
+
+def record_fidelity(
+    skill: str,
+    *,
+    patterns_followed: int | Collection[object],
+    patterns_missed: int | Collection[object],
+    pattern_fidelity: float | None = None,
+    patterns_detail: object = None,
+    execution_id: str | None = None,
+    agent: str | None = None,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Record how far a run kept to the patterns that its skill prescribes.
+
+    Args:
+        skill: the skill's name, from a small set.
+        patterns_followed: how many, or the patterns themselves.
+        patterns_missed: how many, or the patterns themselves.
+        pattern_fidelity: 0 to 1; by default followed ÷ (followed + missed), 0 where none are
+            expected.
+        patterns_detail: any data, kept in the event.
+        execution_id: of the run, to join its records; a new one if none is given.
+        agent: the agent that ran it.
+        version: the skill's version, from a small set.
+        timestamp: of the event, Unix seconds; default now.
+    """
+    about = _about("skill.fidelity", skill, agent, version)
+    if about is None:
+        return
+    followed = _how_many(patterns_followed)
+    missed = _how_many(patterns_missed)
+    if pattern_fidelity is not None:
+        fidelity = amount("skill.fidelity", pattern_fidelity, most=1)
+    elif followed is not None and missed is not None:
+        fidelity = followed / (followed + missed) if followed else 0.0
+    else:
+        fidelity = None
+
+    if fidelity is not None:
+        _fidelity.record(fidelity, about)
+    for result, patterns in (("followed", followed), ("missed", missed)):
+        if patterns is not None:
+            _patterns.add(patterns, about | {"skill.pattern.result": result})
+    events.emit(
+        "skill.fidelity",
+        {
+            **about,
+            "execution_id": execution_id or new_execution_id(),
+            "pattern_fidelity": fidelity,
+            "patterns_followed": patterns_followed,
+            "patterns_missed": patterns_missed,
+            "patterns_detail": patterns_detail,
+        },
+        timestamp_ns=timestamp_ns("skill.fidelity", timestamp),
+    )
+
+
+def record_promotion(
+    skill: str,
+    *,
+    from_state: State,
+    to_state: State,
+    approver: str | None = None,
+    approval_ticket: str | None = None,
+    reason: str | None = None,
+    automated_checks: Mapping[str, object] | None = None,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Record that a skill was promoted: prototype to staged, or staged to production.
+
+    Args:
+        skill: the skill's name, from a small set.
+        from_state: where it was.
+        to_state: where it is now; the gauge `skill.state` follows.
+        approver: who approved, kept in the event, as are the next three.
+        approval_ticket: where the approval is written down.
+        reason: why.
+        automated_checks: what was checked, and what came of it.
+        version: the skill's version, from a small set.
+        timestamp: of the event, Unix seconds; default now.
+    """
+    about = _about("skill.promotions", skill, None, version)
+    edge = (from_state, to_state)
+    if about is None or not _is_edge("skill.promotions", edge, PROMOTIONS):
+        return
+    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
+
+    _promotions.add(1, moved)
+    _set_state(about, to_state)
+    occurred_ns = timestamp_ns("skill.promotion", timestamp) or time.time_ns()
+    events.emit(
+        "skill.promotion",
+        {
+            **moved,
+            "event_id": _event_id("promo", skill, occurred_ns),
+            "approver": approver,
+            "approval_ticket": approval_ticket,
+            "reason": reason,
+            "automated_checks": automated_checks,
+        },
+        timestamp_ns=occurred_ns,
+    )
+
+
+def record_rollback(
+    skill: str,
+    *,
+    from_state: State,
+    to_state: State,
+    trigger_reason: str | None = None,
+    trigger_metric: object = None,
+    automated: bool = True,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Record that a skill went back: production to staged, or (a demotion) staged to prototype.
+
+    Args:
+        skill: the skill's name, from a small set.
+        from_state: where it was.
+        to_state: where it is now; the gauge `skill.state` follows.
+        trigger_reason: why, such as `pattern_fidelity_drop`; kept in the event.
+        trigger_metric: the figure that gave the reason; kept in the event.
+        automated: False where a person decided.
+        version: the skill's version, from a small set.
+        timestamp: of the event, Unix seconds; default now.
+    """
+    about = _about("skill.rollbacks", skill, None, version)
+    edge = (from_state, to_state)
+    if about is None or not _is_edge("skill.rollbacks", edge, ROLLBACKS):
+        return
+    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
+    decided = {"skill.rollback.automated": flag("skill.rollbacks", automated)}
+
+    _rollbacks.add(1, moved | decided)
+    _set_state(about, to_state)
+    occurred_ns = timestamp_ns("skill.rollback", timestamp) or time.time_ns()
+    events.emit(
+        "skill.rollback",
+        {
+            **moved,
+            "event_id": _event_id("rollback", skill, occurred_ns),
+            **decided,
+            "trigger_reason": trigger_reason,
+            "trigger_metric": trigger_metric,
+        },
+        timestamp_ns=occurred_ns,
+    )
+
+
+def count_outcome(
+    skill: str,
+    outcome: Outcome,
+    execution_id: str | None,
+    *,
+    agent: str | None = None,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Count an outcome that was judged already."""
+    about = _about("skill.outcomes", skill, agent, version)
+    if about is None:
+        return
+    judged = about | {"skill.outcome": outcome.verdict}
+    confidence = (
+        None
+        if outcome.confidence is None
+        else amount("skill.outcome.confidence", outcome.confidence, most=1)
+    )
+
+    _outcomes.add(1, judged)
+    if confidence is not None:
+        _confidence.record(confidence, judged)
+    events.emit(
+        "skill.outcome",
+        {
+            **judged,
+            "execution_id": execution_id or new_execution_id(),
+            "decision": outcome.decision,
+            "expected_decision": None if outcome.expected is UNKNOWN else outcome.expected,
+            "correct": None if outcome.verdict == "unverified" else outcome.verdict == "correct",
+            "confidence": confidence,
+            "reasoning": outcome.reasoning,
+            "gen_ai.evaluation.name": "skill.outcome",
+            "gen_ai.evaluation.score.value": _SCORES.get(outcome.verdict),
+            "gen_ai.evaluation.score.label": outcome.verdict,
+            "gen_ai.evaluation.explanation": outcome.reasoning,
+        },
+        timestamp_ns=timestamp_ns("skill.outcome", timestamp),
+    )
+
+
+def count_cost(
+    skill: str, cost_usd: float, outcome: Verdict, *, agent: str | None, version: str | None
+) -> None:
+    """Count what a run cost, in USD, under what came of it."""
+    about = _about("skill.cost", skill, agent, version)
+    if about is not None:
+        _cost.add(cost_usd, about | {"skill.outcome": outcome})
+
+
+def judge(decision: object, expected: object) -> Verdict:
+    """Say whether a decision was right. What cannot be compared is unverified."""
+    if expected is UNKNOWN:
+        return "unverified"
+    try:
+        return _verdict(bool(decision == expected))
+    except Exception:  # noqa: BLE001  # the comparison is the caller's code: arrays, frames
+        return _verdict(None)
+
+
+def error_type(error: BaseException) -> str:
+    """Return the class of an exception as `error.type` has it: qualified, builtins bare."""
+    kind = type(error)
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def new_execution_id() -> str:
+    """Return an id for a run that came without one."""
+    return uuid.uuid4().hex
+
+
+_SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
+
+
+def _event_id(kind: str, skill: str, occurred_ns: int) -> str:
+    """Return `kind_skill_second`, and from the second of that name on `_2`, `_3`."""
+    named = f"{kind}_{skill}_{occurred_ns // NS_PER_S}"
+    with _event_ids_lock:
+        if len(_event_ids) >= EVENT_IDS_MAX:
+            _event_ids.clear()
+        _event_ids[named] += 1
+        nth = _event_ids[named]
+    return named if nth == 1 else f"{named}_{nth}"
+
+
+def _verdict(correct: bool | None) -> Verdict:  # noqa: FBT001  # a verdict is a bool
+    if correct is None:
+        instruments.reject("skill.outcomes", "incomparable", "values whose == is true or false")
+        return "unverified"
+    return "correct" if correct else "incorrect"
+
+
+def _about(
+    metric: str, skill: str, agent: str | None, version: str | None
+) -> dict[str, object] | None:
+    """Return the attributes that every record of a skill has; None, counted, without a name."""
+    if not isinstance(skill, str) or not skill:
+        instruments.reject(metric, "no_name", "a skill's name: text that is not empty")
+        return None
+    about: dict[str, object] = {"gen_ai.skill.name": skill}
+    if agent is not None:
+        about["gen_ai.agent.name"] = agent
+    if version is not None:
+        about["gen_ai.skill.version"] = version
+    return about
+
+
+def _how_many(patterns: int | Collection[object]) -> int | None:
+    if isinstance(patterns, list | tuple | set | frozenset | Mapping):
+        return len(patterns)
+    return count("skill.patterns", patterns)
+
+
+def _is_edge(metric: str, edge: tuple[object, object], edges: tuple[tuple[str, str], ...]) -> bool:
+    if all(isinstance(state, str) for state in edge) and edge in edges:
+        return True
+    accepted = ", ".join(f"{origin} to {target}" for origin, target in edges)
+    instruments.reject(metric, "no_such_step", accepted)
+    return False
+
+
+def _set_state(about: Mapping[str, object], current: State) -> None:
+    for state in sorted(STATES, key=lambda state: state == current):  # never two that are current
+        _state.set(1 if state == current else 0, {**about, "skill.state": state})
