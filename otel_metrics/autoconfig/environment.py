@@ -9,7 +9,6 @@ from typing import Final
 
 import otel_exporter_ndjson.settings
 import otel_exporter_prometheus.settings
-
 from otel_metrics.pipeline import otlp
 
 __all__ = ["VARIABLES", "Variable", "keyword"]

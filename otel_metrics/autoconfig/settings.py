@@ -12,7 +12,6 @@ from urllib.parse import unquote
 
 import otel_exporter_ndjson.settings
 import otel_exporter_prometheus.settings
-
 from otel_metrics.events import Content
 from otel_metrics.pipeline import otlp
 

@@ -209,7 +209,7 @@ def _start(
     running = _Running(hub, exporters)
     instruments.bind(provider)
     exporters.bind_events()
-    self_metrics.observe(hub, exporters)
+    self_metrics.observe_pipeline(hub, exporters)
     _guarded("host metrics", lambda: host.start(settings.host_metrics))
     if settings.genai_spans:
         _guarded("GenAI spans", lambda: spans.attach(made_of))

@@ -13,25 +13,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from opentelemetry.sdk.metrics import (
-    Counter,
-    Histogram,
-    MeterProvider,
-    ObservableCounter,
-    ObservableGauge,
-    ObservableUpDownCounter,
-    UpDownCounter,
-)
-from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricsData
 
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
 from otel_metrics.pipeline.exemplars import ExemplarKeeper
 from otel_metrics.pipeline.lanes import MetricLane
 from otel_metrics.pipeline.quiet import suppressed
+from otel_metrics.pipeline.reader import UnlimitedReader
 
-__all__ = ["CARDINALITY_UNLIMITED", "PAGE_TIMEOUT_S", "Hub", "UnlimitedReader"]
+__all__ = ["PAGE_TIMEOUT_S", "Hub"]
 
 PAGE_TIMEOUT_S: Final = 5.0
 """A scrape waits this long for a collection, then takes the last one."""
@@ -40,47 +33,7 @@ COLLECT_TIMEOUT_S: Final = 30.0
 FORK_WAIT_S: Final = 0.5
 """A fork waits this long for a collection under way to end."""
 
-CARDINALITY_UNLIMITED: Final[dict[type, int]] = dict.fromkeys(
-    (
-        Counter,
-        UpDownCounter,
-        Histogram,
-        ObservableCounter,
-        ObservableUpDownCounter,
-        ObservableGauge,
-    ),
-    2**31,
-)
-"""Our handles keep the series budget, in front of the SDK; its own limit would drop silently."""
-
 _logger = logging.getLogger("otel_metrics.pipeline")
-
-
-class UnlimitedReader(MetricReader):
-    """A reader that keeps what it was last given. Collected by one thread at a time."""
-
-    def __init__(self, **preferences: Any) -> None:  # the SDK's own keywords
-        super().__init__(cardinality_limits=CARDINALITY_UNLIMITED, **preferences)
-        self._received: MetricsData | None = None
-
-    def take(self, timeout_s: float) -> MetricsData | None:
-        """Collect and return what there is, None when there is nothing."""
-        self._received = None
-        self.collect(timeout_millis=timeout_s * 1000)
-        received, self._received = self._received, None
-        return received
-
-    def _receive_metrics(
-        self,
-        metrics_data: MetricsData,
-        timeout_millis: float = 10_000,
-        **kwargs: Any,  # the SDK's signature
-    ) -> None:
-        del timeout_millis, kwargs
-        self._received = metrics_data
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Do nothing: the hub owns what this reader feeds."""
 
 
 class Hub:
@@ -139,7 +92,8 @@ class Hub:
     def start(self) -> None:
         """Start the hub's thread and the lanes'."""
         for lane in self._lanes:
-            lane.start(self._provider)
+            lane.join_provider(self._provider)
+            lane.start()
         self._thread = threading.Thread(target=self._run, name="otel-metrics-hub", daemon=True)
         self._thread.start()
 

@@ -17,15 +17,20 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+from opentelemetry.sdk.metrics.export import MetricsData
 
+from otel_metrics import instruments
 from otel_metrics.pipeline.delivery import DELIVERED, MetricSender, Outcome, Verdict
 from otel_metrics.pipeline.quiet import suppressed
+from otel_metrics.pipeline.reader import UnlimitedReader
 
 __all__ = ["DeltaLane", "EventLane", "EventSender", "Lane", "LaneStats", "MetricLane"]
 
 REMINDER_INTERVAL_S: Final = 300.0
 """An exporter that stays down is named again at most this often."""
+
+ERROR_TYPE_CHARS_MAX: Final = 60
+"""Characters of a failure's reason that become `error.type`."""
 
 _logger = logging.getLogger("otel_metrics.pipeline")
 
@@ -34,13 +39,14 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True, slots=True)
 class LaneStats:
-    """Plain numbers of one lane, for the catalog's observable instruments."""
+    """Plain numbers of one lane, for the catalog's observable instruments.
+
+    `skipped` counts batches that a newer one replaced, or events that found the queue full.
+    """
 
     name: str
     up: bool
     skipped: int
-    delivered: int
-    failed: int
 
 
 class EventSender(Protocol):
@@ -67,7 +73,7 @@ class Lane(Generic[Batch]):
         self._outcome = DELIVERED
         self._up = True
         self._logged_at = 0.0
-        self._delivered = self._failed = self._skipped = 0
+        self._skipped = 0
         self._reset_state()
 
     def _reset_state(self) -> None:
@@ -77,9 +83,8 @@ class Lane(Generic[Batch]):
         self._close_by: float | None = None  # set once: end when nothing is posted any more
         self._closed = False
 
-    def start(self, provider: MeterProvider) -> None:
+    def start(self) -> None:
         """Start the lane's thread."""
-        del provider
         name = f"otel-metrics-{self.name}"
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -113,12 +118,12 @@ class Lane(Generic[Batch]):
         """Begin anew in a forked child; the thread is started by `start`."""
         self._outcome = DELIVERED
         self._up = True
-        self._delivered = self._failed = self._skipped = 0
+        self._skipped = 0
         self._reset_state()
 
     def stats(self) -> LaneStats:
         """Return the counts so far."""
-        return LaneStats(self.name, self._up, self._skipped, self._delivered, self._failed)
+        return LaneStats(self.name, self._up, self._skipped)
 
     def _run(self) -> None:
         with suppressed():
@@ -193,6 +198,9 @@ class MetricLane(Lane[MetricsData | None]):
         super()._reset_state()
         self._mailbox: MetricsData | None = None
 
+    def join_provider(self, provider: MeterProvider) -> None:
+        """Join the provider with a reader of the lane's own, where it has one. Before `start`."""
+
     def post(self, collected: MetricsData | None) -> None:
         """Hand over what was collected; never waits."""
         with self._condition:
@@ -210,12 +218,15 @@ class MetricLane(Lane[MetricsData | None]):
         return DELIVERED if batch is None else self._send(batch)
 
     def _send(self, batch: MetricsData) -> Outcome:
+        begun = time.perf_counter()
         outcome = self._sender.export(batch, self._timeout_s)
-        points = count_points(batch)
-        if outcome.ok:
-            self._delivered += points
-        else:
-            self._failed += points
+        attributes: dict[str, object] = {"otel.component.name": self.name}
+        if outcome.reason is not None and not outcome.ok:
+            attributes["error.type"] = outcome.reason.partition(":")[0][:ERROR_TYPE_CHARS_MAX]
+        duration_s = time.perf_counter() - begun
+        instruments.metric("otel.sdk.exporter.operation.duration").record(duration_s, attributes)
+        points = instruments.metric("otel.sdk.exporter.metric_data_point.exported")
+        points.add(count_points(batch), attributes)
         return outcome
 
     def _close(self, timeout_s: float) -> None:
@@ -229,7 +240,6 @@ class DeltaLane(MetricLane):
 
     Args:
         make_reader: makes the reader, here and again in a forked child.
-        collect: collects from it within a number of seconds; None when there is nothing.
     """
 
     def __init__(
@@ -238,22 +248,19 @@ class DeltaLane(MetricLane):
         sender: MetricSender,
         *,
         timeout_s: float,
-        make_reader: Callable[[], MetricReader],
-        collect: Callable[[MetricReader, float], MetricsData | None],
+        make_reader: Callable[[], UnlimitedReader],
     ) -> None:
         super().__init__(name, sender, timeout_s=timeout_s)
         self._make_reader = make_reader
-        self._collect = collect
-        self._reader: MetricReader | None = None
+        self._reader: UnlimitedReader | None = None
         self._pending: MetricsData | None = None
 
-    def start(self, provider: MeterProvider) -> None:
-        """Join the provider with the lane's reader, and start the thread."""
+    def join_provider(self, provider: MeterProvider) -> None:
+        """Join the provider with a new reader, in place of one that a parent process joined."""
         inherited, self._reader = self._reader, self._make_reader()
         if inherited is not None:
             provider.remove_metric_reader(inherited)
         provider.add_metric_reader(self._reader)
-        super().start(provider)
 
     def after_fork(self) -> None:
         """Begin anew; what the parent had not delivered stays the parent's."""
@@ -273,7 +280,7 @@ class DeltaLane(MetricLane):
                 return outcome
             self._pending = None
         assert self._reader is not None
-        self._pending = self._collect(self._reader, self._timeout_s)
+        self._pending = self._reader.take(self._timeout_s)
         if self._pending is None:
             return DELIVERED
         outcome = self._send(self._pending)
@@ -341,12 +348,7 @@ class EventLane(Lane[list[ReadableLogRecord]]):
         return self._close_by is not None or self._urgent or len(self._queue) >= self._batch_max
 
     def _export(self, batch: list[ReadableLogRecord]) -> Outcome:
-        outcome = self._sender.export(batch, self._timeout_s)
-        if outcome.ok:
-            self._delivered += len(batch)
-        else:
-            self._failed += len(batch)
-        return outcome
+        return self._sender.export(batch, self._timeout_s)
 
     def _close(self, timeout_s: float) -> None:
         self._sender.shutdown(timeout_s)

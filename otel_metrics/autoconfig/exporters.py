@@ -1,0 +1,197 @@
+"""Builds what the settings name: a lane for each push exporter, the page, the event processors.
+
+One that cannot be built is named in one line and left out; the others run.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from opentelemetry._logs import LoggerProvider as ApiLoggerProvider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ConsoleMetricExporter,
+    MetricExporter,
+    MetricReader,
+    MetricsData,
+)
+from opentelemetry.sdk.resources import Resource
+
+from otel_exporter_ndjson import NdjsonLogRecordExporter, NdjsonMetricExporter
+from otel_exporter_prometheus.server import MetricsServer
+from otel_metrics import events
+from otel_metrics.autoconfig.settings import Settings
+from otel_metrics.errors import ConfigurationError
+from otel_metrics.pipeline.delivery import FlushResult, MetricSender, Verdict
+from otel_metrics.pipeline.hub import UnlimitedReader
+from otel_metrics.pipeline.lanes import DeltaLane, EventLane, MetricLane
+from otel_metrics.pipeline.logs import ArchiveProcessor, LaneProcessor, make_provider
+from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
+from otel_metrics.pipeline.senders import SdkSender
+
+__all__ = ["Exporters", "build"]
+
+_logger = logging.getLogger("otel_metrics.autoconfig")
+
+Built = TypeVar("Built")
+
+
+@dataclass(slots=True, kw_only=True)
+class Exporters:
+    """Everything that metrics and events go to.
+
+    Attributes:
+        lanes: the push exporters of metrics, the archive's first.
+        archive: the archive's metric exporter, where there is one.
+        event_archive: its event exporter.
+        page: the Prometheus page, where it listens.
+        failed: what was asked for and could not be built, with the reason.
+    """
+
+    settings: Settings
+    logger_provider: LoggerProvider
+    lanes: list[MetricLane] = field(default_factory=list)
+    archive: NdjsonMetricExporter | None = None
+    event_archive: NdjsonLogRecordExporter | None = None
+    event_lane: EventLane | None = None
+    page: MetricsServer | None = None
+    processor: ArchiveProcessor | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def bind_events(self) -> None:
+        """Let events go where the settings say."""
+        if self.event_archive is not None:
+            self.processor = ArchiveProcessor(self.event_archive)
+            self.logger_provider.add_log_record_processor(self.processor)
+        if self.event_lane is not None:
+            self.logger_provider.add_log_record_processor(LaneProcessor(self.event_lane))
+        if self.processor is not None or self.event_lane is not None:
+            events.bind(self.logger_provider)
+        if self.event_lane is not None:
+            self.event_lane.start()
+
+    def join_logger_provider(self, provider: ApiLoggerProvider) -> None:
+        """Send events to a provider of the service's, and so to everything that it exports to."""
+        for processor in (self.processor, self.event_lane and LaneProcessor(self.event_lane)):
+            if processor is not None and isinstance(provider, LoggerProvider):
+                provider.add_log_record_processor(processor)
+        events.bind(provider)
+
+    def serve(self, collect: Callable[[], MetricsData | None]) -> None:
+        """Open the metrics page, where one is asked for."""
+        if "prometheus" not in self.settings.metrics_exporters:
+            return
+        page = MetricsServer(collect, self.settings.prometheus)
+        try:
+            page.start()
+        except Exception as error:  # noqa: BLE001  # a port that is taken must not stop the service
+            self._leave_out("prometheus", error)
+            return
+        self.page = page
+
+    def judged(self, result: FlushResult, timeout_s: float) -> FlushResult:
+        """Add what became of events to the verdicts on metrics."""
+        del timeout_s
+        verdicts = dict(result)
+        if self.processor is not None and self.processor.failing and verdicts["ndjson"].ok:
+            verdicts["ndjson"] = Verdict("failed", "the last event could not be archived")
+        for name, reason in self.failed.items():
+            if name != "prometheus":
+                verdicts[name] = Verdict("failed", reason)
+        return FlushResult(verdicts)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: own segments; the page stays the parent's."""
+        if self.page is not None:
+            self.page.after_fork()
+            self.page = None
+        if self.event_lane is not None:
+            self.event_lane.after_fork()
+            self.event_lane.start()
+
+    def close(self) -> None:
+        """Close what no lane closes: the event archive and the page."""
+        self.logger_provider.shutdown()
+        if self.page is not None:
+            self.page.stop(timeout_s=0.5)
+
+    def _leave_out(self, name: str, error: Exception) -> None:
+        self.failed[name] = str(error)
+        _logger.warning("exporter %s: not started: %s", name, error)
+
+
+def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> Exporters:
+    """Build what `settings` name.
+
+    Args:
+        made_of: the resource of events.
+        given: variables that were arguments: what is wrong with these raises.
+
+    Raises:
+        ConfigurationError: an exporter refuses an argument.
+    """
+    built = Exporters(settings=settings, logger_provider=make_provider(made_of))
+    for name in sorted(settings.metrics_exporters, key=lambda name: name != "ndjson"):
+        try:
+            _build_metrics(built, name)
+        except Exception as error:  # any exporter's own reasons
+            if isinstance(error, ValueError) and any(name.upper() in key for key in given):
+                raise ConfigurationError(str(error)) from error
+            built._leave_out(name, error)
+    if "otlp" in settings.logs_exporters:
+        built.event_lane = EventLane(
+            "otlp_logs",
+            OtlpLogExporter.from_settings(settings.otlp_logs),
+            timeout_s=settings.events_timeout_s,
+            queue_max=settings.events_queue_max,
+            batch_max=settings.events_batch_max,
+            delay_s=settings.events_delay_s,
+        )
+    return built
+
+
+def _build_metrics(built: Exporters, name: str) -> None:
+    settings = built.settings
+    timeout_s = settings.export_timeout_s
+    if name == "ndjson":
+        built.archive = NdjsonMetricExporter(settings=settings.ndjson)
+        built.event_archive = NdjsonLogRecordExporter(settings=settings.ndjson)
+        built.lanes.append(MetricLane(name, SdkSender(built.archive), timeout_s=timeout_s))
+    elif name == "otlp":
+        otlp = OtlpMetricExporter.from_settings(settings.otlp_metrics)
+        built.lanes.append(_lane(name, otlp, otlp, timeout_s))
+    elif name == "console":
+        built.lanes.append(
+            MetricLane(name, SdkSender(ConsoleMetricExporter()), timeout_s=timeout_s)
+        )
+    elif name not in ("prometheus", "prometheus_multiprocess"):
+        exporter = _load(name)
+        built.lanes.append(_lane(name, SdkSender(exporter), exporter, timeout_s))
+
+
+def _load(name: str) -> MetricExporter:
+    point = next(iter(entry_points(group="opentelemetry_metrics_exporter", name=name)))
+    made = point.load()()
+    if isinstance(made, MetricReader):
+        raise TypeError(f"{name} is a metric reader; give it to a MeterProvider of your own")
+    assert isinstance(made, MetricExporter)
+    return made
+
+
+def _lane(name: str, sender: MetricSender, prefers: object, timeout_s: float) -> MetricLane:
+    """Return a lane of the hub's reader, or of its own where the exporter prefers another."""
+    # The SDK keeps what an exporter prefers in attributes that begin with an underscore.
+    temporality: Mapping[Any, Any] = getattr(prefers, "_preferred_temporality", None) or {}
+    aggregation: Mapping[Any, Any] = getattr(prefers, "_preferred_aggregation", None) or {}
+    if AggregationTemporality.DELTA not in temporality.values() and not aggregation:
+        return MetricLane(name, sender, timeout_s=timeout_s)
+
+    def make_reader() -> UnlimitedReader:
+        return UnlimitedReader(
+            preferred_temporality=temporality or None, preferred_aggregation=aggregation or None
+        )
+
+    return DeltaLane(name, sender, timeout_s=timeout_s, make_reader=make_reader)
