@@ -8,10 +8,14 @@ import difflib
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from otel_metrics.yaml_source import Node, Problem
 
-__all__ = ["Fields", "Report", "near"]
+__all__ = ["Fields", "Report", "finite", "near"]
+
+KEY_CHARS_MAX: Final = 200
+"""Characters of a key that a problem shows."""
 
 
 @dataclass(slots=True)
@@ -22,9 +26,10 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, line: int, key: str, message: str, remedy: str) -> None:
-        """Add a problem at `line`, counted from 1."""
+        """Add a problem at `line`, counted from 1; the key is the file's and is made printable."""
+        shown = (key if key.isprintable() else ascii(key)[1:-1])[:KEY_CHARS_MAX]
         self.problems.append(
-            Problem(file=self.file, line=line, key=key, message=message, remedy=remedy)
+            Problem(file=self.file, line=line, key=shown, message=message, remedy=remedy)
         )
 
 

@@ -1,0 +1,132 @@
+"""`otel-metrics catalog`: list what is measured, check a file, render the reference pages."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from otel_exporter_prometheus import naming
+from otel_metrics.catalog.loader import InvalidCatalogError, builtin, load
+from otel_metrics.catalog.model import Catalog, Metric
+from otel_metrics.cli import formats
+from otel_metrics.render import docs
+
+__all__ = ["catalog"]
+
+_FILE = click.Path(dir_okay=False)
+
+
+@click.group()
+def catalog() -> None:
+    """What is measured: list it, check a file of your own, render the pages."""
+
+
+@catalog.command("list")
+@formats.option
+@click.option(
+    "--catalog",
+    "file",
+    type=_FILE,
+    envvar="OTEL_PYTHON_METRICS_CATALOG",
+    help="Also list what this file adds. Default: OTEL_PYTHON_METRICS_CATALOG.",
+)
+@click.pass_context
+def list_(context: click.Context, form: str, file: str | None) -> None:
+    """List every metric with its exact name in Prometheus."""
+    known = _load(context, file) if file else builtin()
+    rows = [_row(metric) for metric in known.metrics.values()]
+    columns = ("name", "instrument", "unit", "prometheus")
+    click.echo(formats.formatted(rows, form, columns=columns))
+
+
+@catalog.command()
+@click.argument("file", type=_FILE)
+@click.pass_context
+def check(context: click.Context, file: str) -> None:
+    """Check a catalog file of your own: each problem with its line, its key and a remedy.
+
+    Exit status 1 when there is a problem.
+    """
+    before = builtin()
+    after = _load(context, file)
+    added = [name for name in after.metrics if name not in before.metrics]
+    extended = [name for name in before.metrics if after.metrics[name] != before.metrics[name]]
+    for name in added:
+        click.echo(f"{name} is {after.metrics[name].prometheus} in Prometheus")
+    for name in extended:
+        keys = after.metrics[name].attributes[len(before.metrics[name].attributes) :]
+        click.echo(f"{name} also takes {', '.join(keys)}")
+    click.echo(f"{file}: no problems")
+
+
+@catalog.group()
+def render() -> None:
+    """Write documents that are derived from the catalog."""
+
+
+@render.command("docs")
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; say what has drifted.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    default="docs/reference",
+    show_default=True,
+    help="The folder of the pages.",
+)
+@click.pass_context
+def docs_(context: click.Context, only_check: bool, out: str) -> None:  # noqa: FBT001  # click's flag
+    """Render the reference pages: metrics, events, environment variables and commands.
+
+    Exit status 1 when --check finds a page that has drifted.
+    """
+    # Names every exporter's settings, and so loads every exporter: for this command only.
+    from otel_metrics.autoconfig.environment import VARIABLES
+
+    pages = docs.reference(builtin(), VARIABLES, context.find_root().command)
+    drifted = [name for name, text in pages.items() if _read(os.path.join(out, name)) != text]
+    if not only_check:
+        _write(out, {name: pages[name] for name in drifted})
+        click.echo(f"{out}: {len(drifted)} of {len(pages)} pages written")
+        return
+    for name in drifted:
+        click.echo(f"{os.path.join(out, name)} has drifted; run otel-metrics catalog render docs")
+    context.exit(1 if drifted else 0)
+
+
+def _load(context: click.Context, file: str) -> Catalog:
+    """Load a user's file over the built-in catalog; print what is wrong with it and exit 1."""
+    name_of, problem_of = naming.metric_name, naming.problem
+    try:
+        return load(file, into=builtin(), name_of=name_of, problem_of=problem_of)
+    except InvalidCatalogError as error:
+        for problem in error.problems:
+            click.echo(str(problem))
+        context.exit(1)
+
+
+def _row(metric: Metric) -> Mapping[str, Any]:
+    return {
+        "name": metric.name,
+        "instrument": metric.instrument,
+        "unit": metric.unit,
+        "prometheus": metric.prometheus,
+        "attributes": list(metric.attributes),
+        "domain": metric.domain,
+        "brief": metric.brief,
+    }
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def _write(folder: str, pages: Mapping[str, str]) -> None:
+    os.makedirs(folder, exist_ok=True)
+    for name, text in pages.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8", newline="") as file:
+            file.write(text)
