@@ -20,8 +20,7 @@ from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 
 from otel_exporter_prometheus.naming import metric_name
 from otel_metrics import events, instruments, rejections, tokens
-from otel_metrics.autoconfig import self_metrics, spans
-from otel_metrics.autoconfig.declarative import variables_from_file
+from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
 from otel_metrics.autoconfig.exporters import Exporters, build
 from otel_metrics.autoconfig.providers import join_meter_provider, resource
@@ -174,12 +173,27 @@ def _settle(given: Mapping[str, str]) -> Settings:
     environ: Mapping[str, str] = os.environ
     file = given.get("OTEL_CONFIG_FILE") or environ.get("OTEL_CONFIG_FILE")
     if file:
-        environ = variables_from_file(file, environ)
+        environ = _from_file(file, must_hold="OTEL_CONFIG_FILE" in given)
     installed = [point.name for point in entry_points(group="opentelemetry_metrics_exporter")]
     settings, problems = from_environ({**environ, **given}, installed=installed)
     for problem in problems:
         _complain(problem, given)
     return settings
+
+
+def _from_file(file: str, *, must_hold: bool) -> Mapping[str, str]:
+    """Let upstream start what a configuration file says beside metrics; return what is ours."""
+    try:
+        configuration = declarative.read(file)
+        variables = declarative.variables(configuration, os.environ)
+        declarative.apply(configuration)
+    except Exception as error:  # upstream's loader and factories raise what they like
+        message = f"OTEL_CONFIG_FILE={file}: {error}"
+        if must_hold:
+            raise ConfigurationError(message) from error
+        _logger.warning("%s; the other variables are used instead", message)
+        return os.environ
+    return variables
 
 
 def _complain(problem: Problem, given: Mapping[str, str]) -> None:

@@ -1,0 +1,69 @@
+"""`otel-metrics`: the root of the commands. Each lives in a file of its own, loaded when called."""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from otel_metrics.version import __version__
+
+__all__ = ["main", "root"]
+
+COMMANDS: Final = {
+    "run": "Start any program with telemetry.",
+    "doctor": "Say what is in force, and try every exporter.",
+    "demo": "Run a small agent that does real work, and show what was recorded.",
+    "catalog": "List, check and render the catalog of metrics.",
+    "archive": "Look into an archive.",
+}
+"""Every command with its summary. `otel_metrics.cli.<command>` holds it, under the same name."""
+
+EXIT_INTERRUPTED: Final = 130
+
+
+class _Lazy(click.Group):
+    """A group that imports a command when it is called, so that no command pays for another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"otel_metrics.cli.{cmd_name}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="otel-metrics")
+def root() -> None:
+    """Metrics of AI-agent systems: archived, scraped and shipped.
+
+    Exit status: 0 done; 1 the answer is no; 2 wrong use or unsafe setting; 3 done in part;
+    130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line, and end with its exit status."""
+    try:
+        sys.exit(root.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe went away (`| head`); Python would complain once more at exit.
+        sys.stderr.close()
+        sys.exit(0)
