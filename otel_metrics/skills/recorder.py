@@ -4,10 +4,9 @@ Nothing here raises. A part that cannot be recorded is counted (`metric.rejected
 the rest is recorded.
 """
 
-import threading
+import itertools
 import time
 import uuid
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -48,8 +47,7 @@ ERROR_UNNAMED: Final = "_OTHER"
 EVENT_IDS_MAX: Final = 10_000
 """Ids of promotions and rollbacks remembered, so that two in one second differ."""
 
-_event_ids: Counter[str] = Counter()
-_event_ids_lock = threading.Lock()
+_event_ids: dict[str, "itertools.count[int]"] = {}
 
 _executions = instruments.metric("skill.executions")
 _duration = instruments.metric("skill.execution.duration")
@@ -412,11 +410,9 @@ _SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
 def _event_id(kind: str, skill: str, occurred_ns: int) -> str:
     """Return `kind_skill_second`, and from the second of that name on `_2`, `_3`."""
     named = f"{kind}_{skill}_{occurred_ns // NS_PER_S}"
-    with _event_ids_lock:
-        if len(_event_ids) >= EVENT_IDS_MAX:
-            _event_ids.clear()
-        _event_ids[named] += 1
-        nth = _event_ids[named]
+    if len(_event_ids) >= EVENT_IDS_MAX:
+        _event_ids.clear()
+    nth = next(_event_ids.setdefault(named, itertools.count(1)))  # needs no lock, nor does a fork
     return named if nth == 1 else f"{named}_{nth}"
 
 
