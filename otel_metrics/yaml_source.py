@@ -164,8 +164,10 @@ class _Builder:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 0
             self._refuse(line, self._path(), _said(error), "correct the YAML")
-        except yaml.YAMLError as error:
-            self._refuse(0, "", " ".join(str(error).split()), "correct the YAML")
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            character = ascii(text[error.position : error.position + 1])
+            self._refuse(line, "", f"the control character {character}", "remove it")
         if self._problems:
             raise YamlSourceError(tuple(self._problems))
         return self._root or Node(value=None, line=1)
@@ -198,7 +200,7 @@ class _Builder:
             self._refuse(
                 _line(event), self._path(), message, "write the value out where it is used"
             )
-        if event.tag is not None and event.tag != "!":
+        if event.tag is not None:
             self._refuse(_line(event), self._path(), f"the tag {event.tag}", "remove it")
 
     def _place(self, node: Node) -> None:

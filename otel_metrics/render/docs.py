@@ -22,6 +22,7 @@ __all__ = [
     "reference",
 ]
 
+PROGRAM: Final = "otel-metrics"
 DOMAINS: Final = (
     "skills",
     "sovereignty",
@@ -267,11 +268,11 @@ def _attribute_row(attribute: Attribute) -> tuple[str, ...]:
 
 def _commands(command: click.Command, parent: click.Context | None) -> Iterator[click.Context]:
     """Yield a context for each command, depth first, groups before what is in them."""
-    context = click.Context(command, info_name=command.name, parent=parent)
+    name = command.name if parent else PROGRAM
+    context = click.Context(command, info_name=name, parent=parent)
     yield context
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
+        for below in (command.get_command(context, it) for it in command.list_commands(context)):
             if below is not None and not below.hidden:
                 yield from _commands(below, context)
 
