@@ -1,4 +1,4 @@
-"""What every test may use: real components found on this machine, and a clean slate of providers."""
+"""What every test may use: components found on this machine, and a clean slate of variables."""
 
 import os
 import shutil
