@@ -133,11 +133,15 @@ class _Series(Handle):
         self._integer = entry.value_type == "int"
         self._negative = entry.instrument in ("updowncounter", "gauge")
         self._keys = frozenset(entry.attributes)
+        known = _catalog().attributes
+        # To the SDK 1, 1.0 and True are one value: a text attribute given any of them is text.
+        self._texts = frozenset(
+            key for key in self._keys if key in known and known[key].type in ("string", "enum")
+        )
         self._budget = entry.series_budget
         self._lock = threading.Lock()
         self._known: dict[frozenset[tuple[str, AttributeValue]], Series] = {}
-        # Every spelling (order of attributes) seen of a known set. Text values only: 1, 1.0 and
-        # True are equal keys of a dict, and must not stand for each other.
+        # Every spelling (order of attributes) seen of a known set, text values only.
         self._series: dict[tuple[tuple[str, object], ...], Series] = {}
 
     def _admit(self, attributes: Attributes) -> Series:
@@ -149,14 +153,14 @@ class _Series(Handle):
                 continue
             cleaned = values.label(value)
             if cleaned is not None:
-                kept[key] = cleaned
+                kept[key] = _as_text(cleaned) if key in self._texts else cleaned
         series = self._within_budget(kept)
         if series is not _OVERFLOW and all(type(value) is str for value in attributes.values()):
             self._remember(tuple(attributes.items()), series)
         return series
 
     def _within_budget(self, kept: dict[str, AttributeValue]) -> Series:
-        canonical = frozenset((key, _distinct(value)) for key, value in kept.items())
+        canonical = frozenset(kept.items())
         with self._lock:
             known = self._known.get(canonical)
             if known is not None:
@@ -424,5 +428,7 @@ def _meter() -> metrics.Meter:
     return provider.get_meter("otel_metrics", __version__)
 
 
-def _distinct(value: AttributeValue) -> AttributeValue:
-    return value if isinstance(value, str) else f"{type(value).__name__}:{value}"
+def _as_text(value: AttributeValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
