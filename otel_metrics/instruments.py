@@ -121,6 +121,7 @@ class _Series(Handle):
         "_lock",
         "_negative",
         "_series",
+        "_texts",
     )
 
     def __init__(self, entry: Metric) -> None:

@@ -96,7 +96,7 @@ def test_the_wrong_verb_is_refused_and_the_right_one_named(
 
 def test_strict_mode_raises() -> None:
     """In tests a value that cannot be recorded is a `ValueError`."""
-    with capture(), pytest.raises(ValueError, match="skill.executions: negative"):
+    with capture(), pytest.raises(ValueError, match=r"skill\.executions: negative"):
         instruments.metric("skill.executions").add(-1)
 
 
@@ -125,11 +125,12 @@ def test_what_is_over_budget_folds_into_one_series_and_names_the_culprit(
     assert seen.value("test.metric", {"otel.metric.overflow": True}) == 90
     assert seen.value("test.metric", {"a": "same", "b": "user-0"}) == 2
     assert seen.value("metric.overflow", {"metric": "test.metric"}) == 90
-    assert [record.getMessage() for record in caplog.records] == [
+    (record,) = caplog.records
+    assert record.getMessage() == (
         "test.metric: more than 10 attribute sets; further ones count under "
         "otel.metric.overflow=true. Most values: attribute b, 10 of them. "
         "Give it fewer values, or raise series_budget"
-    ]
+    )
 
 
 def test_a_text_attribute_given_a_number_becomes_text(captured_telemetry: Captured) -> None:
