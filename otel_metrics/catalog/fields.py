@@ -100,7 +100,9 @@ class Fields:
         if not value:
             return None
         if value not in choices:
-            self.refuse(key, f"{value!r} is not {listed}", near(value, choices, otherwise=listed))
+            self.refuse(
+                key, f"{value!r} is not {listed}", near(value, choices, otherwise="choose one")
+            )
             return None
         return value
 

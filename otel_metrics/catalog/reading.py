@@ -46,10 +46,12 @@ UNIT_WORDS: Final[Mapping[str, str]] = {
 }
 """Words that people write for the codes of UCUM, in which units are written."""
 
-NameOf = Callable[[str, str, str], str]
+NameOf = Callable[[str, str, Instrument], str]
 """(metric name, unit, instrument) -> its name in Prometheus."""
-ProblemOf = Callable[[str, str, str], str | None]
-"""(metric name, unit, instrument) -> why translators would render it differently, or None."""
+ProblemOf = Callable[[str, str, Instrument], str | None]
+"""(metric name, unit, instrument) -> why translators would render it differently, or None.
+
+A `; ` parts what is wrong from what to do."""
 
 _SECTIONS = ("file_format", "attributes", "metrics", "events", "metric_refinements")
 _SIGNAL = ("name", "brief", "note", "stability", "attributes")
@@ -58,7 +60,7 @@ _IGNORED = ("annotations", "deprecated", "entity_associations", "requirement_lev
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,254}")
 _UNIT = re.compile(r"[\x21-\x7e]{1,63}")
-_NOT_IN_LABEL = re.compile(r"[^A-Za-z0-9_]")
+_NOT_IN_LABEL = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +192,8 @@ class _File:
             self._reading.metrics[name] = _with_attributes(metric, levels)
 
     def _metric(self, fields: Fields) -> Metric:
-        instrument = fields.choice("instrument", INSTRUMENTS, required=True)
+        chosen = fields.choice("instrument", INSTRUMENTS, required=True)
+        instrument = cast(Instrument | None, chosen)
         levels = self._levels(fields, instrument=instrument or "counter")
         name = self._new(fields, "metric", "name", _NAME, self._reading.metrics)
         unit = _unit(fields)
@@ -199,7 +202,7 @@ class _File:
             ours["prometheus"] = self._prometheus(fields, (name, unit, instrument), ours)
         return Metric(
             name=name,
-            instrument=cast(Instrument, instrument or "counter"),
+            instrument=instrument or "counter",
             unit=unit,
             brief=fields.text("brief", required="say in one sentence what is measured"),
             domain=self._domain,
@@ -217,13 +220,14 @@ class _File:
         return annotations(node, fields.path("annotations"), self.report, instrument=instrument)
 
     def _prometheus(
-        self, fields: Fields, identity: tuple[str, str, str], ours: Mapping[str, Any]
+        self, fields: Fields, identity: tuple[str, str, Instrument], ours: Mapping[str, Any]
     ) -> str:
         declared = str(ours["prometheus"])
         reading = self._reading
         problem = reading.problem_of(*identity) if reading.problem_of else None
         if problem:
-            fields.refuse("name", problem, "choose a name that every translator renders alike")
+            message, _, remedy = problem.partition("; ")
+            fields.refuse("name", message, remedy or "choose a name that all render alike")
             return declared
         if reading.name_of is None:
             if not declared:

@@ -1,0 +1,102 @@
+"""The compiled form: what the YAML says, and what any catalog becomes and comes back as."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_metrics.catalog import Catalog, builtin, load
+from otel_metrics.catalog.compile import FOLDER, compiled, encode
+from otel_metrics.catalog.loader import COMPILED
+
+
+def test_the_compiled_catalog_is_what_the_yaml_says() -> None:
+    """After a change of the YAML, run `python -m otel_metrics.catalog.compile`."""
+    assert Path(FOLDER, COMPILED).read_bytes() == compiled()
+
+
+def test_the_compiled_catalog_has_one_entry_a_line() -> None:
+    """A change of one metric shows as one changed line."""
+    lines = encode(builtin()).decode().splitlines()
+
+    assert sum(line.startswith('"skill.executions":{') for line in lines) == 1
+
+
+briefs = st.from_regex(r"[A-Za-z][A-Za-z ,:#'\"é-]{0,30}[.]", fullmatch=True)
+words = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
+stability = st.sampled_from(["development", "stable"])
+levels = st.sampled_from(["required", "recommended", "opt_in", {"opt_in": "when asked"}])
+types: st.SearchStrategy[Any] = st.sampled_from(["string", "int", "double", "boolean"]) | st.lists(
+    words, min_size=1, max_size=3, unique=True
+).map(lambda ids: {"members": [{"id": name, "value": name} for name in ids]})
+bounds = st.floats(min_value=-1e9, max_value=1e9)
+durations = st.sampled_from(["90s", "5m", 30, 0.5])
+
+
+@st.composite
+def attributes(draw: st.DrawFn) -> list[dict[str, Any]]:
+    keys = draw(st.lists(words.map(lambda word: f"own.{word}"), max_size=4, unique=True))
+    return [
+        {"key": key, "type": draw(types), "brief": draw(briefs), "stability": draw(stability)}
+        for key in keys
+    ]
+
+
+@st.composite
+def metrics(draw: st.DrawFn, keys: list[str]) -> dict[str, Any]:
+    instrument = draw(st.sampled_from(["counter", "updowncounter", "gauge", "histogram"]))
+    ours: dict[str, Any] = draw(
+        st.fixed_dictionaries(
+            {}, optional={"series_budget": st.integers(1, 5_000), "source": words}
+        )
+    )
+    if instrument == "histogram":
+        ours["buckets"] = sorted(draw(st.sets(bounds, min_size=1, max_size=8)))
+    if instrument == "gauge":
+        ours |= draw(st.fixed_dictionaries({}, optional={"ttl": durations}))
+    chosen = draw(st.lists(st.sampled_from(keys), unique=True)) if keys else []
+    return {
+        "instrument": instrument,
+        "unit": draw(st.sampled_from(["s", "By", "1", "{thing}", "%"])),
+        "brief": draw(briefs),
+        "stability": draw(stability),
+        "attributes": [{"ref": key, "requirement_level": draw(levels)} for key in chosen],
+        "annotations": ours,
+    }
+
+
+@st.composite
+def files(draw: st.DrawFn) -> dict[str, Any]:
+    defined = draw(attributes())
+    keys = [attribute["key"] for attribute in defined]
+    names = draw(st.lists(words, min_size=1, max_size=4, unique=True))
+    return {
+        "file_format": "definition/2",
+        "attributes": defined,
+        "metrics": [{"name": f"own.{name}.thing", **draw(metrics(keys))} for name in names],
+        "metric_refinements": [
+            {"id": "own.refined", "ref": "skill.executions", "attributes": [{"ref": key}]}
+            for key in keys[:1]
+        ],
+    }
+
+
+@given(files())
+def test_any_valid_file_loads_and_survives_compiling(tmp_path_factory: Any, file: Any) -> None:
+    """What a file says is in the catalog, and the compiled form gives the same catalog back."""
+    path = tmp_path_factory.mktemp("catalog") / "own.yaml"
+    path.write_text(json.dumps(file), encoding="utf-8")  # JSON is YAML
+
+    catalog = load(path, into=builtin(), name_of=lambda name, *_: name.replace(".", "_"))
+
+    for metric in file["metrics"]:
+        entry = catalog.metrics[metric["name"]]
+        said = (metric["instrument"], metric["unit"], [ref["ref"] for ref in metric["attributes"]])
+        assert (entry.instrument, entry.unit, list(entry.attributes)) == said
+        given_bounds = metric["annotations"].get("buckets", [])
+        assert all(map(math.isclose, entry.buckets, given_bounds))
+    assert msgspec.json.decode(encode(catalog), type=Catalog) == catalog
