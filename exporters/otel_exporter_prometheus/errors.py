@@ -1,0 +1,22 @@
+"""The errors that this package raises on purpose, in one short tree.
+
+    PrometheusError
+    ├── SettingError    an argument is wrong (also a `ValueError`)
+    └── ListenError     the page cannot be opened (also an `OSError`)
+
+Nothing is raised once the page is open: what goes wrong then is counted.
+"""
+
+__all__ = ["ListenError", "PrometheusError", "SettingError"]
+
+
+class PrometheusError(Exception):
+    """Everything that this package raises on purpose."""
+
+
+class SettingError(PrometheusError, ValueError):
+    """An argument is wrong; the message is `SETTING=value: what is wrong; what to do`."""
+
+
+class ListenError(PrometheusError, OSError):
+    """The page cannot be opened; the message names host, port and what to do."""
