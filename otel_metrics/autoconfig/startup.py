@@ -209,7 +209,7 @@ def _start(
     _use_catalog(settings, must_hold="OTEL_PYTHON_METRICS_CATALOG" in given)
     rejections.set_strict(strict=settings.strict)
     events.set_content(settings.event_content)
-    tokens.set_older_names(on=settings.older_genai_names)
+    tokens.configure(older_names=settings.older_genai_names)
     made_of = resource(settings.resource_attributes)
     provider = join_meter_provider(meter_provider, made_of, settings.exemplar_filter)
     exporters = build(settings, made_of, given=given)
