@@ -285,7 +285,7 @@ def _command(context: click.Context) -> list[str]:
     options = [
         (_code(", ".join(option.opts + option.secondary_opts)), _takes(option), option.help or "")
         for option in command.get_params(context)
-        if isinstance(option, click.Option) and not option.hidden and option.name != "help"
+        if isinstance(option, click.Option) and not option.hidden and "--help" not in option.opts
     ]
     return [*lines, *_table(("Option", "Takes", "Meaning"), options), ""] if options else lines
 

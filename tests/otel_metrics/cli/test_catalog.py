@@ -1,0 +1,131 @@
+"""`otel-metrics catalog`: what a user sees, and the exit status that a script sees."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from otel_metrics.catalog import builtin
+from otel_metrics.cli.main import root
+from otel_metrics.render.docs import EXAMPLE
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(root, ["catalog", *arguments])
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.yaml"
+    path.write_text(EXAMPLE, encoding="utf-8")
+    return path
+
+
+def test_list_shows_every_metric_with_its_exposed_name() -> None:
+    """The name that a dashboard needs stands beside the name that code uses."""
+    lines = [line.split() for line in run("list").output.splitlines()]
+
+    assert lines[0] == ["NAME", "INSTRUMENT", "UNIT", "PROMETHEUS"]
+    assert {(line[0], line[-1]) for line in lines[1:]} == {
+        (name, metric.prometheus) for name, metric in builtin().metrics.items()
+    }
+
+
+def test_every_format_says_the_same() -> None:
+    """JSON, YAML and CSV hold the same rows, so that each tool can read the one it likes."""
+    from_json = json.loads(run("list", "--format", "json").output)
+    from_yaml = yaml.safe_load(run("list", "--format", "yaml").output)
+    from_csv = list(csv.DictReader(io.StringIO(run("list", "--format", "csv").output)))
+
+    assert from_yaml == from_json
+    assert from_csv == [{**row, "attributes": ", ".join(row["attributes"])} for row in from_json]
+    assert len(run("list", "--format", "markdown").output.splitlines()) == len(from_json) + 2
+
+
+def test_list_shows_a_users_own_metrics(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that a service starts with also tells the command."""
+    monkeypatch.setenv("OTEL_PYTHON_METRICS_CATALOG", str(own))
+
+    assert "shop_order_duration_seconds" in run("list").output
+
+
+def test_a_file_that_holds_is_confirmed(own: Path) -> None:
+    """The answer says what the file brings, and the status is 0."""
+    result = run("check", str(own))
+
+    assert result.output == (
+        "shop.order.duration is shop_order_duration_seconds in Prometheus\n"
+        "skill.executions also takes shop.region\n"
+        f"{own}: no problems\n"
+    )
+    assert result.exit_code == 0
+
+
+def test_a_file_that_does_not_hold_is_refused_line_by_line(own: Path) -> None:
+    """Every problem is a line with file, line, key and remedy, and the status is 1."""
+    own.write_text(EXAMPLE.replace("unit: s", "unit: sec").replace("0.5, 2", "2, 0.5"))
+
+    result = run("check", str(own))
+
+    assert result.output == (
+        f"{own}:13: metrics[shop.order.duration].unit: 'sec' is no code; "
+        "write 's', as UCUM has it\n"
+        f"{own}:20: metrics[shop.order.duration].annotations.buckets: the bounds do not ascend; "
+        "sort them, each once\n"
+    )
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("shop.order.duration", "shop.total.duration", "name"),
+        ("shop.order.duration", "shop.order.", "name"),
+        ("shop.order.duration", "shop.order.seconds.spent", "name"),
+    ],
+)
+def test_a_name_that_is_not_the_same_on_every_path_is_refused(
+    old: str, new: str, key: str, own: Path
+) -> None:
+    """What would be charted under two names is told before it is charted."""
+    own.write_text(EXAMPLE.replace(old, new))
+
+    result = run("check", str(own))
+
+    assert f":11: metrics[{new}].{key}: " in result.output
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("command", [("list", "--catalog"), ("check",)])
+def test_a_missing_file_is_named(command: tuple[str, ...]) -> None:
+    """No traceback: one line, and the status says no."""
+    result = run(*command, "absent.yaml")
+
+    assert result.output.startswith("absent.yaml: cannot be read: No such file or directory;")
+    assert result.exit_code == 1
+
+
+def test_render_writes_the_pages_and_check_finds_them_current(tmp_path: Path) -> None:
+    """What was just rendered has not drifted."""
+    rendered = run("render", "docs", "--out", str(tmp_path / "reference"))
+    checked = run("render", "docs", "--check", "--out", str(tmp_path / "reference"))
+
+    names = {path.name for path in (tmp_path / "reference").iterdir()}
+    assert names == {"commands.md", "environment.md", "events.md", "metrics.md"}
+    assert (rendered.exit_code, checked.exit_code, checked.output) == (0, 0, "")
+
+
+def test_check_names_the_page_that_drifted_and_writes_nothing(tmp_path: Path) -> None:
+    """A pipeline fails with the name of the page."""
+    run("render", "docs", "--out", str(tmp_path))
+    (tmp_path / "events.md").write_text("old", encoding="utf-8")
+
+    result = run("render", "docs", "--check", "--out", str(tmp_path))
+
+    assert result.output.startswith(f"{tmp_path}/events.md has drifted; run ")
+    assert (tmp_path / "events.md").read_text(encoding="utf-8") == "old"
+    assert result.exit_code == 1
