@@ -53,7 +53,7 @@ def _csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     if rows:
         writer.writerow(rows[0])
-    writer.writerows([_text(value) for value in row.values()] for row in rows)
+    writer.writerows([_text(row[key]) for key in rows[0]] for row in rows)
     return out.getvalue().rstrip("\n")
 
 
@@ -61,7 +61,7 @@ def _markdown(rows: Sequence[Row]) -> str:
     keys = list(rows[0]) if rows else []
     lines = [f"| {' | '.join(keys)} |", f"|{'---|' * len(keys)}"] if keys else []
     for row in rows:
-        cells = (_text(value).replace("|", "\\|") for value in row.values())
+        cells = (_text(row[key]).replace("|", "\\|") for key in keys)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

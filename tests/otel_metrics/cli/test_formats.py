@@ -27,7 +27,7 @@ def test_any_cell_survives_json_yaml_and_csv(rows: list[dict[str, object]]) -> N
 
 def test_a_table_has_its_columns_in_line() -> None:
     """People read down a column."""
-    rows = [{"a": "long name", "b": 1}, {"a": "x", "b": None}]
+    rows: list[dict[str, object]] = [{"a": "long name", "b": 1}, {"a": "x", "b": None}]
 
     assert formatted(rows, "table", columns=("a", "b")) == "A          B\nlong name  1\nx"
 
