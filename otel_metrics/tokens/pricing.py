@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice, Provider, UsageExtractor
 
-__all__ = ["price", "usage_extractors", "version", "warm"]
+__all__ = ["TABLE_NAMES", "price", "usage_extractors", "version", "warm"]
 
 LOOKUPS_MAX: Final = 1024
 """Pairs of provider and model whose place in the table is remembered."""
 MODEL_CHARS_MAX: Final = 256
 """Longer model names are not looked up: each is matched against some thousand patterns."""
 
-_TABLE_NAMES: Final[Mapping[str, str]] = {
+TABLE_NAMES: Final[Mapping[str, str]] = {
     "aws.bedrock": "aws",
     "azure.ai.inference": "azure",
     "azure.ai.openai": "azure",
@@ -108,7 +108,7 @@ def _table() -> "DataSnapshot":
 
 
 def _provider(name: str) -> "Provider | None":
-    wanted = _TABLE_NAMES.get(name, name)
+    wanted = TABLE_NAMES.get(name, name)
     return next((owner for owner in _table().providers if owner.id == wanted), None)
 
 
