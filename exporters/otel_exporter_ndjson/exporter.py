@@ -1,0 +1,247 @@
+"""The two exporters: metrics and log records into the archive, on disk when `export` returns."""
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+)
+from opentelemetry.sdk.metrics.view import Aggregation
+
+from otel_exporter_ndjson import settings as configuration
+from otel_exporter_ndjson.encoding import MetricEncoder
+from otel_exporter_ndjson.events import EventEncoder
+from otel_exporter_ndjson.fs import Fs
+from otel_exporter_ndjson.settings import Settings
+from otel_exporter_ndjson.stats import Stats
+from otel_exporter_ndjson.streams import Batch
+from otel_exporter_ndjson.writer import Clocks, SegmentWriter
+
+__all__ = ["NdjsonLogRecordExporter", "NdjsonMetricExporter"]
+
+_logger = logging.getLogger("otel_exporter_ndjson")
+
+EXIT_TIMEOUT_S: Final = 2.0
+"""How long a shutdown without a timeout of its own waits for the disk."""
+
+
+class _Archive:
+    """One signal's writer with the counts of what never reached it."""
+
+    def __init__(
+        self,
+        signal: str,
+        settings: Settings | None,
+        arguments: Mapping[str, object],
+        *,
+        service: str | None,
+        fs: Fs | None,
+        clocks: Clocks | None,
+    ) -> None:
+        if settings is None:
+            settings, problems = configuration.from_environ(os.environ)
+            for problem in problems:
+                _logger.warning("%s", problem)
+        self.settings = configuration.from_arguments(settings, arguments)
+        self.writer = SegmentWriter(signal, self.settings, fs=fs, clocks=clocks)
+        if service is not None:
+            self.writer.prepare(service)
+
+    def append(self, batch: Batch | None) -> bool:
+        """Write a batch; an empty one writes nothing and is well."""
+        return batch is None or self.writer.append(batch) is None
+
+    def stats(self, encoder: MetricEncoder | EventEncoder) -> Stats:
+        """Return the numbers as they are now."""
+        with self.writer.lock:
+            return self.writer.counts.freeze(encoder.dropped, encoder.tally.surrogates)
+
+
+class NdjsonMetricExporter(MetricExporter):
+    """Writes each metric export to `<path>/metrics/service=<name>/date=<day>/…ndjson`.
+
+    `SUCCESS` means that every point which a line can hold is in the file and survives a kill of
+    the process. Every argument but `path` is for keywords, and None means the environment variable
+    `OTEL_EXPORTER_NDJSON_<ARGUMENT>`; a number is milliseconds or bytes, a text may have a unit.
+
+    Args:
+        path: the archive's folder.
+        service: recover this service's segments now, not with the first export.
+        settings: ready-made settings; the environment is then not read.
+        fs, clocks: stand-ins for tests.
+
+    Raises:
+        SettingError: an argument is wrong.
+
+    >>> NdjsonMetricExporter("./telemetry", rotate_bytes="16MiB")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        sync: str | None = None,
+        sync_interval: str | float | None = None,
+        rotate_bytes: str | int | None = None,
+        rotate_interval: str | float | None = None,
+        compression: str | None = None,
+        free_bytes_min: str | int | None = None,
+        file_mode: str | int | None = None,
+        dir_mode: str | int | None = None,
+        allow_network_fs: str | bool | None = None,
+        seal_key_file: str | os.PathLike[str] | None = None,
+        retention_age: str | float | None = None,
+        retention_bytes: str | int | None = None,
+        service: str | None = None,
+        settings: Settings | None = None,
+        preferred_temporality: dict[type, AggregationTemporality] | None = None,
+        preferred_aggregation: dict[type, Aggregation] | None = None,
+        fs: Fs | None = None,
+        clocks: Clocks | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        super().__init__(preferred_temporality, preferred_aggregation)
+        self._archive = _Archive(
+            "metrics", settings, arguments, service=service, fs=fs, clocks=clocks
+        )
+        self._begin_life()
+        _after_fork(self)
+
+    def _begin_life(self) -> None:
+        self._encoder = MetricEncoder()
+        self._encoding = threading.RLock()
+        self._busy = False
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._archive.settings
+
+    def export(
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,  # noqa: ARG002 # a write to the page cache does not wait
+        **kwargs: Any,  # noqa: ARG002 # the SDK's signature
+    ) -> MetricExportResult:
+        """Write one batch and a commit line. Never raises; see `stats` for what was refused."""
+        with self._encoding:
+            if self._busy:  # in a signal handler that interrupted an export of its own thread
+                done = self._archive.append(MetricEncoder().encode(metrics_data))
+            else:
+                self._busy = True
+                try:
+                    done = self._archive.append(self._encoder.encode(metrics_data))
+                finally:
+                    self._busy = False
+        return MetricExportResult.SUCCESS if done else MetricExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Force what was exported to the disk; True at once in mode `never`."""
+        return self._archive.writer.flush(timeout_millis / 1000)
+
+    def shutdown(
+        self,
+        timeout_millis: float = EXIT_TIMEOUT_S * 1000,
+        **kwargs: Any,  # noqa: ARG002 # the SDK's signature
+    ) -> None:
+        """Seal the open segment; later exports fail."""
+        self._archive.writer.close(timeout_millis / 1000)
+
+    def stats(self) -> Stats:
+        """Return plain numbers about what was done."""
+        return self._archive.stats(self._encoder)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child; called by itself, and harmless when called again."""
+        self._archive.writer.after_fork()
+        self._begin_life()
+
+
+class NdjsonLogRecordExporter(LogRecordExporter):
+    """Writes log records to `<path>/events/service=<name>/date=<day>/…ndjson`.
+
+    Fast enough for the thread that records: put it behind a processor that exports at once, and a
+    record survives a kill of the process as soon as it is emitted. Arguments, errors and meaning of
+    `SUCCESS` are those of `NdjsonMetricExporter`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        sync: str | None = None,
+        sync_interval: str | float | None = None,
+        rotate_bytes: str | int | None = None,
+        rotate_interval: str | float | None = None,
+        compression: str | None = None,
+        free_bytes_min: str | int | None = None,
+        file_mode: str | int | None = None,
+        dir_mode: str | int | None = None,
+        allow_network_fs: str | bool | None = None,
+        seal_key_file: str | os.PathLike[str] | None = None,
+        retention_age: str | float | None = None,
+        retention_bytes: str | int | None = None,
+        service: str | None = None,
+        settings: Settings | None = None,
+        fs: Fs | None = None,
+        clocks: Clocks | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        self._archive = _Archive(
+            "events", settings, arguments, service=service, fs=fs, clocks=clocks
+        )
+        self._encoder = EventEncoder()
+        _after_fork(self)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._archive.settings
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Write log records. Never raises; see `stats` for what was refused."""
+        done = self._archive.append(self._encoder.encode(batch))
+        return LogRecordExportResult.SUCCESS if done else LogRecordExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 10_000) -> bool:
+        """Force what was exported to the disk; True at once in mode `never`."""
+        return self._archive.writer.flush(timeout_millis / 1000)
+
+    def shutdown(self) -> None:
+        """Seal the open segment; later exports fail."""
+        self._archive.writer.close(EXIT_TIMEOUT_S)
+
+    def stats(self) -> Stats:
+        """Return plain numbers about what was done."""
+        return self._archive.stats(self._encoder)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child; called by itself, and harmless when called again."""
+        self._archive.writer.after_fork()
+        self._encoder = EventEncoder()
+
+
+_ARGUMENTS: Final = frozenset([variable.argument for variable in configuration.VARIABLES])
+
+
+def _after_fork(exporter: NdjsonMetricExporter | NdjsonLogRecordExporter) -> None:
+    """Have a forked child begin anew, for as long as the exporter lives."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    reference = weakref.ref(exporter)
+
+    def begin_anew() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.after_fork()
+
+    os.register_at_fork(after_in_child=begin_anew)

@@ -1,0 +1,166 @@
+"""One segment while it is written: whole lines are appended, or nothing is.
+
+Not thread-safe; a writer holds its lock around every call.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from otel_exporter_ndjson.fs import Fs, Status
+from otel_exporter_ndjson.segments import SegmentName, commit_line, seal_line
+from otel_exporter_ndjson.streams import Batch, Origin
+
+__all__ = ["OpenSegment"]
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenSegment:
+    """A segment whose lock this process holds.
+
+    Attributes:
+        path: where it is, for people and for the check that it is still there.
+        directory, descriptor: the folder of its day, and itself.
+        size: bytes that are whole lines, which is all that is in the file.
+        pending: batches since the last fsync, each with the number of lines before it.
+        broken: something stands behind `size` that could not be cut off; append nothing more.
+        fresh: neither the file nor its name has been forced to the disk.
+    """
+
+    fs: Fs
+    name: SegmentName
+    path: str
+    service: str
+    day: int
+    origin: Origin
+    directory: int
+    descriptor: int
+    facts: Status
+    opened_s: float
+    size: int = 0
+    lines: int = 0
+    records: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+    sealed: bool = False
+    broken: bool = False
+    fresh: bool = True
+    dirty: bool = False
+    committed: int = 0
+    committed_s: float = 0.0
+    checked_s: float = 0.0
+    pending: list[tuple[int, Batch]] = field(default_factory=list)
+    pending_bytes: int = 0
+    _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    _described: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of every byte of the segment."""
+        return self._hash.hexdigest()
+
+    def head(self, line: bytes) -> None:
+        """Write the first line."""
+        self._put(line, self._hashed(line), lines=1)
+
+    def append(self, batch: Batch, *, commit: bool) -> None:
+        """Write a batch, with the describe lines it needs, by one write.
+
+        Raises:
+            OSError: nothing of it is in the file, unless `broken` is set.
+        """
+        described = dict(self._described) if len(batch.parts) > 1 else self._described
+        pieces: list[bytes] = []
+        lines = batch.records
+        fresh: dict[tuple[object, ...], bytes] = {}
+        for part in batch.parts:
+            for stream in part.streams:
+                line = stream.describe(self.origin)
+                if fresh.get(stream.key, described.get(stream.key)) != line:
+                    fresh[stream.key] = line
+                    pieces.append(line)
+                    lines += 1
+            pieces.append(part.body)
+        records = self.records + batch.records
+        data = b"".join(pieces) if len(pieces) > 1 else pieces[0]
+        digest = self._hashed(data)
+        if commit:
+            line = commit_line(records, digest.hexdigest(), batch.shape)
+            digest.update(line)
+            data += line
+        before = self.lines
+        self._put(data, digest, lines=lines + commit)
+        self._described.update(fresh)
+        self.records = records
+        self.committed = records if commit else self.committed
+        self.first_ns = _least(self.first_ns, batch.first_ns)
+        self.last_ns = _most(self.last_ns, batch.last_ns)
+        self.dirty = True
+        self.pending.append((before, batch))
+        self.pending_bytes += len(data)
+
+    def commit(self) -> None:
+        """Write a commit line over what has none yet."""
+        line = commit_line(self.records, self.sha256)
+        self._put(line, self._hashed(line), lines=1)
+        self.committed = self.records
+        self.dirty = True
+
+    def seal(self) -> None:
+        """Write the last line."""
+        line = seal_line(self.records, self.first_ns, self.last_ns, self.sha256)
+        self._put(line, self._hashed(line), lines=1)
+        self.sealed = True
+        self.dirty = True
+
+    def present(self) -> bool:
+        """Whether the file is still where it was, with the size that we gave it."""
+        try:
+            there = self.fs.status_of(self.path)
+        except OSError:
+            return True  # it cannot be told; the next write will
+        return there is not None and self.facts.same(there) and there.size == self.size
+
+    def forget_oldest(self, bytes_max: int) -> None:
+        """Let go of the oldest pending batches beyond a bound."""
+        while self.pending_bytes > bytes_max and len(self.pending) > 1:
+            _, batch = self.pending.pop(0)
+            self.pending_bytes -= batch.size
+
+    def close(self) -> None:
+        """Close file and folder, and with them the lock."""
+        self.fs.close(self.descriptor)
+        self.fs.close(self.directory)
+
+    def _hashed(self, data: bytes) -> "hashlib._Hash":
+        digest = self._hash.copy()
+        digest.update(data)
+        return digest
+
+    def _put(self, data: bytes, digest: "hashlib._Hash", *, lines: int) -> None:
+        try:
+            written = self.fs.write(self.descriptor, data)
+            while written < len(data):
+                written += self.fs.write(self.descriptor, memoryview(data)[written:])
+        except BaseException:  # an interrupt, too, must not leave half a line behind
+            self._cut()
+            raise
+        self._hash = digest
+        self.size += len(data)
+        self.lines += lines
+
+    def _cut(self) -> None:
+        try:
+            self.fs.truncate(self.descriptor, self.size)
+            self.broken = self.fs.status(self.descriptor).size != self.size
+        except OSError:
+            self.broken = True
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    times = [time for time in (one, other) if time is not None]
+    return min(times, default=None)
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    times = [time for time in (one, other) if time is not None]
+    return max(times, default=None)

@@ -1,0 +1,232 @@
+"""What dead writers left behind is cut, sealed and compressed; nothing of it is ever deleted.
+
+A segment whose lock is free and that has no seal belongs to a dead writer. Idempotent, safe to run
+twice at once, and safe to kill at any point: the next run ends with the same bytes.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from otel_exporter_ndjson.errors import DamagedError
+from otel_exporter_ndjson.folders import opened
+from otel_exporter_ndjson.fs import Fs, Status
+from otel_exporter_ndjson.sealing import TEMPORARY, chunks_of, compress_segment, write_all
+from otel_exporter_ndjson.segments import Scan, SegmentName, seal_line
+
+__all__ = ["Recovered", "recover_service"]
+
+TORN: Final = ".torn"
+_KINDS: Final = frozenset({"segment", "describe", "metric", "event", "commit", "seal"})
+
+Action = Literal["sealed", "set_aside", "compressed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was done with one segment.
+
+    Attributes:
+        date, name: where it is; the name without `.zst`.
+        action: `sealed`, `compressed`, `set_aside` (it held no line at all) or `failed`.
+        torn_bytes: how many bytes of a torn tail went into `<name>.torn`.
+        reason: why it failed.
+    """
+
+    date: str
+    name: str
+    action: Action
+    torn_bytes: int = 0
+    reason: str | None = None
+
+
+def recover_service(
+    fs: Fs,
+    service: int,
+    *,
+    compress: bool,
+    until_s: float | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> list[Recovered]:
+    """Recover every segment of dead writers in a service's folder.
+
+    Args:
+        service: the open folder.
+        compress: whether to compress what is sealed and not yet compressed, too.
+        until_s: stop beginning new work at this reading of the monotonic clock.
+    """
+    done: list[Recovered] = []
+    for date in fs.names(service):
+        if not date.startswith("date="):
+            continue
+        try:
+            directory = fs.open_dir(service, date)
+        except OSError:
+            continue  # no folder, or a link in its place: nothing of ours
+        with opened(fs, directory):
+            for name in fs.names(directory):
+                if until_s is not None and monotonic() > until_s:
+                    return done
+                done += _recovered(fs, directory, date, name, compress=compress)
+    return done
+
+
+def _recovered(
+    fs: Fs, directory: int, date: str, name: str, *, compress: bool
+) -> Iterator[Recovered]:
+    try:
+        if name.startswith(".") and name.endswith(TEMPORARY):
+            _remove_temporary(fs, directory, name)
+            return
+        parsed = SegmentName.parse(name)
+        if parsed is None or name != str(parsed):
+            return
+        result = _seal(fs, directory, date, name)
+        if result is not None:
+            yield result
+        if compress and _is_sealed(fs, directory, name) and compress_segment(fs, directory, name):
+            yield Recovered(date, name, "compressed")
+    except (OSError, DamagedError) as error:
+        yield Recovered(date, name, "failed", reason=str(error))
+
+
+def _remove_temporary(fs: Fs, directory: int, name: str) -> None:
+    """Remove the half-made compressed file of a dead process; the segment itself is still there."""
+    with opened(fs, fs.open(directory, name)) as descriptor:
+        if fs.lock(descriptor):
+            fs.unlink(directory, name)
+
+
+def _is_sealed(fs: Fs, directory: int, name: str) -> bool:
+    try:
+        with opened(fs, fs.open(directory, name)) as descriptor:
+            return _ends_with_seal(fs, descriptor, fs.status(descriptor).size)
+    except FileNotFoundError:
+        return False
+
+
+def _ends_with_seal(fs: Fs, descriptor: int, size: int) -> bool:
+    tail = fs.read(descriptor, 4096, max(0, size - 4096))
+    return tail.endswith(b"}\n") and tail[:-1].rpartition(b"\n")[2].startswith(b'{"kind":"seal",')
+
+
+def _seal(fs: Fs, directory: int, date: str, name: str) -> Recovered | None:
+    """Seal one segment of a dead writer; None when there is nothing to do or it is alive."""
+    with opened(fs, fs.open(directory, name, write=True)) as descriptor:
+        facts = fs.status(descriptor)
+        if facts.links == 2 and facts.same(fs.status_at(directory, f"{name}{TORN}")):
+            fs.unlink(directory, name)  # setting it aside was interrupted half-way
+            return None
+        if not facts.regular or facts.links != 1 or _ends_with_seal(fs, descriptor, facts.size):
+            return None
+        if not fs.lock(descriptor) or not facts.same(fs.status_at(directory, name)):
+            return None
+        facts = fs.status(descriptor)  # its writer may have ended between our look and our lock
+        if _ends_with_seal(fs, descriptor, facts.size):
+            return None
+        scan, good = _scan(fs, descriptor, facts.size)
+        if good == 0:
+            fs.link(directory, name, _free_name(fs, directory, f"{name}{TORN}"))
+            fs.unlink(directory, name)
+            fs.sync_dir(directory)
+            return Recovered(date, name, "set_aside")
+        times = scan.times
+        seal = seal_line(scan.records, *times, scan.sha256, recovered=True)
+        tail = b"".join(_range(fs, descriptor, good, facts.size))
+        if tail:
+            own = seal.startswith(tail)  # of a recovery that was killed while it wrote the seal
+            torn = 0 if own else len(tail)
+            if torn:
+                _keep_torn(fs, directory, f"{name}{TORN}", tail, facts)
+            fs.truncate(descriptor, good)
+        else:
+            torn = 0
+        try:
+            write_all(fs, descriptor, seal)
+        except OSError:
+            fs.truncate(descriptor, good)
+            raise
+        fs.sync(descriptor)
+        fs.sync_dir(directory)
+        return Recovered(date, name, "sealed", torn_bytes=torn)
+
+
+def _scan(fs: Fs, descriptor: int, size: int) -> tuple[Scan, int]:
+    """Return what the lines say up to the end of the last good one, and where that is.
+
+    A bad line with a good one behind it is damage, not a torn tail: it stays where it is.
+    """
+    scan = Scan()
+    held: list[bytes] = []
+    good = offset = 0
+    for line in _lines(fs, descriptor, size):
+        offset += len(line)
+        held.append(line)
+        if _is_good(line):
+            for each in held:
+                scan.feed(each)
+            held.clear()
+            good = offset
+    return scan, good
+
+
+def _lines(fs: Fs, descriptor: int, size: int) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks_of(fs, descriptor, size):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def _is_good(line: bytes) -> bool:
+    if not line.endswith(b"\n") or b"\0" in line:
+        return False
+    try:
+        record: Any = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("kind") in _KINDS
+
+
+def _range(fs: Fs, descriptor: int, start: int, end: int) -> Iterator[bytes]:
+    while start < end:
+        chunk = fs.read(descriptor, end - start, start)
+        if not chunk:
+            return
+        start += len(chunk)
+        yield chunk
+
+
+def _keep_torn(fs: Fs, directory: int, name: str, tail: bytes, facts: Status) -> None:
+    """Keep a torn tail; a file that an interrupted run left is completed."""
+    try:
+        descriptor = fs.create(directory, name, facts.mode & 0o777)
+    except FileExistsError:
+        with opened(fs, fs.open(directory, name, write=True)) as present:
+            kept = b"".join(chunks_of(fs, present))
+            if tail.startswith(kept):
+                write_all(fs, present, tail[len(kept) :])
+                fs.sync(present)
+                return
+        _keep_torn(fs, directory, _free_name(fs, directory, name), tail, facts)
+        return
+    with opened(fs, descriptor):
+        if facts.uid != fs.uid():
+            fs.set_owner(descriptor, facts.uid, facts.gid)
+        write_all(fs, descriptor, tail)
+        fs.sync(descriptor)
+    fs.sync_dir(directory)
+
+
+def _free_name(fs: Fs, directory: int, name: str) -> str:
+    number = 1
+    free = name
+    while fs.status_at(directory, free) is not None:
+        number += 1
+        free = f"{name}.{number}"
+    return free

@@ -1,0 +1,106 @@
+"""A sealed segment -> its compressed form, in steps of which each may be the last.
+
+Until the compressed form is whole, synced and has its name, the plain one stays; both at once are
+one segment to a reader.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from typing import Final
+
+from otel_exporter_ndjson.errors import DamagedError
+from otel_exporter_ndjson.folders import opened
+from otel_exporter_ndjson.frames import CHUNK_BYTES, compress, inflate
+from otel_exporter_ndjson.fs import Fs
+
+__all__ = ["TEMPORARY", "chunks_of", "compress_segment", "write_all"]
+
+TEMPORARY: Final = ".tmp"
+_READ_BITS: Final = 0o444
+
+
+def chunks_of(fs: Fs, descriptor: int, size: int | None = None) -> Iterator[bytes]:
+    """Return a file's bytes piece by piece, up to `size`."""
+    offset = 0
+    while size is None or offset < size:
+        left = CHUNK_BYTES if size is None else min(CHUNK_BYTES, size - offset)
+        chunk = fs.read(descriptor, left, offset)
+        if not chunk:
+            return
+        offset += len(chunk)
+        yield chunk
+
+
+def write_all(fs: Fs, descriptor: int, data: bytes) -> None:
+    """Append all of `data`."""
+    written = 0
+    while written < len(data):
+        written += fs.write(descriptor, memoryview(data)[written:])
+
+
+def compress_segment(fs: Fs, directory: int, name: str, *, sync: bool = True) -> bool:
+    """Compress a sealed segment, and remove the plain form; False when somebody else is at it.
+
+    Raises:
+        OSError: the disk said no; the plain form is still there.
+        DamagedError: what was written does not inflate to what was read; likewise.
+    """
+    try:
+        descriptor = fs.open(directory, name, write=True)
+    except FileNotFoundError:
+        return False
+    with opened(fs, descriptor):
+        facts = fs.status(descriptor)
+        if not fs.lock(descriptor) or not facts.same(fs.status_at(directory, name)):
+            return False
+        temporary = f".{name}-{secrets.token_hex(4)}{TEMPORARY}"
+        mode = facts.mode & _READ_BITS
+        with opened(fs, fs.create(directory, temporary, mode)) as target:
+            try:
+                fs.lock(target)  # a recovery removes a temporary file that nobody holds
+                if facts.uid != fs.uid():
+                    fs.set_owner(target, facts.uid, facts.gid)
+                    fs.set_mode(target, mode)
+                digest = _squeeze(fs, descriptor, target, facts.size)
+                if sync:
+                    fs.sync(target)
+                _install(fs, directory, temporary, f"{name}.zst", digest)
+                if sync:
+                    fs.sync_dir(directory)
+                fs.unlink(directory, name)
+            finally:
+                fs.unlink(directory, temporary)
+        if sync:
+            fs.sync_dir(directory)
+    return True
+
+
+def _squeeze(fs: Fs, source: int, target: int, size: int) -> bytes:
+    digest = hashlib.sha256()
+
+    def read() -> Iterator[bytes]:
+        for chunk in chunks_of(fs, source, size):
+            digest.update(chunk)
+            yield chunk
+
+    for piece in compress(read(), size):
+        write_all(fs, target, piece)
+    _holds(fs, target, digest.digest())
+    return digest.digest()
+
+
+def _holds(fs: Fs, descriptor: int, digest: bytes) -> None:
+    inflated = hashlib.sha256()
+    for chunk in inflate(chunks_of(fs, descriptor)):
+        inflated.update(chunk)
+    if inflated.digest() != digest:
+        raise DamagedError("the compressed segment does not inflate to what was written")
+
+
+def _install(fs: Fs, directory: int, temporary: str, name: str, digest: bytes) -> None:
+    try:
+        fs.link(directory, temporary, name)
+    except FileExistsError:  # an earlier attempt ended between link and unlink, or a stranger's
+        with opened(fs, fs.open(directory, name)) as present:
+            _holds(fs, present, digest)
