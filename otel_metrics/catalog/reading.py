@@ -12,8 +12,9 @@ from typing import Any, Final, cast
 import msgspec
 
 from otel_metrics.catalog.annotations import annotations
+from otel_metrics.catalog.attributes import IGNORED, attribute_type, examples, references
 from otel_metrics.catalog.fields import Fields, Report, near
-from otel_metrics.catalog.model import Attribute, Catalog, Event, Instrument, Member, Metric
+from otel_metrics.catalog.model import Attribute, Catalog, Event, Instrument, Metric
 from otel_metrics.yaml_source import Node, Problem
 
 __all__ = ["EMPTY", "NameOf", "ProblemOf", "Source", "merge"]
@@ -22,11 +23,6 @@ EMPTY: Final = Catalog(metrics={}, attributes={}, events={})
 FILE_FORMAT: Final = "definition/2"
 INSTRUMENTS: Final = ("counter", "updowncounter", "gauge", "histogram")
 STABILITIES: Final = ("development", "alpha", "beta", "release_candidate", "stable", "deprecated")
-SCALARS: Final = ("string", "int", "double", "boolean")
-TYPES: Final = (*SCALARS, *(f"{scalar}[]" for scalar in SCALARS), "any")
-LEVELS: Final = ("required", "recommended", "opt_in")
-RESERVED_LABELS: Final = frozenset({"le", "quantile", "otel_metric_overflow"})
-"""Labels that the page and the SDK use for themselves."""
 UNIT_WORDS: Final[Mapping[str, str]] = {
     "byte": "By",
     "bytes": "By",
@@ -55,12 +51,9 @@ A `; ` parts what is wrong from what to do."""
 
 _SECTIONS = ("file_format", "attributes", "metrics", "events", "metric_refinements")
 _SIGNAL = ("name", "brief", "note", "stability", "attributes")
-# Weaver's own keys that change nothing here: read by its tools, accepted and ignored by us.
-_IGNORED = ("annotations", "deprecated", "entity_associations", "requirement_level")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,254}")
 _UNIT = re.compile(r"[\x21-\x7e]{1,63}")
-_NOT_IN_LABEL = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +126,16 @@ class _File:
             self._root.refuse("file_format", f"{found!r} is not read", f"write {FILE_FORMAT}")
 
     def attributes(self) -> None:
-        known = ("key", "type", "brief", "note", "stability", "examples", *_IGNORED)
+        known = ("key", "type", "brief", "note", "stability", "examples", *IGNORED)
         for fields in self._entries("attributes", "key", known):
             key = self._new(fields, "attribute", "key", _KEY, self._reading.attributes)
-            kind, members = self._type(fields)
+            kind, members = attribute_type(fields, self.report)
             attribute = Attribute(
                 key=key,
                 type=kind,
                 brief=fields.text("brief", required="say in one sentence what it is"),
                 members=members,
-                examples=_examples(fields),
+                examples=examples(fields),
                 note=fields.text("note"),
                 stability=_stability(fields),
             )
@@ -150,7 +143,7 @@ class _File:
                 self._reading.attributes[key] = attribute
 
     def metrics(self) -> None:
-        known = (*_SIGNAL, "instrument", "unit", *_IGNORED)
+        known = (*_SIGNAL, "instrument", "unit", *IGNORED)
         for fields in self._entries("metrics", "name", known):
             metric = self._metric(fields)
             if not metric.name:
@@ -163,8 +156,8 @@ class _File:
                     fields.refuse("name", message, "choose another name")
 
     def events(self) -> None:
-        for fields in self._entries("events", "name", (*_SIGNAL, *_IGNORED)):
-            levels = self._levels(fields)
+        for fields in self._entries("events", "name", (*_SIGNAL, *IGNORED)):
+            levels = self._levels(fields, scalar=False)
             event = Event(
                 name=self._new(fields, "event", "name", _NAME, self._reading.events),
                 brief=fields.text("brief", required="say in one sentence what happened"),
@@ -188,13 +181,13 @@ class _File:
                     remedy = near(name, self._reading.metrics, otherwise="see `catalog list`")
                     fields.refuse("ref", f"there is no metric {name!r}", remedy)
                 continue
-            levels = {**metric.levels, **self._levels(fields, metric=metric)}
+            levels = {**metric.levels, **self._levels(fields, scalar=True, taken=metric.attributes)}
             self._reading.metrics[name] = _with_attributes(metric, levels)
 
     def _metric(self, fields: Fields) -> Metric:
         chosen = fields.choice("instrument", INSTRUMENTS, required=True)
         instrument = cast(Instrument | None, chosen)
-        levels = self._levels(fields, instrument=instrument or "counter")
+        levels = self._levels(fields, scalar=True)
         name = self._new(fields, "metric", "name", _NAME, self._reading.metrics)
         unit = _unit(fields)
         ours = self._annotations(fields, instrument)
@@ -212,6 +205,10 @@ class _File:
             stability=_stability(fields),
             **ours,
         )
+
+    def _levels(self, fields: Fields, *, scalar: bool, taken: Sequence[str] = ()) -> dict[str, str]:
+        attributes = self._reading.attributes
+        return references(fields, self.report, attributes, scalar=scalar, taken=taken)
 
     def _annotations(self, fields: Fields, instrument: str | None) -> dict[str, Any]:
         node = fields.node("annotations")
@@ -240,79 +237,6 @@ class _File:
             message = f"{declared!r} is not what it is exposed as"
             self.report.add(line, path, message, f"write {exposed}, or leave it out")
         return exposed
-
-    def _type(self, fields: Fields) -> tuple[str, tuple[Member, ...]]:
-        node = fields.node("type")
-        if node is None or not isinstance(node.value, Mapping):
-            return fields.choice("type", TYPES, required=True) or "string", ()
-        inner = Fields(node, fields.path("type"), self.report, known=("members",))
-        if not inner.items("members"):
-            inner.refuse("members", "is missing", "list the values that the attribute may have")
-        members: list[Member] = []
-        for index, item in enumerate(inner.items("members")):
-            member = self._member(item, f"{inner.path('members')}[{index}]")
-            if any(member.value == other.value for other in members):
-                inner.refuse("members", f"{member.value!r} is there twice", "keep one of both")
-            members.append(member)
-        return "enum", tuple(members)
-
-    def _member(self, item: Node, path: str) -> Member:
-        known = ("id", "value", "brief", "note", "stability", "deprecated", "annotations")
-        fields = Fields(item, path, self.report, known=known)
-        name = fields.text("id", required="name the value")
-        node = fields.node("value")
-        value = name if node is None else node.value
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            fields.refuse("value", "is no text and no whole number", "quote it")
-            value = name
-        return Member(id=name, value=value, brief=fields.text("brief"))
-
-    def _levels(
-        self, fields: Fields, *, instrument: str | None = None, metric: Metric | None = None
-    ) -> dict[str, str]:
-        """Return the requirement level of each attribute; of an event where neither is given."""
-        levels: dict[str, str] = {}
-        labels = {_label(key): key for key in (metric.attributes if metric else ())}
-        scalar = metric is not None or instrument is not None
-        for index, item in enumerate(fields.items("attributes")):
-            path = f"{fields.path('attributes')}[{index}]"
-            known = ("ref", "requirement_level", "brief", "note", "examples", *_IGNORED)
-            ref = Fields(item, path, self.report, known=known)
-            key = ref.text("ref", required="name the key of an attribute")
-            if not key or not self._may_refer(ref, key, scalar=scalar):
-                continue
-            other = labels.setdefault(_label(key), key)
-            if key in levels or other != key or (metric and key in metric.attributes):
-                message = f"{key!r} is there already" + (f" as {other!r}" if other != key else "")
-                ref.refuse("ref", message, "remove it")
-            elif scalar and _label(key) in RESERVED_LABELS:
-                ref.refuse("ref", f"{key!r} is a label with a meaning", "choose another key")
-            levels[key] = self._level(ref)
-        return levels
-
-    def _may_refer(self, ref: Fields, key: str, *, scalar: bool) -> bool:
-        attribute = self._reading.attributes.get(key)
-        if attribute is None:
-            define = "define it under attributes, or see `catalog list`"
-            remedy = near(key, self._reading.attributes, otherwise=define)
-            ref.refuse("ref", f"there is no attribute {key!r}", remedy)
-            return False
-        if scalar and attribute.type not in (*SCALARS, "enum"):
-            message = f"{key!r} is of type {attribute.type}, which no metric can carry"
-            ref.refuse("ref", message, "refer to it in an event")
-        return True
-
-    def _level(self, ref: Fields) -> str:
-        node = ref.node("requirement_level")
-        if node is None or not isinstance(node.value, Mapping):
-            return ref.choice("requirement_level", LEVELS) or "recommended"
-        known = ("conditionally_required", "recommended", "opt_in")
-        inner = Fields(node, ref.path("requirement_level"), self.report, known=known)
-        for key in known:
-            if inner.has(key):
-                return f"{key}: {inner.text(key)}"
-        ref.refuse("requirement_level", "is empty", f"write one of {', '.join(LEVELS)}")
-        return "recommended"
 
     def _entries(self, section: str, naming: str, known: Sequence[str]) -> Iterator[Fields]:
         """Yield each entry of a section; problems call it by its name where it has one."""
@@ -370,28 +294,12 @@ def _stability(fields: Fields) -> str:
     return fields.choice("stability", STABILITIES, required=True) or "development"
 
 
-def _examples(fields: Fields) -> tuple[str | int | float | bool, ...]:
-    node = fields.node("examples")
-    if node is None:
-        return ()
-    items = node.value if isinstance(node.value, tuple) else (node,)
-    values = [item.value for item in items]
-    kept = tuple(value for value in values if isinstance(value, str | int | float | bool))
-    if len(kept) < len(values):
-        fields.refuse("examples", "an example is no single value", "quote it")
-    return kept
-
-
 def _series(metric: Metric) -> tuple[str, ...]:
     """Return the names on the page that belong to a metric."""
     name = metric.prometheus
     if metric.instrument != "histogram":
         return (name,)
     return (name, f"{name}_bucket", f"{name}_sum", f"{name}_count")
-
-
-def _label(key: str) -> str:
-    return _NOT_IN_LABEL.sub("_", key)
 
 
 def _line_of(fields: Fields, section: str, key: str) -> int:
