@@ -1,33 +1,47 @@
 # Every verb of the project. CI calls only these.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs test-all build clean
+.PHONY: help demo test test-wheel check bench docs test-all build clean
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTRAS := web,auth
+PYTEST := --numprocesses 2 --dist worksteal
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[web,auth]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --group dev
 	@touch $@
 
 demo: $(STAMP) ## Run the demo agent for 15 s (DEMO_SECONDS) and archive it in ./telemetry
 	$(BIN)/otel-metrics demo
 
-test: $(STAMP) ## Run every test but the long forms
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+ifeq ($(CI),1)
+test: test-wheel ## Run every test but the long forms (under CI=1 against the built wheel)
+else
+test: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST)
+endif
+
+test-wheel: build ## Run every test against the built wheel, with the source tree out of the way
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(PYTHON) -m venv $$folder/venv && \
+	$$folder/venv/bin/python -m pip install --quiet --upgrade pip && \
+	$$folder/venv/bin/python -m pip install --quiet "$$(ls -t dist/*.whl | head -1)[$(EXTRAS)]" --group dev && \
+	git ls-files -z | grep -zv -e '^otel_metrics/' -e '^exporters/' | xargs -0 cp --parents -t $$folder && \
+	cd $$folder && venv/bin/python -m pytest $(PYTEST)
 
 check: $(STAMP) ## Format, lint, types, import rules, quick tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy otel_metrics exporters/otel_exporter_ndjson exporters/otel_exporter_prometheus tests benchmarks examples
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not slow' -q
+	$(BIN)/python -m pytest $(PYTEST) -m 'not slow' -q
 
 bench: $(STAMP) ## Run every benchmark; each prints its ratio against a peer in the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

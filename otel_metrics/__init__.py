@@ -1,1 +1,22 @@
-"""."""
+"""Metrics of AI-agent systems on OpenTelemetry: recorded once, archived, scraped and shipped.
+
+import otel_metrics
+otel_metrics.configure(service_name="shop")
+"""
+
+from otel_metrics import efficiency, executions, host, instruments, skills, sovereignty, tokens
+from otel_metrics.autoconfig.startup import Telemetry, configure
+from otel_metrics.version import __version__
+
+__all__ = [
+    "Telemetry",
+    "__version__",
+    "configure",
+    "efficiency",
+    "executions",
+    "host",
+    "instruments",
+    "skills",
+    "sovereignty",
+    "tokens",
+]

@@ -1,1 +1,1 @@
-"""."""
+"""What is done with an archive after it was written."""

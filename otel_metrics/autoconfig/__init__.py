@@ -1,1 +1,1 @@
-"""."""
+"""From the environment to a running pipeline."""

@@ -138,7 +138,7 @@ def _try_page(settings: otel_exporter_prometheus.settings.Settings) -> Trial:
 
 def _service_at(where: str) -> str | None:
     """Return the service whose page answers there, None where no page of ours does."""
-    request = urllib.request.Request(f"http://{where}/metrics")  # noqa: S310  # always http
+    request = urllib.request.Request(f"http://{where}/metrics")  # always http
     try:
         with urllib.request.urlopen(request, timeout=TRIAL_TIMEOUT_S) as response:  # noqa: S310
             page = response.read(4 * 2**20).decode("utf-8", "replace")

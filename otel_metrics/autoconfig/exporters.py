@@ -92,12 +92,13 @@ class Exporters:
             return
         self.page = page
 
-    def judged(self, result: FlushResult, timeout_s: float) -> FlushResult:
-        """Add what became of events to the verdicts on metrics."""
-        del timeout_s
+    def judged(self, result: FlushResult, deadline: float) -> FlushResult:
+        """Add what became of events to the verdicts on metrics, by `deadline`."""
         verdicts = dict(result)
         if self.processor is not None and self.processor.failing and verdicts["ndjson"].ok:
             verdicts["ndjson"] = Verdict("failed", "the last event could not be archived")
+        if self.event_lane is not None:
+            verdicts[self.event_lane.name] = self.event_lane.wait(deadline)
         for name, reason in self.failed.items():
             if name != "prometheus":
                 verdicts[name] = Verdict("failed", reason)

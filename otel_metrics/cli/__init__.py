@@ -1,1 +1,1 @@
-"""."""
+"""The commands of `otel-metrics`, one file each."""
