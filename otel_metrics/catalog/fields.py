@@ -12,10 +12,18 @@ from typing import Final
 
 from otel_metrics.yaml_source import Node, Problem
 
-__all__ = ["Fields", "Report", "finite", "near"]
+__all__ = ["Fields", "Report", "TooManyProblemsError", "finite", "near"]
 
-KEY_CHARS_MAX: Final = 200
-"""Characters of a key that a problem shows."""
+PROBLEMS_MAX: Final = 100
+"""Problems of one file after which reading stops."""
+SHOWN_CHARS_MAX: Final = 500
+"""Characters of the file's own text that a problem shows."""
+WORD_CHARS_MAX: Final = 100
+"""Longest word that a did-you-mean is looked for."""
+
+
+class TooManyProblemsError(Exception):
+    """A file has more problems than anybody reads; those found so far are in its report."""
 
 
 @dataclass(slots=True)
@@ -27,14 +35,19 @@ class Report:
 
     def add(self, line: int, key: str, message: str, remedy: str) -> None:
         """Add a problem at `line`, counted from 1; the key is the file's and is made printable."""
-        shown = (key if key.isprintable() else ascii(key)[1:-1])[:KEY_CHARS_MAX]
+        shown = (key if key.isprintable() else ascii(key)[1:-1])[:SHOWN_CHARS_MAX]
+        said = message[:SHOWN_CHARS_MAX]
         self.problems.append(
-            Problem(file=self.file, line=line, key=shown, message=message, remedy=remedy)
+            Problem(file=self.file, line=line, key=shown, message=said, remedy=remedy)
         )
+        if len(self.problems) >= PROBLEMS_MAX:
+            raise TooManyProblemsError
 
 
 def near(word: str, words: Iterable[str], *, otherwise: str) -> str:
     """Return a did-you-mean for `word`, or `otherwise` where nothing is like it."""
+    if len(word) > WORD_CHARS_MAX:
+        return otherwise
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
     return f"did you mean {found[0]!r}?" if found else otherwise
 

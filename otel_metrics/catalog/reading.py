@@ -6,6 +6,7 @@ events, and may add attributes to a metric that is known (`metric_refinements`);
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -13,7 +14,7 @@ import msgspec
 
 from otel_metrics.catalog.annotations import annotations
 from otel_metrics.catalog.attributes import IGNORED, attribute_type, examples, references
-from otel_metrics.catalog.fields import Fields, Report, near
+from otel_metrics.catalog.fields import Fields, Report, TooManyProblemsError, near
 from otel_metrics.catalog.model import Attribute, Catalog, Event, Instrument, Metric
 from otel_metrics.yaml_source import Node, Problem
 
@@ -81,7 +82,16 @@ def merge(
         problem_of: without it, no name is questioned.
     """
     reading = _Reading(into, name_of, problem_of)
-    files = [_File(source, reading) for source in sources]
+    reports = [Report(source.file) for source in sources]
+    with suppress(TooManyProblemsError):
+        _read(sources, reports, reading)
+    problems = [problem for report in reports for problem in report.problems]
+    problems.sort(key=lambda problem: (problem.file, problem.line))
+    return reading.catalog(), tuple(problems)
+
+
+def _read(sources: Sequence[Source], reports: Sequence[Report], reading: "_Reading") -> None:
+    files = [_File(*pair, reading) for pair in zip(sources, reports, strict=True)]
     for file in files:  # first, because any file may refer to the attributes of another
         file.attributes()
     for file in files:
@@ -89,9 +99,6 @@ def merge(
         file.events()
     for file in files:
         file.refinements()
-    problems = [problem for file in files for problem in file.report.problems]
-    problems.sort(key=lambda problem: (problem.file, problem.line))
-    return reading.catalog(), tuple(problems)
 
 
 class _Reading:
@@ -115,8 +122,8 @@ class _Reading:
 class _File:
     """One file, section by section."""
 
-    def __init__(self, source: Source, reading: _Reading) -> None:
-        self.report = Report(source.file)
+    def __init__(self, source: Source, report: Report, reading: _Reading) -> None:
+        self.report = report
         self._file = source.file
         self._domain = source.domain
         self._reading = reading

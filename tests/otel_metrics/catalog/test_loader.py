@@ -344,6 +344,13 @@ def test_every_problem_is_named_in_one_run(tmp_path: Path) -> None:
     assert lines == ["4", "9", "11"]
 
 
+def test_a_flood_of_problems_is_cut_off(tmp_path: Path) -> None:
+    """A file that is wrong throughout costs a hundred messages, not minutes."""
+    text = VALID + "".join(f"      - ref: shop.regoin{number}\n" for number in range(20_000))
+
+    assert len(problems(text, tmp_path)) == 100
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "text", "metrics", "file_format: definition/2\nmetrics: 3\n", "- a: b",
