@@ -1,6 +1,6 @@
 """A service that only emits GenAI spans: token, cost and duration metrics come by themselves.
 
-The spans below are what any GenAI instrumentation emits. Only 1 % are sampled; the counts are exact.
+The spans below are what any GenAI instrumentation emits. Only 1 % are sampled; counts are exact.
 """
 
 from opentelemetry import metrics, trace

@@ -45,6 +45,8 @@ KEY_CHARS_MAX: Final = 256
 """Characters of one key in a caller's data."""
 
 MASK: Final = "[redacted]"
+EMPTY_KEY: Final = "(empty)"
+"""Stands for an empty key, which the SDK would drop with a log line for each record."""
 
 _SECRET_KEY = re.compile(
     r"(?i)(?:^|[^a-z])(?:api[-_. ]?key|apikey|authorization|auth[-_. ]?token|passw(?:or)?d"
@@ -208,6 +210,7 @@ class _Copy:
                 copied["…"] = "[cut: too many values]"
                 break
             name = text(key if isinstance(key, str) else _as_text(key), chars_max=KEY_CHARS_MAX)
+            name = name or EMPTY_KEY
             self._chars -= len(name)
             copied[name] = MASK if _is_secret(name, item) else self.copy(item, depth=depth + 1)
         return copied
