@@ -4,11 +4,10 @@ from otel_metrics.skills.recorder import (
     record_fidelity,
     record_outcome,
     record_performance,
-    record_promotion,
-    record_rollback,
 )
 from otel_metrics.skills.run import Execution
 from otel_metrics.skills.scope import current_execution, execution
+from otel_metrics.skills.stages import record_promotion, record_rollback
 
 __all__ = [
     "Execution",

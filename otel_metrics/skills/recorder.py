@@ -4,22 +4,20 @@ Nothing here raises. A part that cannot be recorded is counted (`metric.rejected
 the rest is recorded.
 """
 
-import itertools
-import time
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from otel_metrics import events, instruments
-from otel_metrics.amounts import NS_PER_S, amount, count, flag, timestamp_ns
+from otel_metrics.amounts import amount, count, flag, timestamp_ns
 
 __all__ = [
     "UNKNOWN",
     "Outcome",
-    "State",
     "Unknown",
     "Verdict",
+    "about_skill",
     "count_cost",
     "count_outcome",
     "error_type",
@@ -28,26 +26,14 @@ __all__ = [
     "record_fidelity",
     "record_outcome",
     "record_performance",
-    "record_promotion",
-    "record_rollback",
 ]
 
-State = Literal["prototype", "staged", "production"]
 Verdict = Literal["correct", "incorrect", "unverified"]
-
-STATES: Final = ("prototype", "staged", "production")
-PROMOTIONS: Final = (("prototype", "staged"), ("staged", "production"))
-ROLLBACKS: Final = (("production", "staged"), ("staged", "prototype"))
 
 BYTES_PER_MB: Final = 1024 * 1024
 """`memory_usage_mb` counts MiB, as the tools do from which services take it."""
 ERROR_UNNAMED: Final = "_OTHER"
 """`error.type` of an error whose class was not given (semantic conventions 1.44)."""
-
-EVENT_IDS_MAX: Final = 10_000
-"""Ids of promotions and rollbacks remembered, so that two in one second differ."""
-
-_event_ids: dict[str, "itertools.count[int]"] = {}
 
 _executions = instruments.metric("skill.executions")
 _duration = instruments.metric("skill.execution.duration")
@@ -56,9 +42,6 @@ _outcomes = instruments.metric("skill.outcomes")
 _confidence = instruments.metric("skill.outcome.confidence")
 _fidelity = instruments.metric("skill.fidelity")
 _patterns = instruments.metric("skill.patterns")
-_promotions = instruments.metric("skill.promotions")
-_rollbacks = instruments.metric("skill.rollbacks")
-_state = instruments.metric("skill.state")
 _cost = instruments.metric("skill.cost")
 
 
@@ -109,7 +92,7 @@ def record_performance(
         version: the skill's version, from a small set.
         timestamp: of the event, Unix seconds; default now.
     """
-    about = _about("skill.executions", skill, agent, version)
+    about = about_skill("skill.executions", skill, agent, version)
     if about is None:
         return
     raised = flag("skill.executions", exception_occurred)
@@ -205,7 +188,7 @@ def record_fidelity(
         version: the skill's version, from a small set.
         timestamp: of the event, Unix seconds; default now.
     """
-    about = _about("skill.fidelity", skill, agent, version)
+    about = about_skill("skill.fidelity", skill, agent, version)
     if about is None:
         return
     followed = _how_many(patterns_followed)
@@ -236,100 +219,6 @@ def record_fidelity(
     )
 
 
-def record_promotion(
-    skill: str,
-    *,
-    from_state: State,
-    to_state: State,
-    approver: str | None = None,
-    approval_ticket: str | None = None,
-    reason: str | None = None,
-    automated_checks: Mapping[str, object] | None = None,
-    version: str | None = None,
-    timestamp: float | None = None,
-) -> None:
-    """Record that a skill was promoted: prototype to staged, or staged to production.
-
-    Args:
-        skill: the skill's name, from a small set.
-        from_state: where it was.
-        to_state: where it is now; the gauge `skill.state` follows.
-        approver: who approved, kept in the event, as are the next three.
-        approval_ticket: where the approval is written down.
-        reason: why.
-        automated_checks: what was checked, and what came of it.
-        version: the skill's version, from a small set.
-        timestamp: of the event, Unix seconds; default now.
-    """
-    about = _about("skill.promotions", skill, None, version)
-    edge = (from_state, to_state)
-    if about is None or not _is_edge("skill.promotions", edge, PROMOTIONS):
-        return
-    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
-
-    _promotions.add(1, moved)
-    _set_state(about, to_state)
-    occurred_ns = timestamp_ns("skill.promotion", timestamp) or time.time_ns()
-    events.emit(
-        "skill.promotion",
-        {
-            **moved,
-            "event_id": _event_id("promo", skill, occurred_ns),
-            "approver": approver,
-            "approval_ticket": approval_ticket,
-            "reason": reason,
-            "automated_checks": automated_checks,
-        },
-        timestamp_ns=occurred_ns,
-    )
-
-
-def record_rollback(
-    skill: str,
-    *,
-    from_state: State,
-    to_state: State,
-    trigger_reason: str | None = None,
-    trigger_metric: object = None,
-    automated: bool = True,
-    version: str | None = None,
-    timestamp: float | None = None,
-) -> None:
-    """Record that a skill went back: production to staged, or (a demotion) staged to prototype.
-
-    Args:
-        skill: the skill's name, from a small set.
-        from_state: where it was.
-        to_state: where it is now; the gauge `skill.state` follows.
-        trigger_reason: why, such as `pattern_fidelity_drop`; kept in the event.
-        trigger_metric: the figure that gave the reason; kept in the event.
-        automated: False where a person decided.
-        version: the skill's version, from a small set.
-        timestamp: of the event, Unix seconds; default now.
-    """
-    about = _about("skill.rollbacks", skill, None, version)
-    edge = (from_state, to_state)
-    if about is None or not _is_edge("skill.rollbacks", edge, ROLLBACKS):
-        return
-    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
-    decided = {"skill.rollback.automated": flag("skill.rollbacks", automated)}
-
-    _rollbacks.add(1, moved | decided)
-    _set_state(about, to_state)
-    occurred_ns = timestamp_ns("skill.rollback", timestamp) or time.time_ns()
-    events.emit(
-        "skill.rollback",
-        {
-            **moved,
-            "event_id": _event_id("rollback", skill, occurred_ns),
-            **decided,
-            "trigger_reason": trigger_reason,
-            "trigger_metric": trigger_metric,
-        },
-        timestamp_ns=occurred_ns,
-    )
-
-
 def count_outcome(
     skill: str,
     outcome: Outcome,
@@ -340,7 +229,7 @@ def count_outcome(
     timestamp: float | None = None,
 ) -> None:
     """Count an outcome that was judged already."""
-    about = _about("skill.outcomes", skill, agent, version)
+    about = about_skill("skill.outcomes", skill, agent, version)
     if about is None:
         return
     judged = about | {"skill.outcome": outcome.verdict}
@@ -376,7 +265,7 @@ def count_cost(
     skill: str, cost_usd: float, outcome: Verdict, *, agent: str | None, version: str | None
 ) -> None:
     """Count what a run cost, in USD, under what came of it."""
-    about = _about("skill.cost", skill, agent, version)
+    about = about_skill("skill.cost", skill, agent, version)
     if about is not None:
         _cost.add(cost_usd, about | {"skill.outcome": outcome})
 
@@ -407,15 +296,6 @@ def new_execution_id() -> str:
 _SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
 
 
-def _event_id(kind: str, skill: str, occurred_ns: int) -> str:
-    """Return `kind_skill_second`, and from the second of that name on `_2`, `_3`."""
-    named = f"{kind}_{skill}_{occurred_ns // NS_PER_S}"
-    if len(_event_ids) >= EVENT_IDS_MAX:
-        _event_ids.clear()
-    nth = next(_event_ids.setdefault(named, itertools.count(1)))  # needs no lock, nor does a fork
-    return named if nth == 1 else f"{named}_{nth}"
-
-
 def _verdict(correct: bool | None) -> Verdict:  # noqa: FBT001  # a verdict is a bool
     if correct is None:
         instruments.reject("skill.outcomes", "incomparable", "values whose == is true or false")
@@ -423,7 +303,7 @@ def _verdict(correct: bool | None) -> Verdict:  # noqa: FBT001  # a verdict is a
     return "correct" if correct else "incorrect"
 
 
-def _about(
+def about_skill(
     metric: str, skill: str, agent: str | None, version: str | None
 ) -> dict[str, object] | None:
     """Return the attributes that every record of a skill has; None, counted, without a name."""
@@ -442,16 +322,3 @@ def _how_many(patterns: int | Collection[object]) -> int | None:
     if isinstance(patterns, list | tuple | set | frozenset | Mapping):
         return len(patterns)
     return count("skill.patterns", patterns)
-
-
-def _is_edge(metric: str, edge: tuple[object, object], edges: tuple[tuple[str, str], ...]) -> bool:
-    if all(isinstance(state, str) for state in edge) and edge in edges:
-        return True
-    accepted = ", ".join(f"{origin} to {target}" for origin, target in edges)
-    instruments.reject(metric, "no_such_step", accepted)
-    return False
-
-
-def _set_state(about: Mapping[str, object], current: State) -> None:
-    for state in sorted(STATES, key=lambda state: state == current):  # never two that are current
-        _state.set(1 if state == current else 0, {**about, "skill.state": state})

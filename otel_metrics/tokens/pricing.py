@@ -21,8 +21,8 @@ __all__ = ["TABLE_NAMES", "price", "usage_extractors", "version", "warm"]
 
 LOOKUPS_MAX: Final = 1024
 """Pairs of provider and model whose place in the table is remembered."""
-MODEL_CHARS_MAX: Final = 256
-"""Longer model names are not looked up: each is matched against some thousand patterns."""
+NAME_CHARS_MAX: Final = 256
+"""Longer names are not looked up: each is matched against some hundred patterns, and kept."""
 
 TABLE_NAMES: Final[Mapping[str, str]] = {
     "aws.bedrock": "aws",
@@ -77,7 +77,8 @@ def price(
     """
     from genai_prices import Usage  # deferred, as in _table
 
-    places = (_find(provider.lower(), name, _table().timestamp) for name in models if name)
+    names = (name for name in models if name and len(provider) + len(name) <= NAME_CHARS_MAX)
+    places = (_find(provider.lower(), name, _table().timestamp) for name in names)
     place = next((place for place in places if place), None)
     if place is None:
         return None
@@ -116,7 +117,7 @@ def _provider(name: str) -> "Provider | None":
 def _find(provider: str, model: str, table_of: datetime) -> "tuple[Provider, ModelInfo] | None":
     del table_of  # part of the key: a service may put a newer table in place
     owner = _provider(provider)
-    if owner is None or len(model) > MODEL_CHARS_MAX:
+    if owner is None:
         return None
     # Google's names come with a path: `models/…`, `publishers/google/models/…`.
     for name in (model, model.rpartition("/")[2]):

@@ -96,7 +96,7 @@ def test_the_root_filesystem_is_reported(captured_telemetry: Captured) -> None:
 
     points = captured_telemetry.points("system.filesystem.usage")
     size = sum(
-        point.value  # type: ignore[union-attr]  # of a sum
+        point.value  # type: ignore[union-attr,misc]  # of a sum
         for point in points
         if (point.attributes or {})["system.filesystem.mountpoint"] == "/"
     )

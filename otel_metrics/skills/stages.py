@@ -1,0 +1,146 @@
+"""Says that a skill moved: promoted towards production, or rolled back. Nothing here raises.
+
+A skill moves one state at a time; a step that is none is counted as rejected.
+"""
+
+import itertools
+import time
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from otel_metrics import events, instruments
+from otel_metrics.amounts import NS_PER_S, flag, timestamp_ns
+from otel_metrics.skills.recorder import about_skill
+
+__all__ = ["State", "record_promotion", "record_rollback"]
+
+State = Literal["prototype", "staged", "production"]
+
+STATES: Final = ("prototype", "staged", "production")
+PROMOTIONS: Final = (("prototype", "staged"), ("staged", "production"))
+ROLLBACKS: Final = (("production", "staged"), ("staged", "prototype"))
+
+EVENT_IDS_MAX: Final = 10_000
+"""Ids of promotions and rollbacks remembered, so that two in one second differ."""
+
+_event_ids: dict[str, "itertools.count[int]"] = {}
+
+_promotions = instruments.metric("skill.promotions")
+_rollbacks = instruments.metric("skill.rollbacks")
+_state = instruments.metric("skill.state")
+
+
+def record_promotion(
+    skill: str,
+    *,
+    from_state: State,
+    to_state: State,
+    approver: str | None = None,
+    approval_ticket: str | None = None,
+    reason: str | None = None,
+    automated_checks: Mapping[str, object] | None = None,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Record that a skill was promoted: prototype to staged, or staged to production.
+
+    Args:
+        skill: the skill's name, from a small set.
+        from_state: where it was.
+        to_state: where it is now; the gauge `skill.state` follows.
+        approver: who approved, kept in the event, as are the next three.
+        approval_ticket: where the approval is written down.
+        reason: why.
+        automated_checks: what was checked, and what came of it.
+        version: the skill's version, from a small set.
+        timestamp: of the event, Unix seconds; default now.
+    """
+    about = about_skill("skill.promotions", skill, None, version)
+    edge = (from_state, to_state)
+    if about is None or not _is_edge("skill.promotions", edge, PROMOTIONS):
+        return
+    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
+
+    _promotions.add(1, moved)
+    _set_state(about, to_state)
+    occurred_ns = timestamp_ns("skill.promotion", timestamp) or time.time_ns()
+    events.emit(
+        "skill.promotion",
+        {
+            **moved,
+            "event_id": _event_id("promo", skill, occurred_ns),
+            "approver": approver,
+            "approval_ticket": approval_ticket,
+            "reason": reason,
+            "automated_checks": automated_checks,
+        },
+        timestamp_ns=occurred_ns,
+    )
+
+
+def record_rollback(
+    skill: str,
+    *,
+    from_state: State,
+    to_state: State,
+    trigger_reason: str | None = None,
+    trigger_metric: object = None,
+    automated: bool = True,
+    version: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Record that a skill went back: production to staged, or (a demotion) staged to prototype.
+
+    Args:
+        skill: the skill's name, from a small set.
+        from_state: where it was.
+        to_state: where it is now; the gauge `skill.state` follows.
+        trigger_reason: why, such as `pattern_fidelity_drop`; kept in the event.
+        trigger_metric: the figure that gave the reason; kept in the event.
+        automated: False where a person decided.
+        version: the skill's version, from a small set.
+        timestamp: of the event, Unix seconds; default now.
+    """
+    about = about_skill("skill.rollbacks", skill, None, version)
+    edge = (from_state, to_state)
+    if about is None or not _is_edge("skill.rollbacks", edge, ROLLBACKS):
+        return
+    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
+    decided = {"skill.rollback.automated": flag("skill.rollbacks", automated)}
+
+    _rollbacks.add(1, moved | decided)
+    _set_state(about, to_state)
+    occurred_ns = timestamp_ns("skill.rollback", timestamp) or time.time_ns()
+    events.emit(
+        "skill.rollback",
+        {
+            **moved,
+            "event_id": _event_id("rollback", skill, occurred_ns),
+            **decided,
+            "trigger_reason": trigger_reason,
+            "trigger_metric": trigger_metric,
+        },
+        timestamp_ns=occurred_ns,
+    )
+
+
+def _event_id(kind: str, skill: str, occurred_ns: int) -> str:
+    """Return `kind_skill_second`, and from the second of that name on `_2`, `_3`."""
+    named = f"{kind}_{skill}_{occurred_ns // NS_PER_S}"
+    if len(_event_ids) >= EVENT_IDS_MAX:
+        _event_ids.clear()
+    nth = next(_event_ids.setdefault(named, itertools.count(1)))  # needs no lock, nor does a fork
+    return named if nth == 1 else f"{named}_{nth}"
+
+
+def _is_edge(metric: str, edge: tuple[object, object], edges: tuple[tuple[str, str], ...]) -> bool:
+    if all(isinstance(state, str) for state in edge) and edge in edges:
+        return True
+    accepted = ", ".join(f"{origin} to {target}" for origin, target in edges)
+    instruments.reject(metric, "no_such_step", accepted)
+    return False
+
+
+def _set_state(about: Mapping[str, object], current: State) -> None:
+    for state in sorted(STATES, key=lambda state: state == current):  # never two that are current
+        _state.set(1 if state == current else 0, {**about, "skill.state": state})
