@@ -22,6 +22,7 @@ from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
 from otel_metrics.autoconfig.exporters import Exporters, build
 from otel_metrics.autoconfig.providers import join_meter_provider, resource
+from otel_metrics.autoconfig.service_logs import archive_service_logs
 from otel_metrics.autoconfig.settings import Problem, Settings, from_environ
 from otel_metrics.catalog.loader import builtin, load
 from otel_metrics.errors import CatalogError, ConfigurationError
@@ -177,6 +178,8 @@ def _start(
     running = Running(hub, exporters, settings.exit_timeout_s)
     instruments.bind(provider)
     exporters.bind_events()
+    if "ndjson" in settings.logs_exporters and exporters.processor is not None:
+        archive_service_logs(exporters.processor, made_of)
     self_metrics.observe_pipeline(hub, exporters)
     _guarded("host metrics", lambda: host.start(settings.host_metrics))
     if settings.genai_spans:
