@@ -57,7 +57,7 @@ class ServiceLogHandler(logging.Handler):
                 },
                 exception=record.exc_info[1] if record.exc_info else None,
             )
-        except Exception:  # a message with wrong arguments, as the standard library's handlers do
+        except Exception:  # noqa: BLE001  # as the standard library's handlers do
             self.handleError(record)
 
 
