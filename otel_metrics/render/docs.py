@@ -105,9 +105,6 @@ A bad value never stops the service: a warning names the variable, its value, wh
 Each variable is also a keyword of `otel_metrics.configure(...)`: in lower case, without `OTEL_`, `EXPORTER_` and `PYTHON_METRICS_`.
 `otel-metrics doctor` prints what is in force.
 """  # noqa: E501  # a sentence a line
-_COMMANDS = """\
-Exit status: 0 done; 1 the answer is no; 2 wrong use; 3 done in part; 130 interrupted.
-"""
 
 
 class Variable(Protocol):
@@ -185,7 +182,7 @@ def environment_page(variables: Sequence[Variable]) -> str:
 
 def commands_page(command: click.Command) -> str:
     """Return the page of a command and every command under it."""
-    lines = ["# Commands", "", _GENERATED, "", _COMMANDS]
+    lines = ["# Commands", "", _GENERATED, ""]
     for context in _commands(command, None):
         lines += _command(context)
     return _page(lines)
@@ -283,7 +280,7 @@ def _command(context: click.Context) -> list[str]:
     lines = [f"## `{context.command_path}`", "", *_help(command.help or ""), ""]
     lines += ["```text", usage, "```", ""]
     options = [
-        (_code(", ".join(option.opts + option.secondary_opts)), _takes(option), option.help or "")
+        (_code(", ".join(option.opts + option.secondary_opts)), _takes(option), _meaning(option))
         for option in command.get_params(context)
         if isinstance(option, click.Option) and not option.hidden and "--help" not in option.opts
     ]
@@ -298,6 +295,11 @@ def _help(text: str) -> list[str]:
         block = ["```text", kept, "```"] if kept != paragraph else [" ".join(paragraph.split())]
         lines += ["", *block] if lines else block
     return lines
+
+
+def _meaning(option: click.Option) -> str:
+    default = f"Default: {_code(str(option.default))}." if option.show_default else ""
+    return f"{option.help or ''} {default}".strip()
 
 
 def _takes(option: click.Option) -> str:

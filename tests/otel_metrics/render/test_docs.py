@@ -114,7 +114,8 @@ def test_commands_are_shown_with_usage_options_and_help() -> None:
     @click.argument("file")
     @click.option("--form", type=click.Choice(["a", "b"]), help="How.")
     @click.option("--fast/--slow", help="Speed.")
-    def go(file: str, form: str, fast: bool) -> None:
+    @click.option("--out", default="here", show_default=True, help="Where.")
+    def go(file: str, form: str, fast: bool, out: str) -> None:
         """Go there.
 
         And come
@@ -137,6 +138,7 @@ def test_commands_are_shown_with_usage_options_and_help() -> None:
         "```text\notel-metrics go [OPTIONS] FILE\n```\n\n"
         "| Option | Takes | Meaning |\n|---|---|---|\n"
         "| `--form` | `a`, `b` | How. |\n| `--fast, --slow` |  | Speed. |\n"
+        "| `--out` | TEXT | Where. Default: `here`. |\n"
     )
 
 
