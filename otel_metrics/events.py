@@ -26,13 +26,15 @@ Content = Literal["full", "redacted", "none"]
 
 CONTENT_ATTRIBUTES: Final = frozenset(
     {
-        "skill.decision",
-        "skill.expected_decision",
-        "skill.reasoning",
-        "skill.patterns_detail",
+        "automated_checks",
+        "decision",
+        "expected_decision",
         "gen_ai.evaluation.explanation",
-        "sovereignty.metadata",
-        "agent.execution.metadata",
+        "metadata",
+        "patterns_detail",
+        "reason",
+        "reasoning",
+        "trigger_reason",
     }
 )
 """Attributes that hold what people or models wrote (`OTEL_PYTHON_METRICS_EVENT_CONTENT`)."""

@@ -8,6 +8,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_metrics import events
+from otel_metrics.catalog.loader import builtin
 from otel_metrics.pipeline.logs import make_provider
 from otel_metrics.testing import Captured, capture
 
@@ -16,11 +17,11 @@ def test_an_event_keeps_its_name_its_data_and_the_trace(captured_telemetry: Capt
     """What happened, with the particulars and the span in which it happened."""
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
     with tracer.start_as_current_span("work") as span:
-        events.emit("skill.outcome", {"skill.decision": "a", "nested": {"n": [1, 2.5]}})
+        events.emit("skill.outcome", {"decision": "a", "nested": {"n": [1, 2.5]}})
         context = span.get_span_context()
 
     event = captured_telemetry.event("skill.outcome")
-    assert event.attributes["skill.decision"] == "a"
+    assert event.attributes["decision"] == "a"
     assert (event.trace_id, event.span_id) == (context.trace_id, context.span_id)
 
 
@@ -43,9 +44,9 @@ def test_a_later_change_changes_no_event(captured_telemetry: Captured) -> None:
 @pytest.mark.parametrize(
     ("content", "kept"),
     [
-        ("full", {"skill.reasoning": "since it rained", "skill.name": "x"}),
-        ("redacted", {"skill.reasoning": "[redacted]", "skill.name": "x"}),
-        ("none", {"skill.name": "x"}),
+        ("full", {"reasoning": "since it rained", "gen_ai.skill.name": "x"}),
+        ("redacted", {"reasoning": "[redacted]", "gen_ai.skill.name": "x"}),
+        ("none", {"gen_ai.skill.name": "x"}),
     ],
 )
 def test_the_content_rule_decides_what_texts_are_kept(
@@ -54,9 +55,16 @@ def test_the_content_rule_decides_what_texts_are_kept(
     """Reasoning is kept, masked or left out; names are kept in any case."""
     with capture() as seen:
         events.set_content(content)
-        events.emit("skill.outcome", {"skill.reasoning": "since it rained", "skill.name": "x"})
+        events.emit("skill.outcome", {"reasoning": "since it rained", "gen_ai.skill.name": "x"})
 
     assert dict(seen.event("skill.outcome").attributes) == kept
+
+
+def test_every_content_attribute_is_in_the_catalog() -> None:
+    """The rule names attributes that events really have."""
+    used = {key for event in builtin().events.values() for key in event.attributes}
+
+    assert used >= events.CONTENT_ATTRIBUTES
 
 
 def test_without_a_provider_nothing_happens() -> None:
