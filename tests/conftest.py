@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None)  # machines of CI are slow at times
+settings.load_profile("project")
 
 pytest_plugins = ["otel_metrics.pytest_fixtures"]
 

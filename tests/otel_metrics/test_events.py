@@ -1,7 +1,7 @@
 """Events: what they carry, what they never carry, and that emitting cannot fail."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
@@ -97,6 +97,7 @@ def test_a_processor_that_raises_does_not_reach_the_caller() -> None:
     assert seen.value("metric.rejected", rejected) == 1
 
 
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.text(),
