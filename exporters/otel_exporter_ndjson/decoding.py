@@ -13,6 +13,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    Buckets,
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
     Gauge,
@@ -25,7 +26,6 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
-from opentelemetry.sdk.metrics.export import ExponentialHistogramDataPoint as _Exponential
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
@@ -243,11 +243,10 @@ _POINTS: Final[dict[Any, Any]] = {
     "histogram": _histogram_point,
     "exponential_histogram": _exponential_point,
 }
-_Buckets: Final[Any] = _Exponential.__dataclass_fields__["positive"].type
 
 
-def _buckets(value: Line) -> Any:
-    return _Buckets(offset=value["offset"], bucket_counts=tuple(value["counts"]))
+def _buckets(value: Line) -> Buckets:
+    return Buckets(offset=value["offset"], bucket_counts=tuple(value["counts"]))
 
 
 def _exemplars(line: Line) -> list[Exemplar]:

@@ -48,6 +48,10 @@ _TYPES: Final[dict[type, tuple[str, Callable[..., None]]]] = {
 }
 
 
+_FAULTS: Final = (TypeError, ValueError, OverflowError, AttributeError, RecursionError)
+"""What data raises that no exporter should have been given; `UnencodableError` is one."""
+
+
 class _Metric:
     """A stream of points, and the fragments of its series."""
 
@@ -91,12 +95,12 @@ class MetricEncoder:
             self._scopes.clear()
         try:
             return _Walk(self, careful=False).batch(data)
-        except (TypeError, ValueError, OverflowError, RecursionError):
+        except _FAULTS:
             return _Walk(self, careful=True).batch(data)  # finds the one point that is to blame
 
-    def drop(self, reason: str) -> None:
-        """Count a point that cannot be written."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def drop(self, reason: str, points: int = 1) -> None:
+        """Count points that cannot be written."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + points
 
     def scope(self, group: ResourceMetrics, scoped: ScopeMetrics) -> _Scope:
         """Return what is known of a scope; objects of the SDK live as long as their provider."""
@@ -156,9 +160,9 @@ class _Walk:
 
     def batch(self, data: MetricsData) -> Batch | None:
         """Walk all groups; `plain` stays true while a reader could tell them from the lines."""
-        origins: list[Origin] = []
+        before: Origin | None = None
         for group in data.resource_metrics:
-            origins.append(self._group(group, origins[-1] if origins else None))
+            before = self._group(group, before)
         self._end_part()
         if not any(part.records for part in self.parts):
             return None
@@ -172,7 +176,26 @@ class _Walk:
             commit=True,
         )
 
-    def _group(self, group: ResourceMetrics, before: Origin | None) -> Origin:
+    def _group(self, group: ResourceMetrics, before: Origin | None) -> Origin | None:
+        if not self.careful:
+            return self._resource(group, before)
+        self._end_part()
+        parts = len(self.parts)
+        try:
+            return self._resource(group, before)
+        except _FAULTS as error:  # of the resource, a scope or a metric itself: all of it goes
+            del self.parts[parts:]
+            self.lines, self.described, self.plain = [], {}, False
+            points = [
+                metric.data.data_points
+                for scoped in group.scope_metrics
+                for metric in scoped.metrics
+                if hasattr(metric.data, "data_points")
+            ]
+            self.encoder.drop(_reason(error), sum(map(len, points)))
+            return before
+
+    def _resource(self, group: ResourceMetrics, before: Origin | None) -> Origin:
         origin = origin_of(group.resource, self.encoder.tally, group.schema_url)
         self.plain = self.plain and bool(group.scope_metrics)
         self.plain = self.plain and (before is None or before.json != origin.json)
@@ -223,10 +246,8 @@ class _Walk:
                 known.encode(points, (point,), line)
                 if len(_encode_lines(line)) > LINE_BYTES_MAX:
                     raise UnencodableError("too_large")
-            except UnencodableError as error:
-                self.encoder.drop(error.reason)
-            except (TypeError, ValueError, OverflowError, AttributeError, RecursionError):
-                self.encoder.drop("unencodable")
+            except _FAULTS as error:
+                self.encoder.drop(_reason(error))
             else:
                 self.lines += line
 
@@ -239,6 +260,10 @@ class _Walk:
             self.parts.append(Part(tuple(self.described.values()), body, len(self.lines)))
         self.lines = []
         self.described = {}
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, UnencodableError) else "unencodable"
 
 
 def _optional(text: str | None, tally: Tally) -> bytes:

@@ -81,12 +81,14 @@ class OpenSegment:
                     lines += 1
             pieces.append(part.body)
         records = self.records + batch.records
-        data = b"".join(pieces) if len(pieces) > 1 else pieces[0]
-        digest = self._hashed(data)
+        digest = self._hash.copy()
+        for piece in pieces:
+            digest.update(piece)
         if commit:
             line = commit_line(records, digest.hexdigest(), batch.shape)
             digest.update(line)
-            data += line
+            pieces.append(line)
+        data = b"".join(pieces)
         before = self.lines
         self._put(data, digest, lines=lines + commit)
         self._described.update(fresh)

@@ -1,7 +1,6 @@
 """One data point -> one line: the fast way for what the SDK makes, the exact way for the rest."""
 
 from collections.abc import Sequence
-from itertools import chain, repeat
 from typing import Any, Final
 
 import msgspec
@@ -28,19 +27,17 @@ LINE_BYTES_MAX: Final = 2**20
 """A record whose line would be longer is dropped and counted: a reader must not need more."""
 
 _encode = msgspec.json.Encoder().encode
-_MORE: Final = repeat(None)
 _NEVER: Final = object()
-_NUMBERS: Final = frozenset({int, float})
 _IMMUTABLE: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
-class _Number(Struct, tag_field="kind", tag="metric"):
+class _Number(Struct, gc=False, tag_field="kind", tag="metric"):
     time: Raw
     start: Raw  # and behind it, in the same fragment, all that stays the same of a series
     value: Any
 
 
-class _Histogram(Struct, tag_field="kind", tag="metric"):
+class _Histogram(Struct, gc=False, tag_field="kind", tag="metric"):
     time: Raw
     start: Raw
     count: int
@@ -50,12 +47,12 @@ class _Histogram(Struct, tag_field="kind", tag="metric"):
     counts: Any
 
 
-class _Buckets(Struct):
+class _Buckets(Struct, gc=False):
     offset: int
     counts: Any
 
 
-class _Exponential(Struct, tag_field="kind", tag="metric"):
+class _Exponential(Struct, gc=False, tag_field="kind", tag="metric"):
     time: Raw
     start: Raw
     count: int
@@ -126,6 +123,10 @@ class _Series:
         )
 
 
+_NONE: Final = _Series.__new__(_Series)
+_NONE.attributes = _NEVER
+
+
 class Points:
     """The series of one metric, in the order of the last batch.
 
@@ -142,6 +143,16 @@ class Points:
         self.series: list[_Series] = []
         self._moved: dict[int, _Series] | None = None
 
+    def begin(self, count: int) -> list[_Series]:
+        """Return as many series as a batch has points; those of the last batch come first."""
+        self._moved = None
+        if len(self.series) > count:
+            self._moved = {id(series.attributes): series for series in self.series}
+            del self.series[count:]
+        elif len(self.series) < count:
+            self.series += [_NONE] * (count - len(self.series))
+        return self.series
+
     def find(self, index: int, point: Any, bounds: Sequence[float] | None = None) -> Raw:
         """Return the fragment of a series that is not where it was, or that is new."""
         if self._moved is None:
@@ -149,16 +160,8 @@ class Points:
         series = self._moved.get(id(point.attributes))
         if series is None or not series.fits(point, bounds):
             series = self._new(point, bounds)
-        if index < len(self.series):
-            self.series[index] = series
-        else:
-            self.series.append(series)
+        self.series[index] = series
         return series.raw
-
-    def end(self, count: int) -> None:
-        """Forget the series that the batch at hand did not have."""
-        self._moved = None
-        del self.series[count:]
 
     def _new(self, point: Any, bounds: Sequence[float] | None) -> _Series:
         text = [
@@ -176,20 +179,20 @@ def number_lines(points: Points, data: Sequence[NumberDataPoint], lines: list[An
     time_ns: int | None = None
     time = Raw(b"null")
     append = lines.append
-    for index, (point, series) in enumerate(zip(data, chain(points.series, _MORE), strict=False)):
+    before = len(lines)
+    for point, series in zip(data, points.begin(len(data)), strict=True):
         if point.time_unix_nano != time_ns:
             time_ns = point.time_unix_nano
             time = points.clock.at(time_ns)
         attributes = point.attributes
         if (
-            series is not None
-            and series.attributes is attributes
+            series.attributes is attributes
             and series.start == point.start_time_unix_nano
             and series.copy == attributes
         ):
             raw = series.raw
         else:
-            raw = points.find(index, point)
+            raw = points.find(len(lines) - before, point)
         value: Any = point.value
         kind: type = value.__class__
         if kind is int or (kind is float and value - value == 0):  # neither NaN nor infinite
@@ -197,45 +200,52 @@ def number_lines(points: Points, data: Sequence[NumberDataPoint], lines: list[An
         else:
             line = _Number(time, raw, Raw(number_json(value)))
         append(_with_exemplars(line, point.exemplars, points) if point.exemplars else line)
-    points.end(len(data))
 
 
 def histogram_lines(points: Points, data: Sequence[HistogramDataPoint], lines: list[Any]) -> None:
     """Append the lines of a histogram's points; the bounds are part of the series."""
+    time_ns: int | None = None
+    time = Raw(b"null")
     append = lines.append
-    for index, (point, series) in enumerate(zip(data, chain(points.series, _MORE), strict=False)):
+    before = len(lines)
+    for point, series in zip(data, points.begin(len(data)), strict=True):
+        if point.time_unix_nano != time_ns:
+            time_ns = point.time_unix_nano
+            time = points.clock.at(time_ns)
         attributes = point.attributes
         bounds = point.explicit_bounds
         if (
-            series is not None
-            and series.attributes is attributes
+            series.attributes is attributes
             and series.start == point.start_time_unix_nano
             and series.bounds is bounds
             and series.copy == attributes
         ):
             raw = series.raw
         else:
-            raw = points.find(index, point, bounds)
-        time = points.clock.at(point.time_unix_nano)
-        total, least, most = point.sum, point.min, point.max
+            raw = points.find(len(lines) - before, point, bounds)
+        total: Any = point.sum
+        least: Any = point.min
+        most: Any = point.max
+        try:
+            every: Any = total + least + most  # a finite float only if all three can be written
+        except (TypeError, OverflowError):
+            every = None
         line: Any
-        if _finite(total, least, most):
+        if every.__class__ is float and every - every == 0:
             line = _Histogram(time, raw, point.count, total, least, most, point.bucket_counts)
         else:
             line = _Histogram(time, raw, point.count, *_raw(point), point.bucket_counts)
         append(_with_exemplars(line, point.exemplars, points) if point.exemplars else line)
-    points.end(len(data))
 
 
 def exponential_lines(
     points: Points, data: Sequence[ExponentialHistogramDataPoint], lines: list[Any]
 ) -> None:
     """Append the lines of an exponential histogram's points."""
-    for index, (point, series) in enumerate(zip(data, chain(points.series, _MORE), strict=False)):
-        known = series is not None and series.fits(point, None)
+    for index, (point, series) in enumerate(zip(data, points.begin(len(data)), strict=True)):
         line = _Exponential(
             points.clock.at(point.time_unix_nano),
-            series.raw if series is not None and known else points.find(index, point),
+            series.raw if series.fits(point, None) else points.find(index, point),
             point.count,
             *_raw(point),
             point.scale,
@@ -246,15 +256,6 @@ def exponential_lines(
         )
         exemplars = point.exemplars
         lines.append(_with_exemplars(line, exemplars, points) if exemplars else line)
-    points.end(len(data))
-
-
-def _finite(total: Any, least: Any, most: Any) -> bool:
-    if least is None or most is None:
-        return False
-    every = total + least + most
-    kind: type = every.__class__
-    return kind in _NUMBERS and every - every == 0
 
 
 def _raw(point: Any) -> tuple[Raw, Raw, Raw]:

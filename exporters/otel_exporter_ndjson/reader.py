@@ -30,9 +30,9 @@ __all__ = [
     "Record",
     "Segment",
     "find_segments",
-    "lines",
     "read",
     "read_events",
+    "read_lines",
     "read_metrics",
 ]
 
@@ -142,7 +142,7 @@ def find_segments(
     return _ordered(list(found.values()))
 
 
-def lines(
+def read_lines(
     segment: Segment, *, findings: Findings = None, fs: Fs | None = None
 ) -> Iterator[tuple[int, int, bytes]]:
     """Return number (from 1), byte offset and bytes of each whole line of a segment.
@@ -276,7 +276,7 @@ def _caps(found: list[Segment], fs: Fs) -> dict[tuple[str, str, int], int]:
 
 
 def _head(segment: Segment, fs: Fs) -> dict[str, Any]:
-    for _, _, line in lines(segment, fs=fs):
+    for _, _, line in read_lines(segment, fs=fs):
         decoded = _object(line)
         return decoded if isinstance(decoded, dict) else {}
     return {}
@@ -285,7 +285,7 @@ def _head(segment: Segment, fs: Fs) -> dict[str, Any]:
 def _records(
     segment: Segment, cap: int | None, findings: Findings, fs: Fs | None
 ) -> Iterator[Record]:
-    for number, offset, line in lines(segment, findings=findings, fs=fs):
+    for number, offset, line in read_lines(segment, findings=findings, fs=fs):
         decoded = _object(line)
         if isinstance(decoded, str):
             _tell(findings, Finding("damage", segment, number, offset, decoded))
