@@ -35,7 +35,7 @@ OTEL_EXPORTER_PROMETHEUS_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 """The address that the page listens on. Default `localhost`: 127.0.0.1 and, where there, ::1."""
 OTEL_EXPORTER_PROMETHEUS_PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 """The port that the page listens on; 0 takes a free one. Default `9464`."""
-OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE: Final = "OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE"
+OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE: Final = "OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE"  # noqa: S105  # the name of a variable
 """A file of tokens of which a scraper must present one. This version cannot check them: the page
 stays closed when it is set."""
 OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE: Final = "OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE"
@@ -54,7 +54,7 @@ OTEL_EXPORTER_PROMETHEUS_ALLOW_UNAUTHENTICATED: Final = (
 _PREFIX: Final = "OTEL_EXPORTER_PROMETHEUS_"
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
-_USUAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104  # for hints
+_USUAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,9 @@ def from_arguments(settings: Settings, arguments: Mapping[str, object]) -> Setti
             raise SettingError(f"{variable.field}={text}: {error}") from None
     changed = dataclasses.replace(settings, **values)  # type: ignore[arg-type] # by each parser
     refusal = _refusal(changed)
-    if refusal is not None and values:
+    if refusal is not None and any(
+        variable.name == refusal.variable and variable.field in values for variable in VARIABLES
+    ):
         raise SettingError(str(refusal))
     return changed
 

@@ -51,14 +51,18 @@ def test_every_variable_is_read() -> None:
         (
             "HOST",
             "http://localhost",
-            "accepted is a host name or an address, without scheme, port or path; "
-            "localhost is used instead",
+            (
+                "accepted is a host name or an address, without scheme, port or path; localhost is"
+                " used instead"
+            ),
         ),
         (
             "HOST",
             "localhost:80",
-            "accepted is a host name or an address; the port has its own setting; "
-            "localhost is used instead",
+            (
+                "accepted is a host name or an address; the port has its own setting; localhost is"
+                " used instead"
+            ),
         ),
         (
             "ALLOW_UNAUTHENTICATED",

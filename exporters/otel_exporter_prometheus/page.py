@@ -1,0 +1,161 @@
+"""The page of one process: collected once for everybody who asks at the same time.
+
+Threads: `otel-prometheus-collect` does every collection, so that a callback that hangs holds up no
+request for longer than `COLLECT_TIMEOUT_S`; after that the last collection is shown. `_condition`
+guards what is asked for and what was collected; `_encoding` lets one request write at a time.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from opentelemetry.context import attach, set_value
+from opentelemetry.sdk.metrics.export import MetricsData
+
+from otel_exporter_prometheus.encoding import Encoder
+from otel_exporter_prometheus.merge import Dropped
+from otel_exporter_prometheus.tally import Tally
+
+__all__ = ["COLLECT_TIMEOUT_S", "Page"]
+
+COLLECT_TIMEOUT_S: Final = 5.0
+"""A request waits this long for a collection, then gets the last one."""
+SHARED_AGE_S: Final = 1.0
+"""Under pressure requests share a collection that is at most this old."""
+NAMES_MAX: Final = 10_000
+"""So many metrics are remembered as already complained about."""
+
+_SUPPRESS: Final = "suppress_instrumentation"
+"""The key under which OpenTelemetry's instrumentations look whether to stay out."""
+
+_logger = logging.getLogger("otel_exporter_prometheus")
+
+
+class _Collected:
+    """One collection and the pages written from it."""
+
+    def __init__(self, data: MetricsData | None) -> None:
+        self.data = data
+        self.at = time.monotonic()
+        self.pages: dict[bool, bytes] = {}
+
+
+class Page:
+    """Collects, writes, and counts what could not be shown.
+
+    Args:
+        collect: returns the metrics, or None when there are none. Called by one thread at a time.
+        encoder: what the page is written with.
+        errors: where what goes wrong is counted.
+    """
+
+    def __init__(
+        self, collect: Callable[[], MetricsData | None], encoder: Encoder, errors: Tally
+    ) -> None:
+        self._collect = collect
+        self._encoder = encoder
+        self._condition = threading.Condition()
+        self._encoding = threading.Lock()
+        self._wanted = self._begun = self._finished = 0
+        self._latest: _Collected | None = None
+        self._failing = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._complained: set[tuple[str, str]] = set()
+        self.collections = 0
+        self.replaced = 0
+        self.dropped: Mapping[str, int] = {}
+        self._errors = errors
+
+    def start(self) -> None:
+        """Start the thread that collects."""
+        self._thread = threading.Thread(
+            target=self._run, name="otel-prometheus-collect", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end, and requests that wait go without a page."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+
+    def read(self, *, openmetrics: bool, pressed: bool = False) -> bytes | None:
+        """Return the page with all that was recorded before the call; None when there is none.
+
+        Under pressure (`pressed`) a page may be up to `SHARED_AGE_S` old.
+        """
+        collected = self._collected(pressed=pressed)
+        if collected is None:
+            return None
+        with self._encoding:
+            body = collected.pages.get(openmetrics)
+            if body is None:
+                body = collected.pages[openmetrics] = self._write(collected, openmetrics)
+            return body
+
+    def _collected(self, *, pressed: bool) -> _Collected | None:
+        with self._condition:
+            latest = self._latest
+            if pressed and latest and time.monotonic() - latest.at < SHARED_AGE_S:
+                return latest
+            number = self._begun + 1
+            self._wanted = max(self._wanted, number)
+            self._condition.notify_all()
+            in_time = self._condition.wait_for(
+                lambda: self._finished >= number or self._stopping, timeout=COLLECT_TIMEOUT_S
+            )
+            if not in_time:
+                self._errors.add("timeout")
+            elif self._failing or self._stopping:
+                return None
+            return self._latest
+
+    def _run(self) -> None:
+        attach(set_value(_SUPPRESS, value=True))
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._stopping or self._wanted > self._begun)
+                if self._stopping:
+                    return
+                self._begun = number = self._begun + 1
+                self._wanted = max(self._wanted, number)
+            collected = self._collect_once()
+            with self._condition:
+                self._failing = collected is None
+                self._latest = collected or self._latest
+                self._finished = number
+                self.collections += 1
+                self._condition.notify_all()
+
+    def _collect_once(self) -> _Collected | None:
+        try:
+            return _Collected(self._collect())
+        except Exception as error:  # noqa: BLE001  # callbacks are the service's code
+            self._errors.add("collect")
+            if not self._failing:
+                _logger.warning("the metrics page is unavailable, collecting failed: %s", error)
+            return None
+
+    def _write(self, collected: _Collected, openmetrics: bool) -> bytes:  # noqa: FBT001  # a key
+        encoding = self._encoder.encode(collected.data, openmetrics=openmetrics)
+        self.replaced += encoding.replaced
+        reasons = [dropped.reason for dropped in encoding.dropped]
+        self.dropped = Counter(reasons)
+        self._errors.add_all(reasons)
+        for dropped in encoding.dropped:
+            self._complain(dropped)
+        return encoding.body
+
+    def _complain(self, dropped: Dropped) -> None:
+        key = (dropped.metric, dropped.reason)
+        if key not in self._complained and len(self._complained) < NAMES_MAX:
+            self._complained.add(key)
+            _logger.warning(
+                "metric %s is not or only in part on the metrics page: %s",
+                ascii(dropped.metric),
+                dropped.message,
+            )

@@ -1,0 +1,194 @@
+"""`PrometheusMetricReader`: a reader for any MeterProvider, with a page of its own.
+
+For a service without the bundle. The bundle's hub collects itself and hands what it collected to
+`server.MetricsServer`.
+"""
+
+import dataclasses
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics import _Gauge as Gauge
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+from opentelemetry.semconv._incubating.attributes.otel_attributes import OtelComponentTypeValues
+
+from otel_exporter_prometheus.encoding import Encoder
+from otel_exporter_prometheus.errors import ListenError
+from otel_exporter_prometheus.server import MetricsServer, Stats
+from otel_exporter_prometheus.settings import Settings, from_arguments, from_environ
+
+__all__ = ["PrometheusMetricReader"]
+
+COLLECT_TIMEOUT_MS: Final = 30_000.0
+"""What the SDK is given for all callbacks of one collection."""
+
+_logger = logging.getLogger("otel_exporter_prometheus")
+
+_UNLIMITED: Final[dict[type, int]] = dict.fromkeys(
+    (
+        Counter,
+        UpDownCounter,
+        Histogram,
+        Gauge,
+        ObservableCounter,
+        ObservableUpDownCounter,
+        ObservableGauge,
+    ),
+    2**31,
+)
+
+
+class PrometheusMetricReader(MetricReader):
+    """Serves a MeterProvider's metrics to Prometheus.
+
+    What is not given as an argument is read from `OTEL_EXPORTER_PROMETHEUS_*`. A port that is taken
+    is logged and does not stop the service; then there is no page.
+
+    Args:
+        host: where to listen; `localhost` by default.
+        port: 9464 by default; 0 takes a free one, see `port`.
+        bearer_token_file, basic_auth_file, tls_cert_file, tls_key_file: not supported by this
+            version; the page stays closed when one is set.
+        allow_unauthenticated: whether `host` may be reached from other machines.
+        scope_labels: whether series carry `otel_scope_*` labels.
+        serve: whether to open a page; without, `page()` returns what it would show.
+
+    Raises:
+        SettingError: an argument is wrong.
+
+    >>> from opentelemetry.sdk.metrics import MeterProvider
+    >>> reader = PrometheusMetricReader(serve=False)
+    >>> provider = MeterProvider(metric_readers=[reader])
+    >>> provider.get_meter("shop").create_counter("orders").add(3, {"paid": True})
+    >>> print(reader.page().decode().splitlines()[-1])
+    orders_total{paid="true"} 3
+    >>> provider.shutdown()
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        bearer_token_file: str | None = None,
+        basic_auth_file: str | None = None,
+        tls_cert_file: str | None = None,
+        tls_key_file: str | None = None,
+        allow_unauthenticated: bool | None = None,
+        scope_labels: bool = False,
+        serve: bool = True,
+    ) -> None:
+        super().__init__(
+            cardinality_limits=_UNLIMITED,
+            otel_component_type=OtelComponentTypeValues.PROMETHEUS_HTTP_TEXT_METRIC_EXPORTER,
+        )
+        self._received: MetricsData | None = None
+        self._collecting = threading.Lock()
+        self._encoder = Encoder(scope_labels=scope_labels)
+        settings = _settings(
+            {
+                "host": host,
+                "port": port,
+                "bearer_token_file": bearer_token_file,
+                "basic_auth_file": basic_auth_file,
+                "tls_cert_file": tls_cert_file,
+                "tls_key_file": tls_key_file,
+                "allow_unauthenticated": allow_unauthenticated,
+            }
+        )
+        self._server = MetricsServer(
+            self._take, dataclasses.replace(settings, scope_labels=scope_labels)
+        )
+        self._serving = serve and self._open()
+
+    @property
+    def port(self) -> int | None:
+        """The port of the page, None when there is none."""
+        return self._server.port if self._serving else None
+
+    def page(self, *, openmetrics: bool = False) -> bytes:
+        """Collect, and return what the page shows."""
+        data = self._take()
+        with self._collecting:
+            return self._encoder.encode(data, openmetrics=openmetrics).body
+
+    def stats(self) -> Stats:
+        """Return what happened on the page since its start."""
+        return self._server.stats()
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Return True: who reads the page collects, and nothing waits to be sent."""
+        del timeout_millis
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Close the page; it is given at most a second of `timeout_millis`."""
+        del kwargs
+        self._serving = False
+        self._server.stop(min(1.0, timeout_millis / 1000))
+
+    def _open(self) -> bool:
+        try:
+            self._server.start()
+        except ListenError as error:
+            _logger.error("%s", error)  # one line, and no traceback of ours
+            return False
+        _close_in_children(self)
+        return True
+
+    def _after_fork(self) -> None:
+        self._serving = False
+        self._collecting = threading.Lock()
+        self._server.after_fork()
+
+    def _take(self) -> MetricsData | None:
+        with self._collecting:
+            self._received = None
+            if self._collect is not None:  # no provider has this reader yet
+                self.collect(timeout_millis=COLLECT_TIMEOUT_MS)
+            received, self._received = self._received, None
+            return received
+
+    def _receive_metrics(
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,
+        **kwargs: Any,  # the SDK's signature
+    ) -> None:
+        del timeout_millis, kwargs
+        self._received = metrics_data
+
+
+def _settings(arguments: Mapping[str, object]) -> Settings:
+    settings, problems = from_environ(os.environ)
+    changed = from_arguments(settings, arguments)
+    for problem in problems:
+        if str(problem) != changed.refusal:  # a refusal is logged where the page stays closed
+            _logger.warning("%s", problem)
+    return changed
+
+
+def _close_in_children(reader: PrometheusMetricReader) -> None:
+    """Let a forked child let go of the page, for as long as the reader lives."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    weak = weakref.WeakMethod(reader._after_fork)  # of this module
+
+    def in_child() -> None:
+        after_fork = weak()
+        if after_fork is not None:
+            after_fork()
+
+    os.register_at_fork(after_in_child=in_child)
