@@ -32,6 +32,7 @@ __all__ = [
     "Problem",
     "Settings",
     "Variable",
+    "duration",
     "from_arguments",
     "from_environ",
 ]
@@ -245,7 +246,9 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _seconds(least_s: float) -> Callable[[str], float]:
+def duration(least_s: float = 0.0) -> Callable[[str], float]:
+    """Return the parser of a time, into seconds: milliseconds, or a number with its unit."""
+
     def parse(text: str) -> float:
         seconds = _quantity(text, _MILLISECONDS, "milliseconds, or a time such as 2s or 30d") / 1000
         if not least_s <= seconds <= 10**10:
@@ -314,7 +317,7 @@ VARIABLES: Final = (
         "1s",
         "The longest time that a written record waits for the disk in mode `interval`.",
         "sync_interval_s",
-        _seconds(SYNC_INTERVAL_MIN_S),
+        duration(SYNC_INTERVAL_MIN_S),
     ),
     Variable(
         OTEL_EXPORTER_NDJSON_ROTATE_BYTES,
@@ -328,7 +331,7 @@ VARIABLES: Final = (
         "1h",
         "A segment of this age is sealed and a new one begun.",
         "rotate_interval_s",
-        _seconds(ROTATE_INTERVAL_MIN_S),
+        duration(ROTATE_INTERVAL_MIN_S),
     ),
     Variable(
         OTEL_EXPORTER_NDJSON_COMPRESSION,
@@ -342,7 +345,7 @@ VARIABLES: Final = (
         "none",
         "Sealed segments older than this are removed. Not supported by this version.",
         "retention_age_s",
-        _or_none(_seconds(0)),
+        _or_none(duration(0)),
     ),
     Variable(
         OTEL_EXPORTER_NDJSON_RETENTION_BYTES,

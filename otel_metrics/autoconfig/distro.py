@@ -9,7 +9,7 @@ import os
 from importlib.metadata import entry_points
 from typing import Any
 
-from opentelemetry.instrumentation.distro import BaseDistro
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped
 from opentelemetry.sdk._configuration import (
     _get_exporter_names,
     _get_id_generator,
@@ -31,7 +31,7 @@ NAME = "otel_metrics"
 """What `OTEL_PYTHON_DISTRO` and `OTEL_PYTHON_CONFIGURATOR` must say."""
 
 
-class Distro(BaseDistro):
+class Distro(BaseDistro):  # type: ignore[misc]  # its base is untyped
     """Sets no variable: what runs is what the user named."""
 
     def _configure(self, **kwargs: Any) -> None:
@@ -64,7 +64,7 @@ def _next_configurator() -> Any:
     for point in entry_points(group="opentelemetry_configurator"):
         if point.name != NAME:
             return point.load()()
-    return _OTelSDKConfigurator()
+    return _OTelSDKConfigurator()  # type: ignore[no-untyped-call]  # as the SDK declares it
 
 
 def _start_other_signals(*, auto_instrumentation_version: str | None = None, **_: Any) -> None:

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from opentelemetry._logs import LoggerProvider as ApiLoggerProvider
-from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     ConsoleMetricExporter,
@@ -26,10 +26,10 @@ from otel_metrics import events
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.errors import ConfigurationError
 from otel_metrics.pipeline.delivery import FlushResult, MetricSender, Verdict
-from otel_metrics.pipeline.hub import UnlimitedReader
 from otel_metrics.pipeline.lanes import DeltaLane, EventLane, MetricLane
 from otel_metrics.pipeline.logs import ArchiveProcessor, LaneProcessor, make_provider
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
+from otel_metrics.pipeline.reader import UnlimitedReader
 from otel_metrics.pipeline.senders import SdkSender
 
 __all__ = ["Exporters", "build"]
@@ -65,18 +65,25 @@ class Exporters:
         """Let events go where the settings say."""
         if self.event_archive is not None:
             self.processor = ArchiveProcessor(self.event_archive)
-            self.logger_provider.add_log_record_processor(self.processor)
-        if self.event_lane is not None:
-            self.logger_provider.add_log_record_processor(LaneProcessor(self.event_lane))
-        if self.processor is not None or self.event_lane is not None:
+        for processor in self._processors():
+            self.logger_provider.add_log_record_processor(processor)
             events.bind(self.logger_provider)
         if self.event_lane is not None:
             self.event_lane.start()
 
+    def _processors(self) -> list[LogRecordProcessor]:
+        """Return where events go: the archive first."""
+        found: list[LogRecordProcessor] = []
+        if self.processor is not None:
+            found.append(self.processor)
+        if self.event_lane is not None:
+            found.append(LaneProcessor(self.event_lane))
+        return found
+
     def join_logger_provider(self, provider: ApiLoggerProvider) -> None:
         """Send events to a provider of the service's, and so to everything that it exports to."""
-        for processor in (self.processor, self.event_lane and LaneProcessor(self.event_lane)):
-            if processor is not None and isinstance(provider, LoggerProvider):
+        if isinstance(provider, LoggerProvider):
+            for processor in self._processors():
                 provider.add_log_record_processor(processor)
         events.bind(provider)
 

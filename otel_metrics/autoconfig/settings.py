@@ -181,12 +181,11 @@ class _Reader:
         value = self.text(variable)
         if value is None:
             return default_s
-        seconds = otel_exporter_ndjson.settings.parse_duration(value)
-        if seconds is None or seconds < least_s:
-            accepted = "accepted: milliseconds, or a number with ms, s, m, h or d"
-            self._problem(variable, accepted, f"{default_s:g}s")
+        try:
+            return otel_exporter_ndjson.settings.duration(least_s)(value)
+        except ValueError as error:
+            self._problem(variable, str(error), f"{default_s:g}s")
             return default_s
-        return seconds
 
     def integer(self, variable: str, *, default: int) -> int:
         value = self.text(variable)
