@@ -164,11 +164,13 @@ class _Walk:
         for group in data.resource_metrics:
             before = self._group(group, before)
         self._end_part()
-        if not any(part.records for part in self.parts):
+        if not self.parts:
             return None
         first_ns, last_ns = self.encoder.clock.range()
         return Batch(
             parts=self.parts,
+            records=sum([part.records for part in self.parts]),
+            size=sum([len(part.body) for part in self.parts]),
             origin=self.parts[0].streams[0].origin,
             first_ns=first_ns,
             last_ns=last_ns,

@@ -25,6 +25,10 @@ __all__ = ["EventEncoder"]
 STREAMS_MAX: Final = 1_000
 """Scopes that are remembered; with more, all are forgotten and built again."""
 
+TEXTS_MAX: Final = 1_000
+TEXT_CHARS_MAX: Final = 100
+"""Names of events and severities that are remembered as JSON: how many, and how long."""
+
 _encode = msgspec.json.Encoder().encode
 _NS: Final = 10**9
 
@@ -67,10 +71,13 @@ class EventEncoder:
         self.tally = Tally()
         self.dropped: dict[str, int] = {}
         self._sources: dict[tuple[int, int], _Source] = {}
+        self._texts: dict[str, Raw] = {}
         self._second = (0, "1970-01-01T00:00:00")
 
     def encode(self, records: Sequence[ReadableLogRecord]) -> Batch | None:
         """Return the lines of the records that a line can hold, or None when there are none."""
+        if len(records) == 1:
+            return self._one(records[0])
         parts: list[Part] = []
         described: dict[tuple[object, ...], Stream] = {}
         lines: list[bytes] = []
@@ -84,8 +91,7 @@ class EventEncoder:
                 parts.append(Part(tuple(described.values()), b"".join(lines), len(lines)))
                 described, lines = {stream.key: stream}, []
             lines.append(line)
-            log = record.log_record
-            time = log.observed_timestamp if log.timestamp is None else log.timestamp
+            time = _time_of(record)
             if time is not None:
                 times.append(time)
         if not lines:
@@ -93,18 +99,28 @@ class EventEncoder:
         parts.append(Part(tuple(described.values()), b"".join(lines), len(lines)))
         return Batch(
             parts=parts,
+            records=sum([part.records for part in parts]),
+            size=sum([len(part.body) for part in parts]),
             origin=parts[0].streams[0].origin,
             first_ns=min(times, default=None),
             last_ns=max(times, default=None),
         )
 
+    def _one(self, record: ReadableLogRecord) -> Batch | None:
+        """What `encode` does, for the one record that a recording thread hands over."""
+        line = self._line(record)
+        if line is None:
+            return None
+        stream = self._source(record).stream
+        time = _time_of(record)
+        parts = [Part((stream,), line, 1)]
+        return Batch(parts, 1, len(line), stream.origin, time, time)
+
     def _line(self, record: ReadableLogRecord) -> bytes | None:
         try:
             line = self._event(record)
-        except UnencodableError as error:
-            reason = error.reason
-        except (TypeError, ValueError, OverflowError, AttributeError, RecursionError):
-            reason = "unencodable"
+        except (TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+            reason = error.reason if isinstance(error, UnencodableError) else "unencodable"
         else:
             if len(line) <= LINE_BYTES_MAX:
                 return line
@@ -154,7 +170,22 @@ class EventEncoder:
         return f"{text}.{rest:09d}Z"
 
     def _text(self, text: str | None) -> Any:
-        return UNSET if text is None else Raw(text_json(text, self.tally))
+        """A name or severity, of which there are few."""
+        if text is None:
+            return UNSET
+        known = self._texts.get(text)
+        if known is None:
+            if len(self._texts) >= TEXTS_MAX:
+                self._texts = {}
+            known = Raw(text_json(text, self.tally))
+            if len(text) <= TEXT_CHARS_MAX and text.isprintable():
+                self._texts[text] = known
+        return known
+
+
+def _time_of(record: ReadableLogRecord) -> int | None:
+    log = record.log_record
+    return log.observed_timestamp if log.timestamp is None else log.timestamp
 
 
 def _plain(attributes: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -21,15 +21,18 @@ from otel_exporter_ndjson import settings as configuration
 from otel_exporter_ndjson.encoding import MetricEncoder
 from otel_exporter_ndjson.events import EventEncoder
 from otel_exporter_ndjson.fs import Fs
+from otel_exporter_ndjson.opening import Clocks
 from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.stats import Stats
 from otel_exporter_ndjson.streams import Batch
-from otel_exporter_ndjson.writer import Clocks, SegmentWriter
+from otel_exporter_ndjson.writer import SegmentWriter
 
 __all__ = ["NdjsonLogRecordExporter", "NdjsonMetricExporter"]
 
 _logger = logging.getLogger("otel_exporter_ndjson")
 
+FORK_WAIT_S: Final = 0.5
+"""How long a fork waits for a write that is under way."""
 EXIT_TIMEOUT_S: Final = 2.0
 """How long a shutdown without a timeout of its own waits for the disk."""
 
@@ -114,7 +117,7 @@ class NdjsonMetricExporter(MetricExporter):
             "metrics", settings, arguments, service=service, fs=fs, clocks=clocks
         )
         self._begin_life()
-        _after_fork(self)
+        _at_fork(self)
 
     def _begin_life(self) -> None:
         self._encoder = MetricEncoder()
@@ -125,6 +128,11 @@ class NdjsonMetricExporter(MetricExporter):
     def settings(self) -> Settings:
         """The settings in force."""
         return self._archive.settings
+
+    @property
+    def writer(self) -> SegmentWriter:
+        """What writes the segments."""
+        return self._archive.writer
 
     def export(
         self,
@@ -200,12 +208,17 @@ class NdjsonLogRecordExporter(LogRecordExporter):
             "events", settings, arguments, service=service, fs=fs, clocks=clocks
         )
         self._encoder = EventEncoder()
-        _after_fork(self)
+        _at_fork(self)
 
     @property
     def settings(self) -> Settings:
         """The settings in force."""
         return self._archive.settings
+
+    @property
+    def writer(self) -> SegmentWriter:
+        """What writes the segments."""
+        return self._archive.writer
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write log records. Never raises; see `stats` for what was refused."""
@@ -233,15 +246,29 @@ class NdjsonLogRecordExporter(LogRecordExporter):
 _ARGUMENTS: Final = frozenset([variable.argument for variable in configuration.VARIABLES])
 
 
-def _after_fork(exporter: NdjsonMetricExporter | NdjsonLogRecordExporter) -> None:
+def _at_fork(exporter: NdjsonMetricExporter | NdjsonLogRecordExporter) -> None:
     """Have a forked child begin anew, for as long as the exporter lives."""
     if not hasattr(os, "register_at_fork"):
         return
     reference = weakref.ref(exporter)
+    held: dict[int, SegmentWriter] = {}  # by thread: two may fork at once
 
-    def begin_anew() -> None:
+    def before() -> None:
+        alive = reference()
+        if alive is not None and alive.writer.before_fork(FORK_WAIT_S):
+            held[threading.get_ident()] = alive.writer
+
+    def after_in_parent() -> None:
+        writer = held.pop(threading.get_ident(), None)
+        if writer is not None:
+            writer.lock.release()
+
+    def after_in_child() -> None:
+        held.clear()
         alive = reference()
         if alive is not None:
             alive.after_fork()
 
-    os.register_at_fork(after_in_child=begin_anew)
+    os.register_at_fork(
+        before=before, after_in_parent=after_in_parent, after_in_child=after_in_child
+    )

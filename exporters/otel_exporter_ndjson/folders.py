@@ -2,6 +2,7 @@
 where somebody else could change what we write.
 """
 
+import errno
 import secrets
 import stat
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ class Folders:
         """Make and open the folder of a service; see `_safe` for what is refused."""
         self._fs.make_dir(root, signal, self._dir_mode)
         name = service_folder(service)
-        with opened(self._fs, self._fs.open_dir(root, signal)) as parent:
+        with opened(self._fs, self._opened(root, signal, f"{self._path}/{signal}")) as parent:
             return self._made(parent, name, f"{self._path}/{signal}/{name}")
 
     def open_date(self, parent: int, name: str) -> int:
@@ -98,18 +99,23 @@ class Folders:
 
     def _made(self, parent: int, name: str, path: str) -> int:
         self._fs.make_dir(parent, name, self._dir_mode)
-        try:
-            directory = self._fs.open_dir(parent, name)
-        except NotADirectoryError:
-            raise UnsafeArchiveError(
-                f"path={path}: a file or a symbolic link is in place of our folder; remove it"
-            ) from None
+        directory = self._opened(parent, name, path)
         try:
             self._safe(directory, path)
         except BaseException:
             self._fs.close(directory)
             raise
         return directory
+
+    def _opened(self, parent: int, name: str, path: str) -> int:
+        try:
+            return self._fs.open_dir(parent, name)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            raise UnsafeArchiveError(
+                f"path={path}: a file or a symbolic link is in place of our folder; remove it"
+            ) from None
 
     def _safe(self, directory: int, path: str) -> None:
         facts = self._fs.status(directory)

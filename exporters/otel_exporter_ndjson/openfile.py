@@ -22,6 +22,7 @@ class OpenSegment:
         directory, descriptor: the folder of its day, and itself.
         size: bytes that are whole lines, which is all that is in the file.
         pending: batches since the last fsync, each with the number of lines before it.
+        appended: how many batches there were in all.
         broken: something stands behind `size` that could not be cut off; append nothing more.
         fresh: neither the file nor its name has been forced to the disk.
     """
@@ -48,6 +49,7 @@ class OpenSegment:
     committed: int = 0
     committed_s: float = 0.0
     checked_s: float = 0.0
+    appended: int = 0
     pending: list[tuple[int, Batch]] = field(default_factory=list)
     pending_bytes: int = 0
     _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
@@ -68,14 +70,13 @@ class OpenSegment:
         Raises:
             OSError: nothing of it is in the file, unless `broken` is set.
         """
-        described = dict(self._described) if len(batch.parts) > 1 else self._described
         pieces: list[bytes] = []
         lines = batch.records
         fresh: dict[tuple[object, ...], bytes] = {}
         for part in batch.parts:
             for stream in part.streams:
                 line = stream.describe(self.origin)
-                if fresh.get(stream.key, described.get(stream.key)) != line:
+                if fresh.get(stream.key, self._described.get(stream.key)) != line:
                     fresh[stream.key] = line
                     pieces.append(line)
                     lines += 1
@@ -91,14 +92,15 @@ class OpenSegment:
         data = b"".join(pieces)
         before = self.lines
         self._put(data, digest, lines=lines + commit)
-        self._described.update(fresh)
+        if fresh:
+            self._described.update(fresh)
         self.records = records
         self.committed = records if commit else self.committed
-        self.first_ns = _least(self.first_ns, batch.first_ns)
-        self.last_ns = _most(self.last_ns, batch.last_ns)
+        self._span(batch)
         self.dirty = True
+        self.appended += 1
         self.pending.append((before, batch))
-        self.pending_bytes += len(data)
+        self.pending_bytes += batch.size
 
     def commit(self) -> None:
         """Write a commit line over what has none yet."""
@@ -122,6 +124,12 @@ class OpenSegment:
             return True  # it cannot be told; the next write will
         return there is not None and self.facts.same(there) and there.size == self.size
 
+    def settle(self, appended: int) -> None:
+        """Let go of the first `appended` batches: they are where they have to be."""
+        del self.pending[: max(0, len(self.pending) - (self.appended - appended))]
+        self.pending_bytes = sum([batch.size for _, batch in self.pending])
+        self.dirty = bool(self.pending)
+
     def forget_oldest(self, bytes_max: int) -> None:
         """Let go of the oldest pending batches beyond a bound."""
         while self.pending_bytes > bytes_max and len(self.pending) > 1:
@@ -132,6 +140,12 @@ class OpenSegment:
         """Close file and folder, and with them the lock."""
         self.fs.close(self.descriptor)
         self.fs.close(self.directory)
+
+    def _span(self, batch: Batch) -> None:
+        if batch.first_ns is not None and (self.first_ns is None or batch.first_ns < self.first_ns):
+            self.first_ns = batch.first_ns
+        if batch.last_ns is not None and (self.last_ns is None or batch.last_ns > self.last_ns):
+            self.last_ns = batch.last_ns
 
     def _hashed(self, data: bytes) -> "hashlib._Hash":
         digest = self._hash.copy()
@@ -156,13 +170,3 @@ class OpenSegment:
             self.broken = self.fs.status(self.descriptor).size != self.size
         except OSError:
             self.broken = True
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    times = [time for time in (one, other) if time is not None]
-    return min(times, default=None)
-
-
-def _most(one: int | None, other: int | None) -> int | None:
-    times = [time for time in (one, other) if time is not None]
-    return max(times, default=None)

@@ -4,9 +4,9 @@ A point names its metric, an event its scope. The rest of what they belong to st
 `describe` line before them that has the same key, so that it is written once a segment.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
@@ -52,8 +52,7 @@ class Stream:
         return self is other or self._with_resource == other._with_resource
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, gc=False):
     """Whole lines, and the streams that must have been described before them."""
 
     streams: tuple[Stream, ...]
@@ -61,34 +60,26 @@ class Part:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """What one export hands to the writer, encoded to the last byte.
 
     Attributes:
         parts: the lines, in order; more than one part only where two streams share a key.
+        records, size: points or events in it, and the bytes of their lines.
         origin: the resource for the head of a segment that begins with this batch.
         first_ns, last_ns: the times of the oldest and newest record, or None.
         shape: what the lines alone cannot tell of the exported data; goes into the commit line.
         commit: whether a commit line must follow (a metric export) or may wait (events).
     """
 
-    parts: Sequence[Part]
+    parts: list[Part]
+    records: int
+    size: int
     origin: Origin
     first_ns: int | None = None
     last_ns: int | None = None
     shape: bytes | None = None
     commit: bool = False
-
-    @property
-    def records(self) -> int:
-        """How many points or events the batch holds."""
-        return sum([part.records for part in self.parts])
-
-    @property
-    def size(self) -> int:
-        """Bytes of its lines, without describe and commit lines."""
-        return sum([len(part.body) for part in self.parts])
 
 
 def origin_of(resource: Resource, tally: Tally, data_schema_url: str | None = None) -> Origin:

@@ -25,7 +25,9 @@ _logger = logging.getLogger("otel_exporter_ndjson")
 
 COMPRESSIONS_MAX: Final = 16
 """Sealed segments that wait for compression; the next start finds those that do not fit."""
-SLOW_SYNC_S: Final = 1.0
+PROBE_MAX_S: Final = 60.0
+FAILURES_MAX: Final = 16
+"""After a failed fsync each probe waits twice as long as the one before, up to `PROBE_MAX_S`."""
 
 
 class Syncable(Protocol):
@@ -34,7 +36,7 @@ class Syncable(Protocol):
     def tick(self) -> list[OpenSegment]:
         """Say what must be forced to the disk now."""
 
-    def synced(self, segment: OpenSegment, batches: int, seconds: float) -> None:
+    def synced(self, segment: OpenSegment, appended: int, seconds: float) -> None:
         """Take note of an fsync that worked."""
 
     def sync_failed(self, segment: OpenSegment, error: OSError) -> None:
@@ -58,6 +60,8 @@ class Upkeep:
         self._syncing = threading.Lock()
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._ending = False
+        self._failures = 0
         self._idle = threading.Condition(self._lock)
         self._asked = self._answered = 0
         self._healthy = True
@@ -82,7 +86,7 @@ class Upkeep:
             self._retired.append(segment)
         self.wake()
 
-    def drop(self, segment: OpenSegment) -> None:
+    def release(self, segment: OpenSegment) -> None:
         """Close a segment that no fsync will make good."""
         _close(segment)
 
@@ -90,10 +94,14 @@ class Upkeep:
         """The segments that are closed and not yet released; asked by a forked child only."""
         return list(self._retired)
 
-    def recover_behind(self, path: str) -> None:
-        """Recover the rest of a service's folder, and compress what is sealed there."""
-        if self._settings.compression == "zstd":
+    def recover_behind(self, paths: list[str]) -> None:
+        """Recover the rest of services' folders, and compress what is sealed there."""
+        for path in paths:
             self._enqueue(path, None)
+
+    def compress_no_more(self) -> None:
+        """Leave to the next start what is not compressed by now."""
+        self._ending = True
 
     def flush(self, timeout_s: float) -> bool:
         """Force everything to the disk now, on the thread; False when it failed or took longer."""
@@ -138,11 +146,12 @@ class Upkeep:
         interval_s = self._settings.sync_interval_s
         while not self._stop.is_set():
             if self._wake.wait(self._settings.rotate_interval_s):
-                self._wait(interval_s)
+                self._wait(min(interval_s * 2**self._failures, max(interval_s, PROBE_MAX_S)))
             self._wake.clear()
             asked = self._asked
             self._healthy = self._pass()
-            if not self._healthy:
+            self._failures = 0 if self._healthy else min(self._failures + 1, FAILURES_MAX)
+            if self._failures:
                 self._wake.set()
             with self._idle:
                 self._answered = asked
@@ -172,7 +181,7 @@ class Upkeep:
             return healthy and not self._retired
 
     def _sync(self, segment: OpenSegment) -> bool:
-        batches = len(segment.pending)
+        appended = segment.appended
         began_s = self._monotonic_s()
         try:
             self._fs.sync(segment.descriptor)
@@ -182,10 +191,7 @@ class Upkeep:
         except OSError as error:
             self._writer.sync_failed(segment, error)
             return False
-        took_s = self._monotonic_s() - began_s
-        self._writer.synced(segment, batches, took_s)
-        if took_s > SLOW_SYNC_S:
-            _logger.debug("fsync of %s took %.1f s", segment.name, took_s)
+        self._writer.synced(segment, appended, self._monotonic_s() - began_s)
         return True
 
     def _sync_names(self, segment: OpenSegment) -> None:
@@ -207,7 +213,7 @@ class Upkeep:
 
     def _enqueue(self, path: str, name: str | None) -> None:
         with self._lock:
-            if self._stop.is_set() or len(self._jobs) >= COMPRESSIONS_MAX:
+            if self._ending or len(self._jobs) >= COMPRESSIONS_MAX:
                 return
             self._jobs.append((path, name))
             if self._compressor is not None:
@@ -223,7 +229,7 @@ class Upkeep:
     def _compress(self) -> None:
         while True:
             with self._lock:
-                if not self._jobs or self._stop.is_set():
+                if not self._jobs or self._ending:
                     self._compressor = None
                     return
                 path, name = self._jobs.popleft()
@@ -235,7 +241,8 @@ class Upkeep:
     def _work(self, path: str, name: str | None) -> None:
         with opened(self._fs, self._fs.open_root(path)) as directory:
             if name is None:
-                recover_service(self._fs, directory, compress=True)
+                zstd = self._settings.compression == "zstd"
+                recover_service(self._fs, directory, compress=zstd)
             else:
                 compress_segment(self._fs, directory, name)
 

@@ -7,55 +7,37 @@ waits for the disk.
 
 import errno
 import logging
-import os
-import secrets
-import socket
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from otel_exporter_ndjson.errors import DamagedError, UnsafeArchiveError
-from otel_exporter_ndjson.folders import Folders, archive_id, opened
 from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.openfile import OpenSegment
-from otel_exporter_ndjson.previous import newest_sealed
-from otel_exporter_ndjson.recovery import recover_service
-from otel_exporter_ndjson.segments import SegmentName, Writer, date_folder, segment_line
+from otel_exporter_ndjson.opening import DAY_NS, Clocks, Opener
 from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.states import StateLog
 from otel_exporter_ndjson.stats import Counts
 from otel_exporter_ndjson.streams import Batch
 from otel_exporter_ndjson.upkeep import Upkeep
 
-__all__ = ["Clocks", "SegmentWriter"]
+__all__ = ["SegmentWriter"]
 
 _logger = logging.getLogger("otel_exporter_ndjson")
 
 COMMIT_INTERVAL_S: Final = 1.0
 """Between two commit lines among events; a metric export always ends with one."""
+SPACE_INTERVAL_S: Final = 1.0
+"""Between two looks at how full the disk is, while it is not."""
 PENDING_BYTES_MAX: Final = 8 * 2**20
 """What is kept in memory of what no fsync has confirmed, to write it again should one fail."""
-RECOVERY_START_S: Final = 0.5
-"""How long a start may be held up by sealing what dead writers left; the rest is done behind."""
 DEFERRED_MAX: Final = 1_000
 """Batches of signal handlers that interrupted a write of their own thread."""
 _FREE_MIN: Final = 2**30
 _FREE_PART: Final = 20
 _FLOOR: Final = {"metrics": 1.0, "events": 0.5, "audit": 0.25}
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_DAY_NS: Final = 86_400 * 10**9
-_CREATE_TRIES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Where the time comes from: of the world in nanoseconds, and one that never goes back."""
-
-    world_ns: Callable[[], int] = time.time_ns
-    monotonic_s: Callable[[], float] = time.monotonic
+_FAULTS: Final = (OSError, UnsafeArchiveError, DamagedError)
 
 
 class SegmentWriter:
@@ -68,41 +50,28 @@ class SegmentWriter:
         self._settings = settings
         self._fs: Fs = fs or RealFs()
         self._clocks = clocks or Clocks()
-        self._folders = Folders(
-            self._fs,
-            os.path.abspath(settings.path),
-            file_mode=settings.file_mode,
-            dir_mode=settings.dir_mode,
-            allow_network_fs=settings.allow_network_fs,
-        )
-        self._log = StateLog(_logger, f"{signal} archive {settings.path}")
+        subject = f"{signal} archive {settings.path}"
+        self._log = StateLog(_logger, subject)
+        self._sync_log = StateLog(_logger, f"{subject}: fsync")
         self._begin_life()
 
     def _begin_life(self) -> None:
         self._lock = threading.RLock()
         self._busy = False
-        self._deferred: deque[Batch] = deque(maxlen=DEFERRED_MAX)
+        self._deferred: deque[Batch] = deque()
         self._closed = False
         self._segment: OpenSegment | None = None
-        self._sequence = 0
-        self._previous: tuple[str, str] | None = None
-        self._prepared: set[str] = set()
         self._low = False
         self._space_s = float("-inf")
         self._sick: list[tuple[tuple[int, int], list[Batch]]] = []
         self.counts = Counts()
-        self._writer = Writer(
-            instance=secrets.token_hex(8),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            start_ns=self._clocks.world_ns(),
-        )
+        self._opener = Opener(self._signal, self._settings, self._fs, self._clocks, self.counts)
         self._upkeep = Upkeep(self, self._fs, self._settings, self._clocks.monotonic_s)
 
     @property
     def instance(self) -> str:
         """The random id of this writer; another one in each process."""
-        return self._writer.instance
+        return self._opener.instance
 
     @property
     def lock(self) -> threading.RLock:
@@ -117,6 +86,8 @@ class SegmentWriter:
         """
         with self._lock:
             if self._busy:
+                if len(self._deferred) >= DEFERRED_MAX:
+                    return self._refused(batch, "busy")
                 self._deferred.append(batch)
                 return None
             self._busy = True
@@ -134,18 +105,15 @@ class SegmentWriter:
         """Recover what dead writers of a service left, now and not with the first record."""
         with self._lock:
             try:
-                if self._fs.status_of(self._folders.path) is None:
-                    return  # nothing was ever written, and nothing is written now
-                with opened(self._fs, self._folders.open_root()) as root:
-                    self._prepare(root, service)
-            except (OSError, UnsafeArchiveError, DamagedError) as error:
+                behind = self._opener.prepare(service)
+            except _FAULTS as error:
                 self._failed(error)
+            else:
+                self._upkeep.recover_behind(behind)
 
     def flush(self, timeout_s: float) -> bool:
         """Force to the disk what is written; False when that took longer or failed."""
-        if self._settings.sync == "never":
-            return True
-        return self._upkeep.flush(timeout_s)
+        return self._settings.sync == "never" or self._upkeep.flush(timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """Seal the open segment and release what is held, within `timeout_s` where the disk can."""
@@ -153,8 +121,13 @@ class SegmentWriter:
             if self._closed:
                 return
             self._closed = True
+            self._upkeep.compress_no_more()
             self._retire()
         self._upkeep.stop(timeout_s)
+
+    def before_fork(self, timeout_s: float) -> bool:
+        """Hold the lock, so that no segment is being made while the process is copied."""
+        return self._lock.acquire(timeout=timeout_s)
 
     def after_fork(self) -> None:
         """Begin a new life in a forked child: the parent's segment, lock and threads stay its own.
@@ -163,50 +136,48 @@ class SegmentWriter:
         alone and keeps it from outliving the parent. Nothing is written until a record comes.
         """
         held = [self._segment] if self._segment is not None else []
-        held += self._upkeep.held()
-        for segment in held:
+        for segment in held + self._upkeep.held():
             try:
                 segment.close()
             except OSError:
-                continue  # the fork came between its closing and our taking note of it
+                _logger.debug("%s was closed while the process forked", segment.name)
         self._begin_life()
 
     # What upkeep calls, on its thread.
 
     def tick(self) -> list[OpenSegment]:
-        """Say what must be forced to the disk now: the open segment, committed, or nothing."""
+        """Say what must be forced to the disk now: the open segment, or nothing."""
         with self._lock:
             segment = self._segment
-            if segment is None or self._busy:
+            if segment is None:
                 return []
+            now_s = self._clocks.monotonic_s()
             try:
-                if segment.committed != segment.records:
-                    segment.commit()
-                    segment.committed_s = self._clocks.monotonic_s()
+                self._commit(segment, now_s)
             except OSError as error:
-                self._broken(error)
+                self._leave(error)
                 return []
-            due = self._clocks.monotonic_s() - segment.opened_s
-            if due >= self._settings.rotate_interval_s:
+            if now_s - segment.opened_s >= self._settings.rotate_interval_s:
                 self._retire()
                 return []
             return [segment] if segment.dirty else []
 
-    def synced(self, segment: OpenSegment, batches: int, seconds: float) -> None:
-        """Take note that the first `batches` pending batches of a segment are on the disk."""
+    def synced(self, segment: OpenSegment, appended: int, seconds: float) -> None:
+        """Take note that a segment's first `appended` batches are on the disk."""
         with self._lock:
             self.counts.synced(seconds)
-            del segment.pending[:batches]
-            segment.pending_bytes = sum([batch.size for _, batch in segment.pending])
-            segment.dirty = segment.dirty and bool(segment.pending)
+            segment.settle(appended)
+            self._sync_log.up()
 
     def sync_failed(self, segment: OpenSegment, error: OSError) -> None:
-        """Close a segment whose fsync failed, and write what it may have lost to a new one."""
+        """Leave a segment whose fsync failed, and write what it may have lost to a new one."""
         with self._lock:
-            self._failed(error)
+            reason = _reason(error)
+            self.counts.error(f"sync.{reason}")
+            self._sync_log.down(reason, f"{segment.path}: {error}")
             if segment is self._segment:
                 self._segment = None
-                self._upkeep.drop(segment)
+                self._upkeep.release(segment)
             line = segment.pending[0][0] if segment.pending else segment.lines
             kept = [batch for _, batch in segment.pending]
             self._sick.append(((segment.name.sequence, line), kept))
@@ -215,7 +186,7 @@ class SegmentWriter:
     def heal(self) -> None:
         """Try once more to write again what a failed fsync may have lost."""
         with self._lock:
-            if self._sick and self._segment is None:
+            if self._sick:
                 self._heal()
 
     # Below, the lock is held.
@@ -229,11 +200,12 @@ class SegmentWriter:
             except OSError as error:
                 if error.errno in _FULL or self._segment is None:
                     raise
-                self._broken(error)
+                self._leave(error)
                 self._write(batch)
-        except (OSError, UnsafeArchiveError, DamagedError) as error:
+        except _FAULTS as error:
             if self._segment is not None and self._segment.broken:
-                self._abandon()
+                self._leave(error)
+                return self._refused(batch, _reason(error))
             return self._refused(batch, self._failed(error))
         self.counts.records += batch.records
         self._log.up()
@@ -246,7 +218,7 @@ class SegmentWriter:
         if segment is None:
             if self._sick:
                 raise OSError(errno.EIO, "an earlier fsync failed, and no new segment works yet")
-            segment = self._begin(batch)
+            segment = self._segment = self._begun(batch)
         self._room(segment, now_s)
         before = segment.size
         commit = batch.commit or now_s - segment.committed_s >= COMMIT_INTERVAL_S
@@ -255,10 +227,14 @@ class SegmentWriter:
         if commit:
             segment.committed_s = now_s
         if self._settings.sync == "never":
-            segment.pending.clear()
-            segment.pending_bytes = 0
-        elif segment.pending_bytes > PENDING_BYTES_MAX:
+            segment.settle(segment.appended)
+        else:
             segment.forget_oldest(PENDING_BYTES_MAX)
+
+    def _begun(self, batch: Batch) -> OpenSegment:
+        segment, behind = self._opener.begin(batch)
+        self._upkeep.recover_behind(behind)
+        return segment
 
     def _check(self, batch: Batch, now_s: float) -> None:
         """Leave a segment that is full, old, of another day or service, or no longer there."""
@@ -273,14 +249,14 @@ class SegmentWriter:
         if (
             (segment.records and segment.size + batch.size > self._settings.rotate_bytes)
             or now_s - segment.opened_s >= self._settings.rotate_interval_s
-            or self._clocks.world_ns() // _DAY_NS != segment.day
+            or self._clocks.world_ns() // DAY_NS != segment.day
             or segment.service != batch.origin.service
         ):
             self._retire()
 
     def _room(self, segment: OpenSegment, now_s: float) -> None:
         """Refuse to fill the last of a disk; metrics stop first, then events."""
-        if not self._low and now_s - self._space_s < 1.0:
+        if not self._low and now_s - self._space_s < SPACE_INTERVAL_S:
             return
         self._space_s = now_s
         space = self._fs.space(segment.directory)
@@ -291,136 +267,39 @@ class SegmentWriter:
         if self._low:
             raise OSError(errno.ENOSPC, f"{space.free} bytes are free, fewer than the floor")
 
-    def _begin(self, batch: Batch, continues: Sequence[tuple[int, int]] = ()) -> OpenSegment:
-        service = batch.origin.service
-        with opened(self._fs, self._folders.open_root()) as root:
-            self._prepare(root, service)
-            archive = archive_id(self._fs, root)
-            with opened(self._fs, self._folders.open_service(root, self._signal, service)) as made:
-                segment = self._create(made, batch)
-        line = segment_line(
-            archive=archive,
-            signal=self._signal,
-            resource=batch.origin.json,
-            writer=self._writer,
-            sequence=segment.name.sequence,
-            previous=self._previous,
-            continues=continues,
-        )
-        try:
-            segment.head(line)
-        except OSError:
-            self._discard(segment)
-            raise
-        self.counts.bytes += segment.size
-        self._sequence = self.counts.head_sequence = segment.name.sequence
-        self._segment = segment
-        return segment
-
-    def _create(self, service: int, batch: Batch) -> OpenSegment:
-        now_ns = self._clocks.world_ns()
-        date = date_folder(now_ns)
-        directory = self._folders.open_date(service, date)
-        try:
-            for attempt in range(_CREATE_TRIES):
-                name = SegmentName.at(now_ns + attempt * 1000, self.instance, self._sequence + 1)
-                descriptor = self._fs.create(directory, str(name), self._settings.file_mode)
-                try:
-                    facts = self._fs.status(descriptor)
-                    # A recovery that came between these two calls has set the empty file aside.
-                    if self._fs.lock(descriptor) and facts.same(
-                        self._fs.status_at(directory, str(name))
-                    ):
-                        return self._opened(name, date, batch, directory, descriptor, now_ns)
-                except OSError:
-                    self._fs.close(descriptor)
-                    raise
-                self._fs.close(descriptor)
-            raise OSError(errno.EAGAIN, "every new segment was taken by a recovery")
-        except BaseException:
-            self._fs.close(directory)
-            raise
-
-    def _opened(
-        self, name: SegmentName, date: str, batch: Batch, directory: int, descriptor: int, ns: int
-    ) -> OpenSegment:
-        now_s = self._clocks.monotonic_s()
-        return OpenSegment(
-            fs=self._fs,
-            name=name,
-            path=self._folders.segment_path(self._signal, batch.origin.service, date, str(name)),
-            service=batch.origin.service,
-            day=ns // _DAY_NS,
-            origin=batch.origin,
-            directory=directory,
-            descriptor=descriptor,
-            facts=self._fs.status(descriptor),
-            opened_s=now_s,
-            checked_s=now_s,
-            committed_s=now_s,
-        )
-
-    def _prepare(self, root: int, service: str) -> None:
-        """Once for each service: seal what dead writers left, and find the end of the chain."""
-        if service in self._prepared:
+    def _commit(self, segment: OpenSegment, now_s: float) -> None:
+        """Write a commit line over events that have none, at most once a second."""
+        if segment.committed == segment.records:
             return
-        self._prepared.add(service)
-        with opened(self._fs, self._folders.open_service(root, self._signal, service)) as folder:
-            until_s = self._clocks.monotonic_s() + RECOVERY_START_S
-            for result in recover_service(
-                self._fs,
-                folder,
-                compress=False,
-                until_s=until_s,
-                monotonic=self._clocks.monotonic_s,
-            ):
-                if result.action == "failed":
-                    self.counts.error("recovery")
-            if self._previous is None:
-                self._previous = newest_sealed(self._fs, folder)
-            path = self._folders.segment_path(self._signal, service)
-            self._upkeep.recover_behind(path)
+        if now_s - segment.committed_s < COMMIT_INTERVAL_S:
+            self._upkeep.wake()
+            return
+        before = segment.size
+        segment.commit()
+        segment.committed_s = now_s
+        self.counts.bytes += segment.size - before
 
     def _retire(self) -> None:
         """Seal the open segment and hand it to upkeep, which syncs and closes it."""
-        segment = self._segment
+        segment, self._segment = self._segment, None
         if segment is None:
             return
-        self._segment = None
         before = segment.size
         try:
-            segment.seal()
+            if not segment.broken:
+                segment.seal()
         except OSError as error:  # the next start seals it
             self._failed(error)
-        else:
-            self._previous = (str(segment.name), segment.sha256)
+        if segment.sealed:
+            self._opener.sealed(segment)
             self.counts.segments_sealed += 1
             self.counts.bytes += segment.size - before
         self._upkeep.retire(segment)
 
-    def _broken(self, error: OSError) -> None:
-        """Leave a segment that could not be written; the next start seals what it holds."""
+    def _leave(self, error: Exception) -> None:
+        """Leave a segment that could not be written."""
         self._failed(error)
-        segment = self._segment
-        if segment is not None and segment.broken:
-            self._abandon()
-        else:
-            self._retire()
-
-    def _abandon(self) -> None:
-        segment, self._segment = self._segment, None
-        if segment is not None:
-            self._upkeep.retire(segment)
-
-    def _discard(self, segment: OpenSegment) -> None:
-        """Remove a segment that could not even take its first line."""
-        try:
-            if not segment.broken:
-                self._fs.unlink(segment.directory, str(segment.name))
-        except OSError:
-            _logger.debug("the empty segment %s stays", segment.name)
-        finally:
-            segment.close()
+        self._retire()
 
     def _lost(self, segment: OpenSegment) -> None:
         """Begin anew, as a new writer, after somebody moved, removed or changed our file."""
@@ -432,32 +311,32 @@ class SegmentWriter:
             _logger.debug("the lost segment %s cannot be asked", segment.name)
         if gone:
             self.counts.drop("removed", segment.records)
-        self._abandon()
-        self._writer = Writer(
-            instance=secrets.token_hex(8),
-            host=self._writer.host,
-            pid=self._writer.pid,
-            start_ns=self._clocks.world_ns(),
-        )
-        self._sequence = 0
-        self._previous = None
-        self._prepared.clear()
+        self._segment = None
+        self._upkeep.retire(segment)
+        self._opener.anew()
 
     def _heal(self) -> None:
-        if self._segment is not None:
-            self._retire()
+        self._retire()
         batches = [batch for _, kept in self._sick for batch in kept]
         if not batches:
             self._sick.clear()
             return
         try:
-            segment = self._begin(batches[0], [position for position, _ in self._sick])
+            positions = [position for position, _ in self._sick]
+            segment, _ = self._opener.begin(batches[0], positions)
+        except _FAULTS as error:
+            self._failed(error)
+            return
+        try:
             for batch in batches:
                 segment.append(batch, commit=batch.commit)
-        except (OSError, UnsafeArchiveError, DamagedError) as error:
+        except OSError as error:
             self._failed(error)
-            self._abandon()
+            self._sick.append(((segment.name.sequence, 1), []))  # the next one has it all again
+            segment.settle(segment.appended)
+            self._upkeep.retire(segment)
         else:
+            self._segment = segment
             self._sick.clear()
 
     def _refused(self, batch: Batch, reason: str) -> str:
@@ -465,12 +344,15 @@ class SegmentWriter:
         return reason
 
     def _failed(self, error: Exception) -> str:
-        if isinstance(error, UnsafeArchiveError):
-            reason = "unsafe"
-        elif isinstance(error, OSError) and error.errno is not None:
-            reason = errno.errorcode.get(error.errno, str(error.errno))
-        else:
-            reason = type(error).__name__
+        reason = _reason(error)
         self.counts.error(reason)
         self._log.down(reason, str(error))
         return reason
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnsafeArchiveError):
+        return "unsafe"
+    if isinstance(error, OSError) and error.errno is not None:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    return type(error).__name__
