@@ -16,7 +16,9 @@ metrics.set_meter_provider(mine)
 telemetry = otel_metrics.configure(metrics_exporter="ndjson")
 
 metrics.get_meter("shop").create_counter("shop.checkouts", unit="{checkout}").add(3)
-skills.record_fidelity("triage", pattern_fidelity=0.9)
+skills.record_fidelity(
+    "triage", pattern_fidelity=0.9, patterns_followed=9, patterns_missed=1, agent="support"
+)
 
 telemetry.flush(timeout=5)
 print(metrics.get_meter_provider() is mine)

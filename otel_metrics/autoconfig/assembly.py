@@ -21,7 +21,7 @@ from otel_metrics import events, instruments, rejections, tokens
 from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
 from otel_metrics.autoconfig.exporters import Exporters, build
-from otel_metrics.autoconfig.providers import join_meter_provider, resource
+from otel_metrics.autoconfig.providers import join_meter_provider, resource, resource_of
 from otel_metrics.autoconfig.service_logs import archive_service_logs
 from otel_metrics.autoconfig.settings import Problem, Settings, from_environ
 from otel_metrics.catalog.loader import builtin, load
@@ -167,6 +167,7 @@ def _start(
     tokens.configure(older_names=settings.older_genai_names)
     made_of = resource(settings.resource_attributes)
     provider = join_meter_provider(meter_provider, made_of, settings.exemplar_filter)
+    made_of = resource_of(provider, made_of)
     exporters = build(settings, made_of, given=given)
     hub = Hub(
         provider,

@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.resources import Resource
 
-__all__ = ["join_meter_provider", "resource"]
+__all__ = ["join_meter_provider", "resource", "resource_of"]
 
 EXEMPLAR_FILTERS: Final[dict[str, type[ExemplarFilter]]] = {
     "trace_based": TraceBasedExemplarFilter,
@@ -65,6 +65,13 @@ def _sdk_provider(found: object) -> MeterProvider | None:
             return found
         found = getattr(found, "provider", None)
     return None
+
+
+def resource_of(provider: MeterProvider, otherwise: Resource) -> Resource:
+    """Return the resource that a provider's metrics carry, so that its events carry the same."""
+    # The SDK has no public way to ask; where its attribute moves, ours is as good as without.
+    found = getattr(getattr(provider, "_sdk_config", None), "resource", None)
+    return found if isinstance(found, Resource) else otherwise
 
 
 def resource(attributes: Mapping[str, Any]) -> Resource:
