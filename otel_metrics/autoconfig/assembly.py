@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import entry_points
+from typing import Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider as ApiMeterProvider
@@ -33,6 +34,9 @@ from otel_metrics.pipeline.hub import Hub
 from otel_metrics.tokens import pricing
 
 __all__ = ["Running", "as_variables", "start"]
+
+FORK_WAIT_S: Final = 0.5
+"""A fork waits at most this long for our threads to come to rest."""
 
 _logger = logging.getLogger("otel_metrics.autoconfig")
 
@@ -66,6 +70,19 @@ class Running:
         self.hub.stop(budget_s)
         if events_lane is not None:
             events_lane.join(deadline)
+
+    def before_fork(self) -> None:
+        """Park our threads, as far as they can be within `FORK_WAIT_S`."""
+        deadline = time.monotonic() + FORK_WAIT_S
+        self.hub.before_fork(deadline)
+        if self.exporters.event_lane is not None:
+            self.exporters.event_lane.before_fork(deadline)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self.exporters.event_lane is not None:
+            self.exporters.event_lane.after_fork_in_parent()
+        self.hub.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
         """Begin anew: nothing of the parent's counts, files, threads or port."""
@@ -190,8 +207,8 @@ def _start(
     lifecycle.install(
         lifecycle.Hooks(
             exit=running.stop,
-            before_fork=hub.before_fork,
-            after_fork_in_parent=hub.after_fork_in_parent,
+            before_fork=running.before_fork,
+            after_fork_in_parent=running.after_fork_in_parent,
             after_fork_in_child=running.after_fork_in_child,
         )
     )

@@ -6,7 +6,8 @@ lane of its own (`lanes.py`).
 
 Threads: `otel-metrics-hub` does every collection. Scrapes and flushes ask it and wait, so that
 many at once share one collection, and none hangs when a callback of the service does.
-`_condition` guards what is asked for and what was collected last.
+`_condition` guards what is asked for and what was collected last; `_collecting` is held by that
+thread while it works, and taken by a fork, so that no lock of the SDK is copied while it is held.
 """
 
 import logging
@@ -30,8 +31,6 @@ PAGE_TIMEOUT_S: Final = 5.0
 """A scrape waits this long for a collection, then takes the last one."""
 COLLECT_TIMEOUT_S: Final = 30.0
 """What the SDK is given for all callbacks of one collection."""
-FORK_WAIT_S: Final = 0.5
-"""A fork waits this long for a collection under way to end."""
 
 _logger = logging.getLogger("otel_metrics.pipeline")
 
@@ -69,6 +68,7 @@ class Hub:
         self._reader = UnlimitedReader()
         self._exemplars = ExemplarKeeper()
         self._condition = threading.Condition()
+        self._parked = False
         self._wanted = 0  # collections asked for so far
         self._wanted_for_lanes = False
         self._begun = 0  # the last collection begun had this number
@@ -145,7 +145,8 @@ class Hub:
 
     def _run(self) -> None:
         with suppressed():
-            _guarded(self._on_start)
+            with self._collecting:
+                _guarded(self._on_start)
             due = time.monotonic() + self._interval_s
             while True:
                 for_lanes = self._await_turn(due)
@@ -195,13 +196,18 @@ class Hub:
             for lane in self._lanes:
                 lane.post(collected)
 
-    def before_fork(self) -> None:
-        """Let no collection of ours be in flight while the process is copied."""
-        self._fork_held = self._collecting.acquire(timeout=FORK_WAIT_S)
+    def before_fork(self, deadline: float) -> None:
+        """Let no collection of ours be in flight while the process is copied, if it can be so."""
+        self._parked = self._collecting.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        for lane in self._lanes:
+            lane.before_fork(deadline)
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
-        if self._fork_held:
+        for lane in self._lanes:
+            lane.after_fork_in_parent()
+        if self._parked:
+            self._parked = False
             self._collecting.release()
 
     def after_fork_in_child(self) -> None:

@@ -4,7 +4,8 @@ Cumulative batches wait in a mailbox of one: the newest holds all that an older 
 it replaces is counted. An exporter that wants delta temporality has a reader of its own, and keeps
 a batch that failed until it is delivered. Events wait in a bounded queue.
 
-Threads: `otel-metrics-<name>` alone calls the exporter. `_condition` guards mailbox and verdict.
+Threads: `otel-metrics-<name>` alone calls the exporter, holding `_exporting`, which a fork takes.
+`_condition` guards mailbox and verdict.
 """
 
 import logging
@@ -78,6 +79,8 @@ class Lane(Generic[Batch]):
 
     def _reset_state(self) -> None:
         self._condition = threading.Condition()
+        self._exporting = threading.Lock()
+        self._parked = False
         self._posted = 0
         self._done = 0
         self._close_by: float | None = None  # set once: end when nothing is posted any more
@@ -114,6 +117,19 @@ class Lane(Generic[Batch]):
                 lambda: self._closed, timeout=max(0.0, deadline - time.monotonic())
             )
 
+    def before_fork(self, deadline: float) -> None:
+        """Keep the lane from exporting while the process is copied, if it can be by `deadline`.
+
+        A thread of the parent's that is copied while it imports or sends leaves its locks behind.
+        """
+        self._parked = self._exporting.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._parked:
+            self._parked = False
+            self._exporting.release()
+
     def after_fork(self) -> None:
         """Begin anew in a forked child; the thread is started by `start`."""
         self._outcome = DELIVERED
@@ -139,7 +155,8 @@ class Lane(Generic[Batch]):
                 return False
             batch, number = self._take()
         try:
-            outcome = self._export(batch)
+            with self._exporting:
+                outcome = self._export(batch)
         except Exception as error:  # noqa: BLE001  # an exporter of the service's may raise
             outcome = Outcome(ok=False, reason=f"{type(error).__qualname__}: {error}")
         with self._condition:

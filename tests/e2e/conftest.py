@@ -62,7 +62,8 @@ class Archived:
         return [line for line in lines if line["kind"] == kind]
 
     def _texts(self) -> Iterator[str]:
-        for file in sorted(self.root.rglob("*.ndjson*")):
+        files = [*self.root.rglob("*.ndjson"), *self.root.rglob("*.ndjson.zst")]
+        for file in sorted(files):
             data = file.read_bytes()
             if file.suffix == ".zst":
                 data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
