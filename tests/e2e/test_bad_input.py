@@ -1,0 +1,145 @@
+"""Bad input: a clear word, nothing lost beside it, and the service runs on."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+GOOD = """
+import otel_metrics
+from otel_metrics import instruments, skills, sovereignty
+telemetry = otel_metrics.configure()
+skills.record_outcome("triage", execution_id="1", decision="a", expected_decision="a")
+"""
+
+
+def lines(stderr: str) -> list[str]:
+    """Return the log lines."""
+    return [line for line in stderr.splitlines() if line.strip()]
+
+
+def test_an_unknown_exporter_is_named_with_what_was_meant(run: Any, archived: Any) -> None:
+    """A typo costs that exporter only."""
+    done = run(GOOD, env={"OTEL_METRICS_EXPORTER": "ndjson,promethues"})
+
+    (line,) = lines(done.stderr)
+    assert "OTEL_METRICS_EXPORTER=ndjson,promethues" in line
+    assert "did you mean 'prometheus'?" in line
+    assert archived.total("skill.outcomes") == 1
+
+
+def test_a_port_that_is_taken_costs_the_page_only(run: Any, archived: Any) -> None:
+    """One line names the port and what to do; the archive goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = run(GOOD, env={"OTEL_EXPORTER_PROMETHEUS_PORT": port})
+
+    (line,) = lines(done.stderr)
+    assert port in line
+    assert "OTEL_EXPORTER_PROMETHEUS_PORT" in line
+    assert archived.total("skill.outcomes") == 1
+
+
+def test_an_archive_that_cannot_be_written_costs_the_archive_only(run: Any, tmp_path: Path) -> None:
+    """The path is a file: one line an archive says so, and the page works."""
+    (tmp_path / "telemetry").write_text("not a folder")
+    done = run(
+        GOOD
+        + """
+import urllib.request
+port = telemetry.metrics_port
+page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+print([line for line in page.splitlines() if line.startswith("skill_outcomes_total")])
+print(telemetry.flush(5).ndjson.status)
+"""
+    )
+
+    assert "skill_outcomes_total" in done.stdout
+    assert done.stdout.endswith("failed\n")
+    assert 1 <= len(lines(done.stderr)) <= 4
+    assert "telemetry" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_malformed_catalog_leaves_the_built_in_one(
+    run: Any, tmp_path: Path, archived: Any
+) -> None:
+    """File, line and remedy are said; what the built-in catalog has is recorded."""
+    (tmp_path / "mine.yaml").write_text(
+        "file_format: definition/2\nmetrics:\n  - name: shop.sales\n    instrument: countr\n"
+    )
+    done = run(GOOD, env={"OTEL_PYTHON_METRICS_CATALOG": "mine.yaml"})
+
+    assert "mine.yaml:4" in done.stderr
+    assert "counter" in done.stderr
+    assert archived.total("skill.outcomes") == 1
+
+
+def test_a_bad_argument_raises(run: Any) -> None:
+    """What the code itself says must hold: a typo in a keyword or a value is an error."""
+    done = run("import otel_metrics; otel_metrics.configure(ndjson_pth='x')", status=1)
+    assert "no keyword 'ndjson_pth'; did you mean 'ndjson_path'?" in done.stderr
+
+    done = run("import otel_metrics; otel_metrics.configure(ndjson_sync='sometimes')", status=1)
+    assert "OTEL_EXPORTER_NDJSON_SYNC=sometimes" in done.stderr
+
+
+BAD_CALLS = """
+import math
+class Hostile:
+    def __repr__(self): raise RuntimeError
+    __str__ = __hash__ = __eq__ = __repr__
+sovereignty.record("decision_rule_hitt")
+sovereignty.record("decision_rule_hit", {"object": Hostile(), "deep": {"x": Hostile()}})
+sovereignty.record("decision_rule_hit", {"text": "x" * 10_000_000})
+counter = instruments.metric("skill.executions")
+for value in (math.nan, math.inf, -1, True, "1", None, 10**400):
+    counter.add(value, {"gen_ai.skill.name": "x"})
+counter.add(1, {"gen_ai.skill.name": "y" * 10_000_000})
+counter.add(1, {"gen_ai.skill.name": "z"})
+"""
+
+
+def test_bad_calls_cost_only_themselves(run: Any, archived: Any) -> None:
+    """No call raises; what can be kept is kept, what cannot is counted and said once a kind."""
+    done = run(GOOD + BAD_CALLS, env={"OTEL_METRICS_EXPORTER": "ndjson"})
+
+    rejected = archived.totals("metric.rejected")
+    hits = archived.events("sovereignty.decision_rule_hit")
+    assert archived.total("sovereignty.events") == 2
+    assert archived.total("skill.executions") == 2
+    assert sum(rejected.values()) == 8
+    assert len(hits) == 2
+    assert len(str(hits[1])) < 1_000_000
+    assert "perception_cache_hit" in done.stderr
+    assert len(lines(done.stderr)) <= 6
+
+
+def test_the_archive_is_not_for_everyone(run: Any, tmp_path: Path) -> None:
+    """Folders are 0750 and files 0640, whatever the umask."""
+    run("import os; os.umask(0)\n" + GOOD, env={"OTEL_METRICS_EXPORTER": "ndjson"})
+
+    modes = {
+        oct(os.stat(os.path.join(folder, name)).st_mode & 0o777)
+        for folder, _, names in os.walk(tmp_path / "telemetry" / "metrics")
+        for name in names
+    }
+    folders = {
+        oct(os.stat(folder).st_mode & 0o777)
+        for folder, _, _ in os.walk(tmp_path / "telemetry" / "metrics")
+    }
+    assert modes <= {"0o640", "0o440"}
+    assert folders == {"0o750"}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_open_page_without_auth_stays_closed(run: Any, archived: Any, host: str) -> None:
+    """An address beyond this machine is refused in one line; the service runs."""
+    done = run(GOOD, env={"OTEL_EXPORTER_PROMETHEUS_HOST": host})
+
+    assert "OTEL_EXPORTER_PROMETHEUS_HOST" in done.stderr
+    assert archived.total("skill.outcomes") == 1
