@@ -158,7 +158,11 @@ class RealFs:
             os.mkdir(name, mode, dir_fd=parent)
         except FileExistsError:
             return
-        directory = self.open_dir(parent, name)
+        try:
+            directory = self.open_dir(parent, name)
+        except PermissionError:  # a umask that takes the owner's own rights away
+            os.chmod(name, mode, dir_fd=parent)
+            directory = self.open_dir(parent, name)
         try:
             inherited = os.fstat(directory).st_mode & stat.S_ISGID
             os.fchmod(directory, mode | inherited)

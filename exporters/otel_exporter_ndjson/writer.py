@@ -97,7 +97,7 @@ class SegmentWriter:
                     self._append(self._deferred.popleft())
             finally:
                 self._busy = False
-        if self._settings.sync == "interval":
+        if reason is None and self._settings.sync == "interval":
             self._upkeep.wake()
         return reason
 
