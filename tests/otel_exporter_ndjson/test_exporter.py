@@ -70,15 +70,6 @@ def test_the_lines_are_those_of_format_1(tmp_path: Path, batch: Batches) -> None
     head, describe, point, commit, seal = lines
     assert list(head)[:4] == ["kind", "format", "archive", "signal"]
     assert list(head)[4:] == ["resource", "writer", "sequence", "previous"]
-        "kind",
-        "format",
-        "archive",
-        "signal",
-        "resource",
-        "writer",
-        "sequence",
-        "previous",
-    ]
     assert head["format"] == 1
     assert head["signal"] == "metrics"
     assert head["archive"] == (tmp_path / ".archive").read_text().strip()
