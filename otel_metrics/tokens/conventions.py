@@ -159,6 +159,7 @@ _SCOPE: Final = re.compile(
     re.IGNORECASE,
 )
 _START_KEYS: Final = ("gen_ai.", "llm.", "openinference.", "traceloop.")
+_KEYS: Final = (*_START_KEYS, "agent_name")
 _START_NAMES: Final = (
     "chat ",
     "embeddings ",
@@ -222,8 +223,9 @@ def is_genai_start(name: str, attributes: Attributes | None) -> bool:
 
 def read(span: ReadableSpan) -> Reading:
     """Return what an ended span is about, or None where it is nothing that is counted."""
-    attributes: Attributes = span.attributes or {}
-    if not attributes:
+    # A copy: each look into the SDK's own mapping takes its lock, and misses raise inside.
+    attributes: Attributes = dict(span.attributes or {})
+    if not any(key.startswith(_KEYS) for key in attributes):
         return None
     kind = _kind(span, attributes)
     if kind in ("tool", "agent"):
@@ -247,7 +249,9 @@ def _kind(span: ReadableSpan, attributes: Attributes) -> str | None:
         return _kind_of_openinference(span_kind.upper())
     request_type = attributes.get("llm.request.type")
     if isinstance(request_type, str):
-        return _OPERATIONS.get(request_type)
+        # OpenLLMetry of 2025 calls Anthropic's messages completions, in a span `anthropic.chat`.
+        is_chat = request_type == "completion" and span.name.endswith(".chat")
+        return "chat" if is_chat else _OPERATIONS.get(request_type)
     return _kind_of_unnamed(span, attributes)
 
 

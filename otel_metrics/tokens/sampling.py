@@ -91,11 +91,12 @@ def install(processor: SpanProcessor, resource: Resource) -> bool:
 
 
 def _look_through(provider: trace.TracerProvider) -> trace.TracerProvider:
+    """Return the SDK's provider inside, where there is one, else `provider` itself."""
+    inner: object = provider
     for _ in range(PROXIES_MAX):
-        inner = getattr(provider, "provider", None)
-        if isinstance(provider, TracerProvider) or not isinstance(inner, trace.TracerProvider):
-            break
-        provider = inner
+        if isinstance(inner, TracerProvider):
+            return inner
+        inner = getattr(inner, "provider", None)
     return provider
 
 

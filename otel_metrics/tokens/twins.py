@@ -17,6 +17,8 @@ __all__ = ["Counted", "Twins"]
 
 REMEMBERED_MAX: Final = 256
 """Counted calls that are remembered; the oldest goes first."""
+SCOPES_MAX: Final = 16
+"""Scopes that are told apart when asking whether there is more than one."""
 SLACK_NS: Final = 1_000_000
 """Spans this far apart still overlap: callbacks keep microseconds, and round."""
 GONE_NS: Final = 1_000_000_000
@@ -40,14 +42,20 @@ class Twins:
 
     def __init__(self) -> None:
         self._counted: deque[Counted] = deque(maxlen=REMEMBERED_MAX)
+        self._scopes: set[str] = set()
 
     def remember(self, span: ReadableSpan, inference: Inference) -> None:
         """Remember a call that is counted now."""
-        self._counted.append(_counted(span, inference))
+        counted = _counted(span, inference)
+        self._counted.append(counted)
+        if len(self._scopes) < SCOPES_MAX:
+            self._scopes.add(counted.scope)
 
     def find(self, span: ReadableSpan, inference: Inference) -> Counted | None:
         """Return the counted call that this span is a second view of; each scope has one view."""
         view = _counted(span, inference)
+        if self._scopes <= {view.scope}:
+            return None  # one instrumentation, as in most services
         for other in reversed(self._counted):
             if other.end_ns + GONE_NS < view.start_ns:
                 return None
