@@ -82,6 +82,12 @@ class Encoder:
         self._buckets_last: dict[tuple[str, str], tuple[tuple[float, ...], _Buckets]] = {}
         self._replaced = 0
 
+    @property
+    def remembered(self) -> int:
+        """How many series are kept for the next scrape."""
+        kept = sum(len(cache.now) + len(cache.last) for cache in self._caches.values())
+        return kept + len(self._buckets) + len(self._buckets_last)
+
     def encode(self, data: MetricsData | None, *, openmetrics: bool) -> Encoding:
         """Return the page of `data`. Never raises for what a metric holds: it is left out."""
         self._replaced = 0
@@ -203,7 +209,8 @@ class Encoder:
                 text = _with_exemplars(text, exemplars.by_bucket(point.exemplars, bounds))
             lines.append(text)
             value = point.sum
-            if sums_allowed and value is not None and not (openmetrics and value != value):
+            # OpenMetrics knows no sum below 0 nor of NaN, and a count only beside a sum.
+            if sums_allowed and value is not None and (value >= 0 or not openmetrics):
                 lines.append(
                     f"{buckets.sum_prefix}{sample_value(value)}\n{buckets.count_prefix}{total}\n"
                 )
@@ -276,7 +283,6 @@ def _typed(shown: list[Family]) -> frozenset[str]:
     one of those, the counter keeps its name and loses its type, so that no reader refuses the page.
     """
     taken = {name for family in shown for name in family.sample_names}
-    taken |= {family.name + "_created" for family in shown if family.kind == "histogram"}
     taken |= {"target", "target_info"}
     typed = set()
     for family in shown:

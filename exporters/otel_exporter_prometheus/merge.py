@@ -55,9 +55,11 @@ class Family:
 
     @property
     def sample_names(self) -> tuple[str, ...]:
-        """Every name that a line of this family or its header begins with."""
+        """Every name that no other family may have: of its lines, and `_created`, which
+        OpenMetrics keeps for a histogram."""
         if self.kind == "histogram":
-            return tuple(self.name + suffix for suffix in ("", "_bucket", "_sum", "_count"))
+            suffixes = ("", "_bucket", "_sum", "_count", "_created")
+            return tuple(self.name + suffix for suffix in suffixes)
         return (self.name,)
 
 

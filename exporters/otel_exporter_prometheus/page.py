@@ -94,8 +94,20 @@ class Page:
         with self._encoding:
             body = collected.pages.get(openmetrics)
             if body is None:
-                body = collected.pages[openmetrics] = self._write(collected, openmetrics)
+                body = self._encode(collected.data, openmetrics=openmetrics)
+                collected.pages[openmetrics] = body
             return body
+
+    def write(self, data: MetricsData | None, *, openmetrics: bool) -> bytes:
+        """Return the page of `data`, which the caller collected."""
+        with self._encoding:
+            return self._encode(data, openmetrics=openmetrics)
+
+    def after_fork(self) -> None:
+        """Make `write` work in a forked child, where threads are gone and locks may be held."""
+        self._condition = threading.Condition()
+        self._encoding = threading.Lock()
+        self._thread = self._latest = None
 
     def _collected(self, *, pressed: bool) -> _Collected | None:
         with self._condition:
@@ -140,8 +152,8 @@ class Page:
                 _logger.warning("the metrics page is unavailable, collecting failed: %s", error)
             return None
 
-    def _write(self, collected: _Collected, openmetrics: bool) -> bytes:  # noqa: FBT001  # a key
-        encoding = self._encoder.encode(collected.data, openmetrics=openmetrics)
+    def _encode(self, data: MetricsData | None, *, openmetrics: bool) -> bytes:
+        encoding = self._encoder.encode(data, openmetrics=openmetrics)
         self.replaced += encoding.replaced
         reasons = [dropped.reason for dropped in encoding.dropped]
         self.dropped = Counter(reasons)

@@ -24,7 +24,6 @@ from opentelemetry.sdk.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.semconv._incubating.attributes.otel_attributes import OtelComponentTypeValues
 
-from otel_exporter_prometheus.encoding import Encoder
 from otel_exporter_prometheus.errors import ListenError
 from otel_exporter_prometheus.server import MetricsServer, Stats
 from otel_exporter_prometheus.settings import Settings, from_arguments, from_environ
@@ -96,7 +95,6 @@ class PrometheusMetricReader(MetricReader):
         )
         self._received: MetricsData | None = None
         self._collecting = threading.Lock()
-        self._encoder = Encoder(scope_labels=scope_labels)
         settings = _settings(
             {
                 "host": host,
@@ -120,9 +118,7 @@ class PrometheusMetricReader(MetricReader):
 
     def page(self, *, openmetrics: bool = False) -> bytes:
         """Collect, and return what the page shows."""
-        data = self._take()
-        with self._collecting:
-            return self._encoder.encode(data, openmetrics=openmetrics).body
+        return self._server.write(self._take(), openmetrics=openmetrics)
 
     def stats(self) -> Stats:
         """Return what happened on the page since its start."""

@@ -35,8 +35,6 @@ HEAD_TIMEOUT_S: Final = 5.0
 """A request must have arrived within this time."""
 WRITE_TIMEOUT_S: Final = 10.0
 """A response must have been taken within this time."""
-PATIENCE_S: Final = 0.05
-"""A connection is not asked to make room before it had this long to say what it wants."""
 PRESSURE: Final = 4
 """When more requests than this were in flight at once within the last second, they share."""
 LINGER_S: Final = 1.0
@@ -137,6 +135,10 @@ class MetricsServer:
         )
         self._thread.start()
 
+    def write(self, data: MetricsData | None, *, openmetrics: bool = False) -> bytes:
+        """Return the page of `data`, for who serves it himself; counted as if it were scraped."""
+        return self._page.write(data, openmetrics=openmetrics)
+
     def stop(self, timeout_s: float = 1.0) -> None:
         """Close the page; responses under way have until `timeout_s` to be taken."""
         thread, wake = self._thread, self._wake
@@ -166,6 +168,7 @@ class MetricsServer:
         self._changed = threading.Condition()
         self._errors.after_fork()
         self._scrapes.after_fork()
+        self._page.after_fork()
         for inherited in sockets:
             with contextlib.suppress(OSError):
                 inherited.close()
@@ -200,10 +203,8 @@ class MetricsServer:
             room = len(self._connections) < CONNECTIONS_MAX
             silent = [each for each in self._connections if not each.asked]
         if not room and silent:
-            oldest = min(silent, key=lambda each: each.since)
-            if now - oldest.since >= PATIENCE_S:
-                self._evict(oldest)
-                room = True
+            self._evict(min(silent, key=lambda each: each.since))
+            room = True
         if not room:
             self._refuse(accepted, now)
             return
