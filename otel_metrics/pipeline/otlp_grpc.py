@@ -62,8 +62,8 @@ class GrpcTransport:
         except grpc.RpcError as error:
             return self._failed(error)
         except OSError as error:
-            where = self._redact(f"{error.strerror}: {error.filename}")
-            return Reply(ok=False, reason=f"tls: {where}")
+            words = self._redact(f"cannot read {error.filename}: {error.strerror}")
+            return Reply(ok=False, reason=f"tls: {words} ({self._settings.address})")
         except Exception as error:  # noqa: BLE001  # gRPC's own words for what it does not take
             return Reply(ok=False, reason=f"{type(error).__name__}: {self._redact(str(error))}")
         return judge(body, self._settings.signal, self._redact)

@@ -31,7 +31,7 @@ from otel_metrics.pipeline.otlp_values import (
 from otel_metrics.pipeline.otlp_wire import Resolver, Wire
 from otel_metrics.version import __version__
 
-__all__ = ["HttpTransport"]
+__all__ = ["HttpTransport", "retry_after_s"]
 
 ACCEPTED: Final = frozenset({200, 202, 204})
 """The specification says 200; 202 and 204 are what some vendors say for the same."""
@@ -138,6 +138,9 @@ class HttpTransport:
 
     def _tls(self) -> ssl.SSLContext:
         settings = self._settings
+        for path in (settings.certificate, settings.client_certificate, settings.client_key):
+            if path is not None:
+                open(path, "rb").close()  # OpenSSL's own error does not name the file
         context = ssl.create_default_context(cafile=settings.certificate)
         context.set_alpn_protocols(["http/1.1"])
         if settings.client_certificate:
@@ -163,8 +166,9 @@ class HttpTransport:
     def _reply(self, response: http.client.HTTPResponse, body: bytes) -> Reply:
         status = response.status
         kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
-        if (response.getheader("content-encoding") or "identity").lower() != "identity":
-            return Reply(ok=False, reason=f"HTTP {status}: unreadable reply: it is compressed")
+        is_packed = (response.getheader("content-encoding") or "identity").lower() != "identity"
+        if status in ACCEPTED and is_packed:
+            return Reply(ok=False, reason="unreadable reply: it is compressed")
         if status in ACCEPTED:
             is_json = kind == "application/json" and bool(body)
             return judge(body, self._settings.signal, self._redact, is_json=is_json)
@@ -173,12 +177,13 @@ class HttpTransport:
             return Reply(
                 ok=False, reason=f"HTTP {status}: a redirect to {target}, which is not followed"
             )
-        said = self._redact(_message(kind, body)) or self._redact(response.reason)
+        said = self._redact("" if is_packed else _message(kind, body))
+        said = said or self._redact(response.reason)
         return Reply(
             ok=False,
             reason=f"HTTP {status}: {said} ({self._settings.address})",
             retryable=status in RETRYABLE,
-            wait_s=_retry_after(response.getheader("retry-after"), time.time()),
+            wait_s=retry_after_s(response.getheader("retry-after"), now=time.time()),
         )
 
     def _failed(self, error: Exception) -> Reply:
@@ -199,8 +204,8 @@ def _words(error: Exception) -> tuple[str, str]:
         return "tls", (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
         return "UNAVAILABLE", "the name has no address"
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-        return "tls", f"a certificate or key cannot be read: {error.strerror}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return "tls", f"cannot read {error.filename}: {error.strerror}"
     if isinstance(error, OSError):
         return "UNAVAILABLE", (error.strerror or str(error) or type(error).__name__).lower()
     if isinstance(error, http.client.HTTPException):
@@ -225,7 +230,7 @@ def _message(kind: str, body: bytes) -> str:
     return body[:65_536].decode("utf-8", "replace")
 
 
-def _retry_after(value: str | None, now: float) -> float | None:
+def retry_after_s(value: str | None, *, now: float) -> float | None:
     """Return the seconds of a Retry-After: a number or a date; None for what is neither."""
     if value is None:
         return None

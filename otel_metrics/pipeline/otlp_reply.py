@@ -83,7 +83,8 @@ def judge(body: bytes, signal: Signal, redact: Redactor, *, is_json: bool = Fals
         rejected, kind = response.partial_success.rejected_log_records, "log records"
     message = redact(response.partial_success.error_message)
     if rejected:
-        return Reply(ok=False, reason=f"partial success: {rejected} {kind} rejected: {message}")
+        reason = f"partial success: {rejected} {kind} rejected"
+        return Reply(ok=False, reason=f"{reason}: {message}" if message else reason)
     return Reply(ok=True, reason=message or None)
 
 

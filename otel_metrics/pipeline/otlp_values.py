@@ -39,6 +39,9 @@ _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 _QUANTITY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([a-z]*)", re.ASCII)
 
 # As upstream's `opentelemetry.util.re`, whose own parser logs the whole header when it is wrong.
+_RAW_HEADER_NAME = re.compile(
+    r"[\x21\x23-\x27\x2a\x2b\x2d\x2e\x30-\x39\x41-\x5a\x5e-\x7a\x7c\x7e]+"
+)
 _HEADER_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _LIBERAL_HEADER_VALUE = re.compile(r"[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -134,7 +137,9 @@ def parse_headers(text: str) -> tuple[Headers, tuple[str, ...]]:
             continue
         name, separator, value = item.strip().partition("=")
         name, value = name.strip(" \t"), value.strip(" \t")
-        if _HEADER_VALUE.fullmatch(value):
+        if not _RAW_HEADER_NAME.fullmatch(name):
+            separator = ""
+        elif _HEADER_VALUE.fullmatch(value):
             name, value = unquote(name).strip(), unquote(value).strip()
         elif not _LIBERAL_HEADER_VALUE.fullmatch(value):
             separator = ""
@@ -179,7 +184,7 @@ def parse_seconds(text: str) -> float:
         raise ValueError("accepted are seconds, such as 10, or a time such as 500ms")
     parsed = float(match[1]) * _SECONDS[match[2]]
     if not 0 < parsed <= TIMEOUT_MAX_S:
-        raise ValueError("accepted is a time above zero and up to a day; the number is in seconds")
+        raise ValueError("accepted is a time above zero, up to a day; a number is seconds")
     return parsed
 
 
