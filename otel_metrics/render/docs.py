@@ -307,7 +307,7 @@ def _takes(option: click.Option) -> str:
         return ""
     if isinstance(option.type, click.Choice):
         return ", ".join(_code(str(choice)) for choice in option.type.choices)
-    return (option.metavar or option.type.name or "").upper()
+    return (option.metavar or option.type.name.removesuffix(" range")).upper()
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
