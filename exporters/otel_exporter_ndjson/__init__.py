@@ -8,15 +8,8 @@ from otel_exporter_ndjson.errors import (
     UnsafeArchiveError,
 )
 from otel_exporter_ndjson.exporter import NdjsonLogRecordExporter, NdjsonMetricExporter
-from otel_exporter_ndjson.reader import (
-    Finding,
-    Record,
-    Segment,
-    find_segments,
-    read,
-    read_events,
-    read_metrics,
-)
+from otel_exporter_ndjson.files import Finding, Segment, find_segments
+from otel_exporter_ndjson.reader import Record, read, read_events, read_metrics
 from otel_exporter_ndjson.settings import Problem, Settings
 from otel_exporter_ndjson.stats import Stats
 

@@ -42,7 +42,7 @@ from otel_exporter_ndjson import (
     read_events,
     read_metrics,
 )
-from otel_exporter_ndjson.reader import read_lines
+from otel_exporter_ndjson.files import read_lines
 from otel_exporter_ndjson.segments import check
 
 AWKWARD = (

@@ -22,9 +22,9 @@ from otel_exporter_ndjson import (
     find_segments,
     read,
 )
+from otel_exporter_ndjson.files import read_lines
 from otel_exporter_ndjson.fs import RealFs, Space
 from otel_exporter_ndjson.opening import Clocks
-from otel_exporter_ndjson.reader import read_lines
 from otel_exporter_ndjson.segments import check
 
 Batches = Callable[..., MetricsData]
