@@ -174,6 +174,9 @@ def _records(
     segment: Segment, cap: int | None, findings: Findings, fs: Fs | None
 ) -> Iterator[Record]:
     for number, offset, line in read_lines(segment, findings=findings, fs=fs):
+        if line.startswith(b"\0"):
+            lost = len(line) - len(line := line.lstrip(b"\0"))
+            _tell(findings, Finding("damage", segment, number, offset, f"{lost} NULs"))
         decoded = _object(line)
         if isinstance(decoded, str):
             _tell(findings, Finding("damage", segment, number, offset, decoded))

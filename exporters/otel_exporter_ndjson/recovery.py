@@ -184,6 +184,7 @@ def _lines(fs: Fs, descriptor: int, size: int) -> Iterator[bytes]:
 
 
 def _is_good(line: bytes) -> bool:
+    line = line.lstrip(b"\0")  # what is left of a lost block before it is damage, not a torn tail
     if not line.endswith(b"\n") or b"\0" in line:
         return False
     try:
