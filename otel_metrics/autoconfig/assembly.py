@@ -17,7 +17,7 @@ from typing import Final
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 
-from otel_exporter_prometheus.naming import metric_name
+from otel_exporter_prometheus import naming
 from otel_metrics import events, instruments, rejections, tokens
 from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
@@ -116,7 +116,11 @@ def as_variables(overrides: Mapping[str, object]) -> dict[str, str]:
     Raises:
         TypeError: a keyword that is none.
     """
-    known = {keyword(variable.name): variable.name for variable in VARIABLES}
+    known = {
+        keyword(variable.name): variable.name
+        for variable in VARIABLES
+        if variable.name != "OTEL_TRACES_EXPORTER"  # for the distro: `configure` starts no traces
+    }
     given: dict[str, str] = {}
     for name, value in overrides.items():
         if name not in known:
@@ -219,7 +223,10 @@ def _use_catalog(settings: Settings, *, must_hold: bool) -> None:
     if settings.catalog is None:
         return
     try:
-        instruments.use_catalog(load(settings.catalog, into=builtin(), name_of=metric_name))
+        catalog = load(
+            settings.catalog, into=builtin(), name_of=naming.metric_name, problem_of=naming.problem
+        )
+        instruments.use_catalog(catalog)
     except (CatalogError, OSError) as error:
         if must_hold:
             raise

@@ -18,7 +18,13 @@ __all__ = ["doctor"]
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Also the variables that are not set.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="How the answer is written; table is for people.",
+)
 @click.pass_context
 def doctor(context: click.Context, *, everything: bool, form: str) -> None:
     """Print each variable in force, its source and its effect, and try every exporter.
