@@ -102,7 +102,7 @@ _ENVIRONMENT = """\
 An empty variable means an unset one.
 Durations are in milliseconds where a row says nothing else, or carry a unit (`2s`, `30d`); sizes are in bytes, or carry one (`64MiB`).
 A bad value never stops the service: a warning names the variable, its value, what is accepted and what is used instead.
-Each variable is also a keyword of `otel_metrics.configure(...)`: in lower case, without `OTEL_`, `EXPORTER_` and `PYTHON_METRICS_`.
+Each variable but `OTEL_TRACES_EXPORTER` is also a keyword of `otel_metrics.configure(...)`: in lower case, without `OTEL_`, `EXPORTER_` and `PYTHON_METRICS_`.
 `otel-metrics doctor` prints what is in force.
 """  # noqa: E501  # a sentence a line
 
