@@ -5,6 +5,7 @@ Imports grpc, so this module is imported when the first batch is sent, and not b
 
 import time
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -88,10 +89,8 @@ class GrpcTransport:
 
     def _open(self) -> None:
         settings = self._settings
-        # As upstream: what is between the slashes, or a target of gRPC's own.
-        target = settings.endpoint
-        if "://" in target:
-            target = target.partition("://")[2].partition("/")[0] or target
+        # As upstream: host and port of a URL, or a target of gRPC's own.
+        target = urlsplit(settings.endpoint).netloc or settings.endpoint
         compression = (
             grpc.Compression.Gzip
             if settings.compression == "gzip"

@@ -61,6 +61,7 @@ class HttpTransport:
         self._resolver = Resolver()
         self._wire: Wire | None = None
         self._connection: http.client.HTTPConnection | None = None
+        self._through = ""
         self._path = ""
         self._sent_headers: dict[str, str] = {}
 
@@ -115,12 +116,14 @@ class HttpTransport:
         scheme, host = self._url.scheme, self._url.hostname or ""
         port = self._url.port or PORT_DEFAULTS[scheme]
         context = self._tls() if scheme == "https" else None
+        self._through = ""
         proxy = _proxy(scheme, host, port)
         wire = self._wire = Wire(deadline)
         if proxy is None:
             wire.open(host, port, self._resolver)
         else:
             url = urlsplit(proxy.endpoint)
+            self._through = f" through the proxy {url.netloc}"
             wire.open(url.hostname or "", url.port or PORT_DEFAULTS["http"], self._resolver)
         path = self._url._replace(scheme="", netloc="").geturl() or "/"
         headers = self._headers
@@ -188,7 +191,7 @@ class HttpTransport:
 
     def _failed(self, error: Exception) -> Reply:
         kind, words = _words(error)
-        reason = f"{kind}: {self._redact(words)} ({self._settings.address})"
+        reason = f"{kind}: {self._redact(words)} ({self._settings.address}{self._through})"
         retryable = kind in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
         answered = not isinstance(error, ConnectionRefusedError | socket.gaierror)
         return Reply(ok=False, reason=reason, retryable=retryable, answered=answered)
@@ -200,6 +203,8 @@ def _words(error: Exception) -> tuple[str, str]:
         return "DEADLINE_EXCEEDED", "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return "tls", f"the server's certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "UNAVAILABLE", "the connection was closed"
     if isinstance(error, ssl.SSLError):
         return "tls", (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, socket.gaierror):

@@ -60,10 +60,14 @@ class Redactor:
         self._secrets = sorted(secrets, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
+        shown = "".join(char if char.isprintable() else " " for char in self._masked(text))
+        # Again, as a secret may appear when what was between its words becomes a space.
+        return self._masked(" ".join(shown.split()))[:MESSAGE_CHARS_MAX]
+
+    def _masked(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        shown = "".join(char if char.isprintable() else " " for char in text)
-        return " ".join(shown.split())[:MESSAGE_CHARS_MAX]
+        return text
 
 
 def judge(body: bytes, signal: Signal, redact: Redactor, *, is_json: bool = False) -> Reply:
@@ -98,4 +102,6 @@ def _parts(value: str) -> set[str]:
         except (binascii.Error, ValueError):
             pair = ""
         parts |= {pair, pair.partition(":")[2]}
-    return {value} - {""} | {part for part in parts if len(part) >= PART_CHARS_MIN}
+    return {value, " ".join(value.split())} - {""} | {
+        part for part in parts if len(part) >= PART_CHARS_MIN
+    }

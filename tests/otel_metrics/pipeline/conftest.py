@@ -34,6 +34,8 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+# Loaded before any test's clock runs; the exporters load them at their first export.
+from otel_metrics.pipeline import otlp_encoding, otlp_grpc, otlp_http  # noqa: F401
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
 
 REQUESTS: dict[str, Any] = {
@@ -87,6 +89,13 @@ class TlsFiles:
 
 
 MakeCollector = Callable[..., Collector]
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
@@ -145,7 +154,7 @@ def grpc_collector() -> Iterator[MakeCollector]:
     """Start OTLP/gRPC collectors: `grpc_collector(credentials=…)`."""
     servers: list[Any] = []
 
-    def start(*, credentials: Any = None) -> Collector:
+    def start(*, credentials: Any = None, port: int = 0) -> Collector:
         collector = Collector("grpc")
 
         class Service:
@@ -169,7 +178,7 @@ def grpc_collector() -> Iterator[MakeCollector]:
         add_logs: Any = logs_service_pb2_grpc.add_LogsServiceServicer_to_server
         add_logs(Service(logs_service_pb2.ExportLogsServiceResponse), server)
         if credentials is None:
-            port = server.add_insecure_port("127.0.0.1:0")
+            port = server.add_insecure_port(f"127.0.0.1:{port}")
         else:
             port = server.add_secure_port("127.0.0.1:0", credentials)
         server.start()

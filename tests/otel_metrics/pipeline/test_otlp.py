@@ -1,6 +1,8 @@
 """Exports against real servers of both protocols: what arrives, and what is called delivered."""
 
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -443,3 +445,57 @@ def test_trouble_inside_never_leaves_the_exporter(
 
     assert outcome == Outcome(False, "internal error: AttributeError")
     assert caplog.messages == []
+
+
+def test_nothing_heavy_is_loaded_before_the_first_export() -> None:
+    """A service that makes an exporter does not pay for gRPC or protobuf at its start."""
+    script = (
+        "import sys; from otel_metrics.pipeline.otlp import OtlpMetricExporter;"
+        "OtlpMetricExporter().stats();"
+        "heavy = {'grpc', 'google.protobuf', 'http.client'}; print(heavy & set(sys.modules))"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert (ended.stdout, ended.stderr) == ("set()\n", "")
+
+
+FORKING = """
+import os, sys
+from opentelemetry.sdk.metrics.export import Gauge, Metric, MetricsData, NumberDataPoint
+from opentelemetry.sdk.metrics.export import ResourceMetrics, ScopeMetrics
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from otel_metrics.pipeline.otlp import OtlpMetricExporter
+
+def batch(value):
+    metric = Metric("m", "", "", Gauge([NumberDataPoint({}, 1, 2, value)]))
+    scope = ScopeMetrics(InstrumentationScope("s"), [metric], "")
+    return MetricsData([ResourceMetrics(Resource({}), [scope], "")])
+
+exporter = OtlpMetricExporter(endpoint=sys.argv[1], protocol=sys.argv[2])
+assert exporter.export(batch(1), 5).ok
+for value in range(2, 6):
+    child = os.fork()
+    if child == 0:
+        ok = exporter.export(batch(value), 5).ok and exporter.stats().exported == 1
+        exporter.shutdown(1)
+        os._exit(0 if ok else 1)
+    assert os.waitpid(child, 0)[1] == 0
+assert exporter.export(batch(6), 5).ok
+assert exporter.stats().exported == 2
+"""
+
+
+@pytest.mark.slow
+def test_children_have_connections_of_their_own(collector: Any) -> None:
+    """Forked children deliver, and leave their parent's connection as it was."""
+    command = [sys.executable, "-c", FORKING, collector.endpoint, collector.protocol]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    values = [
+        message.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points[0].as_int
+        for message in collector.messages
+    ]
+    assert (ended.returncode, ended.stderr, values) == (0, "", [1, 2, 3, 4, 5, 6])
