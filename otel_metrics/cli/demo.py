@@ -99,7 +99,7 @@ def demo(context: click.Context, *, seconds: float, files: int | None, archive: 
                 archive=written,
                 service=SERVICE,
                 deliveries=_verdicts(delivered),
-                commands=_next_commands(written),
+                commands=_next_commands(written if delivered.ok else None),
             ),
         ),
         markup=False,
@@ -127,7 +127,7 @@ def _work(
                 return "interrupted"
             if files is None and time.monotonic() - began_s >= seconds:
                 return "time"
-    return "done"
+    return "done" if files is None else "files"
 
 
 @contextmanager

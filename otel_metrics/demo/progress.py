@@ -60,7 +60,8 @@ class Display:
         self._shown_s = now_s
         lines = lines_of(step, self._files, now_s - self._began_s)
         if self._live is None:
-            self._console.print(lines[0], markup=False, highlight=False, soft_wrap=True)
+            plain = "  ".join(lines[:2])
+            self._console.print(plain, markup=False, highlight=False, soft_wrap=True)
             return
         block = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
         block.highlight_regex(r"\d[\d,.]*", "bold cyan")
@@ -68,7 +69,7 @@ class Display:
 
 
 def lines_of(step: Progress, files: int, elapsed_s: float) -> list[str]:
-    """Return what there is to show of a step; the first line holds all sums.
+    """Return what there is to show of a step: how far, what came of it, what is told last.
 
     Args:
         step: the newest.
@@ -77,8 +78,11 @@ def lines_of(step: Progress, files: int, elapsed_s: float) -> list[str]:
     """
     tally = step.tally
     per_s = tally.files / elapsed_s if elapsed_s > 0 else 0.0
-    sums = f"{tally.files:,} of {files:,} files, {per_s:.1f}/s  {_outcomes(tally)}"
-    return [f"{elapsed_s:5.1f} s  {sums}", f"{step.agent}: {step.told}"]
+    return [
+        f"{elapsed_s:5.1f} s  {tally.files:,} of {files:,} files, {per_s:.1f}/s",
+        _outcomes(tally),
+        f"{step.agent}: {step.told}",
+    ]
 
 
 def _outcomes(tally: Tally) -> str:
@@ -91,4 +95,4 @@ def _outcomes(tally: Tally) -> str:
     }
     share = sovereign_share(tally.sovereignty) or 0.0
     said = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    return f"{said}  {share:.0f} % sovereign"
+    return f"{said}, {share:.0f} % sovereign"

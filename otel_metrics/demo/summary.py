@@ -9,7 +9,7 @@ from otel_metrics.demo.tally import SkillTally, Tally
 
 __all__ = ["Closing", "Ending", "sovereign_share", "summarise"]
 
-Ending = Literal["done", "time", "interrupted"]
+Ending = Literal["done", "files", "time", "interrupted"]
 
 LAYERS: Final[Mapping[str, tuple[str, str]]] = {
     "perception": ("perception_cache_hit", "perception_vlm_call"),
@@ -22,6 +22,7 @@ COLUMNS: Final = ("skill", "runs", "correct", "incorrect", "unverified", "errors
 
 _ENDINGS: Final[Mapping[Ending, str]] = {
     "done": "every file was visited",
+    "files": "as many as were asked for",
     "time": "time was over",
     "interrupted": "interrupted",
 }
@@ -108,16 +109,18 @@ def _facts(tally: Tally, closing: Closing) -> list[tuple[str, str]]:
     facts = [
         ("Sovereign work", _sovereign(tally.sovereignty)),
         ("Model calls", f"{tally.model_calls:,} full analyses on this machine; no model was asked"),
-        (
-            "Tokens",
-            f"{tally.input_tokens:,} in, {tally.output_tokens:,} out (Python's tokenize); no price",
-        ),
+        ("Tokens", _tokens(tally)),
         ("Errors", _errors(tally.errors)),
         ("Archive", f"{closing.archive}, service {closing.service}" if closing.archive else "none"),
     ]
     for exporter, verdict in closing.deliveries.items():
         facts.append((f"Export to {exporter}", verdict))
     return facts
+
+
+def _tokens(tally: Tally) -> str:
+    counted = f"{tally.input_tokens:,} in, {tally.output_tokens:,} out"
+    return f"{counted}, as Python's tokenize counts them; no price, so no cost"
 
 
 def _sovereign(events: Mapping[str, int]) -> str:
