@@ -319,7 +319,7 @@ class OtlpLogExporter(_Exporter[Sequence[ReadableLogRecord]]):
         ConfigurationError: an argument cannot be used.
     """
 
-    unanswered_max = ATTEMPTS_MAX  # no later batch holds these records
+    unanswered_max = 4  # no later batch holds these records: some 3 s, as a restart may take
 
     def __init__(self, **arguments: Unpack[Arguments]) -> None:
         super().__init__(from_arguments("logs", **arguments))
