@@ -5,7 +5,7 @@ one scrape to the next, found by the identity of the attributes that the SDK han
 What is kept is bounded by what the last page showed. Not thread-safe: callers take turns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, cast
@@ -15,7 +15,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_exporter_prometheus import exemplars
 from otel_exporter_prometheus.labels import clean, join, labels_of
-from otel_exporter_prometheus.merge import FAMILIES_MAX, Dropped, Family, families
+from otel_exporter_prometheus.merge import FAMILIES_MAX, Dropped, Family, Kind, families
 from otel_exporter_prometheus.naming import unit_suffix
 from otel_exporter_prometheus.numbers import le, sample_value
 
@@ -78,39 +78,40 @@ class Encoder:
         self._scope_labels = scope_labels
         self._families_max = families_max
         self._caches: dict[tuple[bool, InstrumentationScope | None], _Cache] = {}
-        self._buckets: dict[tuple[str, str], tuple[tuple[float, ...], _Buckets]] = {}
-        self._buckets_last: dict[tuple[str, str], tuple[tuple[float, ...], _Buckets]] = {}
+        self._buckets: dict[tuple[str, tuple[float, ...]], dict[str, _Buckets]] = {}
+        self._buckets_last: dict[tuple[str, tuple[float, ...]], dict[str, _Buckets]] = {}
         self._replaced = 0
 
     @property
     def remembered(self) -> int:
         """How many series are kept for the next scrape."""
         kept = sum(len(cache.now) + len(cache.last) for cache in self._caches.values())
-        return kept + len(self._buckets) + len(self._buckets_last)
+        for buckets in (self._buckets, self._buckets_last):
+            kept += sum(len(series) for series in buckets.values())
+        return kept
 
     def encode(self, data: MetricsData | None, *, openmetrics: bool) -> Encoding:
         """Return the page of `data`. Never raises for what a metric holds: it is left out."""
         self._replaced = 0
         dropped: list[Dropped] = []
-        chunks: list[str] = []
+        chunks: list[bytes] = []
         if data is not None:
             self._turn_caches()
             shown, left_out = families(data, self._labels, families_max=self._families_max)
             dropped += left_out
             typed = _typed(shown) if openmetrics else frozenset()
-            chunks.append(self._target_info(data, openmetrics=openmetrics, shown=shown))
+            info = self._target_info(data, openmetrics=openmetrics, shown=shown)
+            chunks.append(info.encode())
             for family in shown:
-                lines: list[str] = []
                 try:
-                    self._write(lines, family, openmetrics=openmetrics, typed=family.name in typed)
+                    lines = self._lines(family, openmetrics=openmetrics, typed=family.name in typed)
+                    chunks.append("".join(lines).encode())
                 except Exception as error:  # noqa: BLE001  # one bad family never breaks the page
                     message = f"cannot be written: {type(error).__name__}: {error}"
                     dropped.append(Dropped(family.source[0], "junk", message))
-                else:
-                    chunks += lines
         if openmetrics:
-            chunks.append("# EOF\n")
-        return Encoding("".join(chunks).encode("utf-8"), tuple(dropped), self._replaced)
+            chunks.append(b"# EOF\n")
+        return Encoding(b"".join(chunks), tuple(dropped), self._replaced)
 
     def _turn_caches(self) -> None:
         self._caches = {key: cache for key, cache in self._caches.items() if cache.now}
@@ -119,21 +120,23 @@ class Encoder:
         self._buckets_last, self._buckets = self._buckets, {}
 
     def _labels(
-        self,
-        attributes: Mapping[str, object] | None,
-        scope: InstrumentationScope,
-        histogram: bool,  # noqa: FBT001  # called by position for each point
-    ) -> str:
-        key = (histogram, scope if self._scope_labels else None)
-        cache = self._caches.get(key)
-        if cache is None:
-            cache = self._caches[key] = _Cache()
-        identity = id(attributes)
-        known = cache.now.get(identity) or cache.last.get(identity)
-        if known is None or known[0] is not attributes:
-            known = (attributes, self._new_labels(attributes, scope, histogram=histogram))
-        cache.now[identity] = known
-        return known[1]
+        self, scope: InstrumentationScope, kind: Kind
+    ) -> Callable[[Mapping[str, object] | None], str]:
+        histogram = kind == "histogram"
+        cache = self._caches.setdefault(
+            (histogram, scope if self._scope_labels else None), _Cache()
+        )
+        now, last = cache.now, cache.last
+
+        def labels(attributes: Mapping[str, object] | None) -> str:
+            identity = id(attributes)
+            known = last.get(identity)
+            if known is None or known[0] is not attributes:
+                known = (attributes, self._new_labels(attributes, scope, histogram=histogram))
+            now[identity] = known
+            return known[1]
+
+        return labels
 
     def _new_labels(
         self,
@@ -166,14 +169,15 @@ class Encoder:
         ]
         return "".join(lines)
 
-    def _write(self, lines: list[str], family: Family, *, openmetrics: bool, typed: bool) -> None:
-        lines.append(self._head(family, openmetrics=openmetrics, typed=typed))
+    def _lines(self, family: Family, *, openmetrics: bool, typed: bool) -> list[str]:
+        lines = [self._head(family, openmetrics=openmetrics, typed=typed)]
         if family.kind == "histogram":
             self._write_histogram(lines, family, openmetrics=openmetrics)
         elif family.kind == "counter" and openmetrics:
             _write_counter(lines, family, typed=typed)
         else:
             _write_numbers(lines, family)
+        return lines
 
     def _head(self, family: Family, *, openmetrics: bool, typed: bool) -> str:
         name, kind = family.name, str(family.kind)
@@ -192,14 +196,13 @@ class Encoder:
     def _write_histogram(self, lines: list[str], family: Family, *, openmetrics: bool) -> None:
         name, bounds = family.name, family.bounds
         sums_allowed = not (openmetrics and bounds and bounds[0] < 0)
-        cache, last = self._buckets, self._buckets_last
+        last = self._buckets_last.get((name, bounds), {})
+        now = self._buckets[name, bounds] = {}
         for labels, point in cast("dict[str, HistogramDataPoint]", family.series).items():
-            key = (name, labels)
-            known = last.get(key)
-            if known is None or known[0] != bounds:
-                known = (bounds, _buckets(name, labels, bounds))
-            cache[key] = known
-            buckets = known[1]
+            buckets = last.get(labels)
+            if buckets is None:
+                buckets = _buckets(name, labels, bounds)
+            now[labels] = buckets
             counts = tuple(accumulate(point.bucket_counts))
             total = counts[-1]
             if type(total) is not int or min(point.bucket_counts) < 0:
@@ -207,15 +210,15 @@ class Encoder:
             text = buckets.template % counts
             if openmetrics and point.exemplars:
                 text = _with_exemplars(text, exemplars.by_bucket(point.exemplars, bounds))
-            lines.append(text)
             value = point.sum
             # OpenMetrics knows no sum below 0 nor of NaN, and a count only beside a sum.
             if sums_allowed and value is not None and (value >= 0 or not openmetrics):
-                lines.append(
-                    f"{buckets.sum_prefix}{sample_value(value)}\n{buckets.count_prefix}{total}\n"
-                )
+                sum_ = repr(value) if type(value) is float and value - value == 0.0 else None
+                text += f"{buckets.sum_prefix}{sum_ or sample_value(value)}\n"
+                text += f"{buckets.count_prefix}{total}\n"
             elif not openmetrics:
-                lines.append(f"{buckets.count_prefix}{total}\n")
+                text += f"{buckets.count_prefix}{total}\n"
+            lines.append(text)
 
 
 def _write_numbers(lines: list[str], family: Family) -> None:

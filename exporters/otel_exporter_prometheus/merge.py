@@ -28,15 +28,15 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otel_exporter_prometheus.exponential import Octaves, explicit, octaves
 from otel_exporter_prometheus.naming import Instrument, metric_name
 
-__all__ = ["FAMILIES_MAX", "Dropped", "Family", "LabelsOf", "families"]
+__all__ = ["FAMILIES_MAX", "Dropped", "Family", "Kind", "LabelsOf", "families"]
 
 FAMILIES_MAX: Final = 2000
 """A page shows at most this many families; further names are left out and counted."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 Point = NumberDataPoint | HistogramDataPoint | Octaves
-LabelsOf = Callable[[Mapping[str, object] | None, InstrumentationScope, bool], str]
-"""(attributes, scope, is a histogram) -> the label part of the series."""
+LabelsOf = Callable[[InstrumentationScope, Kind], Callable[[Mapping[str, object] | None], str]]
+"""(scope, kind) -> what makes the label part of a series from its attributes."""
 
 _TARGET_INFO: Final = "target_info"
 
@@ -127,7 +127,7 @@ class _Merged:
         kind, instrument = _kind(data)
         family = self._family(metric, kind, instrument)
         histogram = kind == "histogram"
-        series, labels_of = family.series, self._labels_of
+        series, labels_of = family.series, self._labels_of(scope, kind)
         other_bounds = False
         points: dict[str, Point] = {}
         for given in data.data_points:
@@ -139,7 +139,7 @@ class _Merged:
                 continue
             else:
                 point = given
-            labels = labels_of(given.attributes, scope, histogram)
+            labels = labels_of(given.attributes)
             seen = points.get(labels)
             points[labels] = point if seen is None else _combined(seen, point, instrument)
         if not series:
