@@ -89,13 +89,24 @@ def _recovered(
             yield result
         if compress and _is_sealed(fs, directory, name) and compress_segment(fs, directory, name):
             yield Recovered(date, name, "compressed")
+    except FileNotFoundError:
+        return  # another recovery was faster
     except (OSError, DamagedError) as error:
         yield Recovered(date, name, "failed", reason=str(error))
 
 
 def _remove_temporary(fs: Fs, directory: int, name: str) -> None:
-    """Remove the half-made compressed file of a dead process; the segment itself is still there."""
-    with opened(fs, fs.open(directory, name)) as descriptor:
+    """Remove the half-made compressed file of a dead process; the segment itself is still there.
+
+    Whoever compresses holds the segment's lock for as long as the temporary file is there.
+    """
+    segment = name.removeprefix(".").rpartition("-")[0]
+    try:
+        descriptor = fs.open(directory, segment)
+    except FileNotFoundError:
+        fs.unlink(directory, name)  # killed after the segment had been replaced
+        return
+    with opened(fs, descriptor):
         if fs.lock(descriptor):
             fs.unlink(directory, name)
 

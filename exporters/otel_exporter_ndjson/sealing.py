@@ -58,7 +58,6 @@ def compress_segment(fs: Fs, directory: int, name: str, *, sync: bool = True) ->
         mode = facts.mode & _READ_BITS
         with opened(fs, fs.create(directory, temporary, mode)) as target:
             try:
-                fs.lock(target)  # a recovery removes a temporary file that nobody holds
                 if facts.uid != fs.uid():
                     fs.set_owner(target, facts.uid, facts.gid)
                     fs.set_mode(target, mode)
