@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from opentelemetry.sdk.metrics.export import MetricsData
-
 import otel_exporter_ndjson.settings
 import otel_exporter_prometheus.settings
 from otel_metrics.autoconfig.environment import VARIABLES, Variable
@@ -88,7 +86,7 @@ def try_exporters(settings: Settings) -> list[Trial]:
     trials = [_try(name, settings) for name in settings.metrics_exporters]
     if "otlp" in settings.logs_exporters:
         exporter = OtlpLogExporter.from_settings(settings.otlp_logs)
-        outcome = exporter.export([], TRIAL_TIMEOUT_S)
+        outcome = exporter.probe(TRIAL_TIMEOUT_S)
         exporter.shutdown(0)
         finding = outcome.reason or "an empty request was taken"
         trials.append(Trial(exporter="otlp (events)", ok=outcome.ok, finding=finding))
@@ -153,7 +151,7 @@ def _service_at(where: str) -> str | None:
 
 def _try_otlp(settings: Settings) -> Trial:
     exporter = OtlpMetricExporter.from_settings(settings.otlp_metrics)
-    outcome = exporter.export(MetricsData(resource_metrics=[]), TRIAL_TIMEOUT_S)
+    outcome = exporter.probe(TRIAL_TIMEOUT_S)
     exporter.shutdown(0)
     finding = outcome.reason or "an empty request was taken"
     return Trial(exporter="otlp", ok=outcome.ok, finding=finding)

@@ -4,7 +4,7 @@ A verdict is never better than the truth: `delivered` is said only of what the o
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from opentelemetry.sdk.metrics.export import MetricsData
@@ -16,10 +16,17 @@ Status = Literal["delivered", "failed", "timed_out"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt came to. `reason` says in plain words why it was not delivered."""
+    """What one attempt came to.
+
+    Attributes:
+        ok: whether the other side took the batch.
+        reason: in plain words, why it did not.
+        final: sending the same batch again would not help.
+    """
 
     ok: bool
     reason: str | None = None
+    final: bool = field(default=False, compare=False)
 
 
 DELIVERED = Outcome(ok=True)

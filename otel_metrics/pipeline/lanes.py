@@ -253,7 +253,7 @@ class MetricLane(Lane[MetricsData | None]):
 class DeltaLane(MetricLane):
     """A lane with a reader of its own, for an exporter that wants delta temporality or another
     histogram aggregation. It collects only when the last batch was delivered; one that failed is
-    sent again, unchanged.
+    sent again, unchanged, unless the other side will never take it.
 
     Args:
         make_reader: makes the reader, here and again in a forked child.
@@ -292,16 +292,17 @@ class DeltaLane(MetricLane):
     def _export(self, batch: MetricsData | None) -> Outcome:
         del batch
         if self._pending is not None:
-            outcome = self._send(self._pending)
+            outcome = self._send_pending(self._pending)
             if not outcome.ok:
                 return outcome
-            self._pending = None
         assert self._reader is not None
         self._pending = self._reader.take(self._timeout_s)
-        if self._pending is None:
-            return DELIVERED
-        outcome = self._send(self._pending)
-        if outcome.ok:
+        return DELIVERED if self._pending is None else self._send_pending(self._pending)
+
+    def _send_pending(self, batch: MetricsData) -> Outcome:
+        """Send what is pending, and let it go once it is delivered or never will be."""
+        outcome = self._send(batch)
+        if outcome.ok or outcome.final:
             self._pending = None
         return outcome
 

@@ -126,6 +126,16 @@ class _Exporter(Generic[Batch]):
                 _logger.debug("export by OTLP failed", exc_info=True)
                 return Outcome(ok=False, reason=f"internal error: {type(error).__name__}")
 
+    def probe(self, timeout_s: float) -> Outcome:
+        """Send a request with nothing in it, to learn whether the endpoint takes any."""
+        deadline = time.monotonic() + min(timeout_s, self.settings.timeout_s)
+        with self._exporting:
+            try:
+                reply = self._deliver(b"", deadline)
+            except Exception as error:  # noqa: BLE001  # as in `export`
+                return Outcome(ok=False, reason=f"internal error: {type(error).__name__}")
+        return Outcome(ok=reply.ok, reason=None if reply.ok else reply.reason)
+
     def wake(self) -> None:
         """Let an export that waits between two attempts make its last one now."""
         self._woken.set()
@@ -176,11 +186,12 @@ class _Exporter(Generic[Batch]):
         if len(encoded.request) > REQUEST_BYTES_MAX:
             self._rejected["request_too_large"] += encoded.items
             size = f"{len(encoded.request)} bytes of at most {REQUEST_BYTES_MAX}"
-            return Outcome(ok=False, reason=f"request too large: {size}")
+            return Outcome(ok=False, reason=f"request too large: {size}", final=True)
         reply = self._deliver(encoded.request, deadline)
         if not reply.ok:
             self._failed += encoded.items
-            return Outcome(ok=False, reason="shut down" if self._closed else reply.reason)
+            reason = "shut down" if self._closed else reply.reason
+            return Outcome(ok=False, reason=reason, final=reply.answered and not reply.retryable)
         self._exported += encoded.items
         self._bytes_sent += len(encoded.request)
         if reply.reason:

@@ -286,6 +286,23 @@ def test_a_delta_exporter_gets_each_change_once(provider: MeterProvider, make_hu
     assert [value(batch) for batch in sender.batches] == [1, 1, 1, 10]
 
 
+def test_a_delta_batch_that_is_refused_for_good_is_let_go(
+    provider: MeterProvider, make_hub: MakeHub
+) -> None:
+    """What the other side will never take is sent once, and what comes after still arrives."""
+    sender = Sender()
+    hub = make_hub(DeltaLane("d", sender, timeout_s=5, make_reader=_delta_reader))
+    counter = provider.get_meter("t").create_counter("orders")
+    counter.add(1)
+    sender.outcome = Outcome(ok=False, reason="HTTP 400", final=True)
+    assert not hub.flush(5).ok
+    counter.add(10)
+    sender.outcome = DELIVERED
+    assert hub.flush(5).ok
+
+    assert [value(batch) for batch in sender.batches] == [1, 10]
+
+
 def _delta_reader() -> UnlimitedReader:
 
     return UnlimitedReader(preferred_temporality={Counter: AggregationTemporality.DELTA})
