@@ -6,6 +6,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -111,6 +113,8 @@ def test_a_scrape_gets_the_page(server: MetricsServer) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "Server" not in headers
+    age = datetime.now(UTC) - parsedate_to_datetime(headers["Date"])
+    assert abs(age.total_seconds()) < 60
 
 
 def test_a_client_that_prefers_openmetrics_gets_it(server: MetricsServer) -> None:
