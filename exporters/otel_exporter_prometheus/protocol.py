@@ -1,6 +1,7 @@
 """HTTP/1.1 as far as a metrics page needs it: one request a connection, GET and HEAD of /metrics.
 
-Bytes in, bytes out; only the clock is read, for `Date`. Who may read the page is `guard.py`'s; sockets are `server.py`'s.
+Bytes in, bytes out; only the clock is read, for `Date`. Who may read the page is `guard.py`'s;
+sockets are `server.py`'s.
 """
 
 import math
