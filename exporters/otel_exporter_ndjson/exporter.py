@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -59,9 +59,14 @@ class _Archive:
         if service is not None:
             self.writer.prepare(service)
 
-    def append(self, batch: Batch | None) -> bool:
-        """Write a batch; an empty one writes nothing and is well."""
-        return batch is None or self.writer.append(batch) is None
+    def write(self, encode: Callable[[], Batch | None]) -> bool:
+        """Encode and write a batch; an empty one writes nothing and is well. Never raises."""
+        try:
+            batch = encode()
+            return batch is None or self.writer.append(batch) is None
+        except Exception as error:  # noqa: BLE001 # whatever it is, the service must not feel it
+            self.writer.failed(error)
+            return False
 
     def stats(self, encoder: MetricEncoder | EventEncoder) -> Stats:
         """Return the numbers as they are now."""
@@ -111,7 +116,21 @@ class NdjsonMetricExporter(MetricExporter):
         fs: Fs | None = None,
         clocks: Clocks | None = None,
     ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        arguments = {
+            "path": path,
+            "sync": sync,
+            "sync_interval": sync_interval,
+            "rotate_bytes": rotate_bytes,
+            "rotate_interval": rotate_interval,
+            "compression": compression,
+            "free_bytes_min": free_bytes_min,
+            "file_mode": file_mode,
+            "dir_mode": dir_mode,
+            "allow_network_fs": allow_network_fs,
+            "seal_key_file": seal_key_file,
+            "retention_age": retention_age,
+            "retention_bytes": retention_bytes,
+        }
         super().__init__(preferred_temporality, preferred_aggregation)
         self._archive = _Archive(
             "metrics", settings, arguments, service=service, fs=fs, clocks=clocks
@@ -142,14 +161,13 @@ class NdjsonMetricExporter(MetricExporter):
     ) -> MetricExportResult:
         """Write one batch and a commit line. Never raises; see `stats` for what was refused."""
         with self._encoding:
-            if self._busy:  # in a signal handler that interrupted an export of its own thread
-                done = self._archive.append(MetricEncoder().encode(metrics_data))
-            else:
-                self._busy = True
-                try:
-                    done = self._archive.append(self._encoder.encode(metrics_data))
-                finally:
-                    self._busy = False
+            # In a signal handler that interrupted an export of its own thread the encoder is busy.
+            encoder = MetricEncoder() if self._busy else self._encoder
+            nested, self._busy = self._busy, True
+            try:
+                done = self._archive.write(lambda: encoder.encode(metrics_data))
+            finally:
+                self._busy = nested
         return MetricExportResult.SUCCESS if done else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -203,7 +221,21 @@ class NdjsonLogRecordExporter(LogRecordExporter):
         fs: Fs | None = None,
         clocks: Clocks | None = None,
     ) -> None:
-        arguments = {name: value for name, value in locals().items() if name in _ARGUMENTS}
+        arguments = {
+            "path": path,
+            "sync": sync,
+            "sync_interval": sync_interval,
+            "rotate_bytes": rotate_bytes,
+            "rotate_interval": rotate_interval,
+            "compression": compression,
+            "free_bytes_min": free_bytes_min,
+            "file_mode": file_mode,
+            "dir_mode": dir_mode,
+            "allow_network_fs": allow_network_fs,
+            "seal_key_file": seal_key_file,
+            "retention_age": retention_age,
+            "retention_bytes": retention_bytes,
+        }
         self._archive = _Archive(
             "events", settings, arguments, service=service, fs=fs, clocks=clocks
         )
@@ -222,7 +254,7 @@ class NdjsonLogRecordExporter(LogRecordExporter):
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write log records. Never raises; see `stats` for what was refused."""
-        done = self._archive.append(self._encoder.encode(batch))
+        done = self._archive.write(lambda: self._encoder.encode(batch))
         return LogRecordExportResult.SUCCESS if done else LogRecordExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 10_000) -> bool:
@@ -241,9 +273,6 @@ class NdjsonLogRecordExporter(LogRecordExporter):
         """Begin anew in a forked child; called by itself, and harmless when called again."""
         self._archive.writer.after_fork()
         self._encoder = EventEncoder()
-
-
-_ARGUMENTS: Final = frozenset([variable.argument for variable in configuration.VARIABLES])
 
 
 def _at_fork(exporter: NdjsonMetricExporter | NdjsonLogRecordExporter) -> None:

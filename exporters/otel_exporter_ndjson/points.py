@@ -187,7 +187,7 @@ def number_lines(points: Points, data: Sequence[NumberDataPoint], lines: list[An
         attributes = point.attributes
         if (
             series.attributes is attributes
-            and series.start == point.start_time_unix_nano
+            and series.start is point.start_time_unix_nano
             and series.copy == attributes
         ):
             raw = series.raw
@@ -216,7 +216,7 @@ def histogram_lines(points: Points, data: Sequence[HistogramDataPoint], lines: l
         bounds = point.explicit_bounds
         if (
             series.attributes is attributes
-            and series.start == point.start_time_unix_nano
+            and series.start is point.start_time_unix_nano
             and series.bounds is bounds
             and series.copy == attributes
         ):

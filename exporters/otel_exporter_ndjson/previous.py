@@ -1,6 +1,7 @@
 """The end of a service's chain: name and hash of its newest sealed segment."""
 
 import hashlib
+from typing import Final
 
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
@@ -11,9 +12,10 @@ from otel_exporter_ndjson.segments import SegmentName
 
 __all__ = ["newest_sealed"]
 
+HASHES_MAX: Final = 100
+
 _hashes: dict[str, str] = {}
-"""Hashes of sealed segments, which never change; a forked child inherits them. Bounded below."""
-HASHES_MAX = 100
+"""Hashes of sealed segments, which never change; a forked child inherits them."""
 
 
 def newest_sealed(fs: Fs, service: int) -> tuple[str, str] | None:

@@ -167,7 +167,7 @@ def from_environ(environ: Mapping[str, str]) -> tuple[Settings, tuple[Problem, .
             problems.append(
                 Problem(variable.name, text, f"{error}; {variable.default} is used instead")
             )
-    problems += _without_effect(values)
+    problems += _without_effect(values, environ)
     return dataclasses.replace(Settings(), **values), tuple(problems)  # type: ignore[arg-type] # checked by each parser
 
 
@@ -186,7 +186,7 @@ def from_arguments(settings: Settings, arguments: Mapping[str, object]) -> Setti
             values[variable.field] = variable.parse(text)
         except ValueError as error:
             raise SettingError(f"{variable.argument}={text}: {error}") from None
-    for problem in _without_effect(values):
+    for problem in _without_effect(values, {}):
         raise SettingError(f"{problem.variable.removeprefix(_PREFIX).lower()}: {problem.message}")
     return dataclasses.replace(settings, **values)  # type: ignore[arg-type] # checked by each parser
 
@@ -212,14 +212,17 @@ def _unknown(environ: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
-def _without_effect(values: Mapping[str, object]) -> list[Problem]:
+def _without_effect(values: Mapping[str, object], environ: Mapping[str, str]) -> list[Problem]:
     """Settings whose meaning is fixed and whose work is not there yet: never silently ignored."""
-    problems = []
-    for variable in VARIABLES:
-        if variable.field in _NOT_YET and values.get(variable.field) is not None:
-            message = f"is not supported by this version; {_NOT_YET[variable.field]}"
-            problems.append(Problem(variable.name, str(values[variable.field]), message))
-    return problems
+    return [
+        Problem(
+            variable.name,
+            environ.get(variable.name, ""),
+            f"is not supported by this version; {_NOT_YET[variable.field]}",
+        )
+        for variable in VARIABLES
+        if variable.field in _NOT_YET and values.get(variable.field) is not None
+    ]
 
 
 _NOT_YET: Final = {

@@ -143,6 +143,11 @@ class SegmentWriter:
                 _logger.debug("%s was closed while the process forked", segment.name)
         self._begin_life()
 
+    def failed(self, error: Exception) -> None:
+        """Take note of an error that nobody foresaw, such as a lack of memory."""
+        with self._lock:
+            self._failed(error)
+
     # What upkeep calls, on its thread.
 
     def tick(self) -> list[OpenSegment]:

@@ -4,7 +4,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -230,6 +230,23 @@ def test_an_oversized_event_is_dropped_alone(tmp_path: Path, event: Events) -> N
 
     assert numbers(tmp_path) == [2]
     assert exporter.stats().dropped == {"too_large": 1}
+
+
+def test_a_lack_of_memory_costs_one_batch(tmp_path: Path, batch: Batches) -> None:
+    """A MemoryError in the middle of an export is FAILURE; the next export works."""
+    data = batch(1)
+
+    class Greedy(list[object]):
+        def __iter__(self) -> Iterator[object]:
+            raise MemoryError
+
+    exporter = NdjsonMetricExporter(tmp_path)
+    results = [exporter.export(MetricsData(Greedy())), exporter.export(data)]  # type: ignore[arg-type] # on purpose
+    exporter.shutdown()
+
+    assert results == [FAILURE, SUCCESS]
+    assert exporter.stats().errors == {"MemoryError": 1}
+    assert numbers(tmp_path) == [1]
 
 
 def test_settings_come_from_arguments_then_environment(

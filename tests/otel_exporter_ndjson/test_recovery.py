@@ -250,6 +250,7 @@ def test_both_forms_are_read_once(dead: Path) -> None:
     assert numbers(dead) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, event: Events) -> None:
     """Killed at random moments, every acknowledged event is read once, and no other than sent."""
     seed = random.randrange(2**32)

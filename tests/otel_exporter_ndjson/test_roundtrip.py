@@ -217,7 +217,7 @@ def sound(folder: str) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(metrics_data, min_size=1, max_size=3))
 def test_any_metrics_come_back_as_they_were(batches: list[MetricsData]) -> None:
     """Each batch that holds a point is read back equal, int and float, NaN and order included."""
@@ -246,7 +246,7 @@ def points(batch: MetricsData) -> list[Any]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(log_records(), min_size=1, max_size=4))
 def test_any_log_records_come_back_as_they_were(records: list[ReadableLogRecord]) -> None:
     """Each log record is read back equal, with its scope, resource, ids and dropped count."""
