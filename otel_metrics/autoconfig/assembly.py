@@ -154,6 +154,9 @@ def _settle(given: Mapping[str, str]) -> Settings:
     settings, problems = from_environ({**environ, **given}, installed=installed)
     for problem in problems:
         _complain(problem, given)
+    unsafe = settings.prometheus.refusal
+    if unsafe is not None and any(name.startswith("OTEL_EXPORTER_PROMETHEUS_") for name in given):
+        raise ConfigurationError(unsafe)
     return settings
 
 

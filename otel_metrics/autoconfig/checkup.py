@@ -119,6 +119,8 @@ def _try_archive(settings: otel_exporter_ndjson.settings.Settings) -> Trial:
 
 def _try_page(settings: otel_exporter_prometheus.settings.Settings) -> Trial:
     where = f"{settings.host}:{settings.port}"
+    if settings.refusal is not None:
+        return Trial(exporter="prometheus", ok=False, finding=settings.refusal)
     try:
         with socket.create_server((settings.host, settings.port)):
             return Trial(exporter="prometheus", ok=True, finding=f"{where} is free to listen on")

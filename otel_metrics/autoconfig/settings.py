@@ -145,7 +145,9 @@ def from_environ(
         otlp_metrics=otlp_metrics,
         otlp_logs=otlp_logs,
     )
-    problems: list[Problem] = [*read.problems, *ndjson_problems, *prometheus_problems]
+    problems: list[Problem] = [*read.problems, *ndjson_problems]
+    # A refusal closes the page, which says so itself when it is to listen.
+    problems.extend(p for p in prometheus_problems if str(p) != prometheus.refusal)
     if "otlp" in settings.metrics_exporters:
         problems.extend(otlp_problems)
     if "otlp" in settings.logs_exporters:

@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics import (
     ObservableGauge,
     ObservableUpDownCounter,
     UpDownCounter,
+    _Gauge,
 )
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
@@ -19,6 +20,7 @@ CARDINALITY_UNLIMITED: Final[dict[type, int]] = dict.fromkeys(
         Counter,
         UpDownCounter,
         Histogram,
+        _Gauge,  # the SDK's synchronous gauge; it has no public name
         ObservableCounter,
         ObservableUpDownCounter,
         ObservableGauge,

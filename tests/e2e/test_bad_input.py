@@ -141,5 +141,14 @@ def test_an_open_page_without_auth_stays_closed(run: Any, archived: Any, host: s
     """An address beyond this machine is refused in one line; the service runs."""
     done = run(GOOD, env={"OTEL_EXPORTER_PROMETHEUS_HOST": host})
 
-    assert "OTEL_EXPORTER_PROMETHEUS_HOST" in done.stderr
+    (line,) = lines(done.stderr)
+    assert f"OTEL_EXPORTER_PROMETHEUS_HOST={host}" in line
     assert archived.total("skill.outcomes") == 1
+
+
+def test_an_open_page_asked_for_in_code_raises(run: Any) -> None:
+    """What the code itself asks for is refused where it is written."""
+    code = "import otel_metrics; otel_metrics.configure(prometheus_host='0.0.0.0')"
+    done = run(code, status=1)
+
+    assert "OTEL_EXPORTER_PROMETHEUS_HOST=0.0.0.0" in done.stderr
