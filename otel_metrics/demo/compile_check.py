@@ -7,11 +7,10 @@ where `from __future__` may stand, and is then wrong.
 import ast
 import keyword
 import tokenize
-import warnings
 from collections.abc import Iterator, Sequence
 
 from otel_metrics.demo.library import Source
-from otel_metrics.demo.sight import LAYOUT, Lexeme, Sight
+from otel_metrics.demo.sight import LAYOUT, Lexeme, Sight, quiet
 from otel_metrics.demo.skill import REFUSALS, Answer, Finding
 
 __all__ = ["CompileCheck"]
@@ -40,8 +39,7 @@ class CompileCheck:
 
     def analyse(self, sight: Sight) -> Finding:
         """Decide by parsing. The error of a file that does not parse leaves the skill."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             tree = ast.parse(sight.source.raw, sight.source.path)
         kinds = [type(statement).__name__ for statement in tree.body]
         return Finding(
@@ -54,8 +52,7 @@ class CompileCheck:
         """Ask the compiler, which finds more than the parser."""
         del tree
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet():
                 compile(source.raw, source.path, "exec", dont_inherit=True)
         except REFUSALS:
             return Answer(expected=FAILS, patterns=frozenset())

@@ -2,7 +2,9 @@
 
 import io
 import tokenize
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -17,6 +19,7 @@ __all__ = [
     "functions",
     "is_def",
     "perceive",
+    "quiet",
 ]
 
 LAYOUT: Final = frozenset(
@@ -71,8 +74,8 @@ def perceive(source: Source) -> Sight:
     """Return what there is to see of a file.
 
     Raises:
-        SyntaxError: it names no encoding of text, its indentation is broken, or (from Python 3.12
-            on) a token is none.
+        SyntaxError: it names no encoding of text, holds a null byte, its indentation is broken, or
+            (from Python 3.12 on) a token is none.
         UnicodeError: it is not in the encoding that it names, or cannot be tokenized as text.
         tokenize.TokenError: a bracket or a string never ends.
     """
@@ -91,6 +94,17 @@ def functions(lexemes: Sequence[Lexeme]) -> Iterator[Function]:
             yield Function(name, lexeme.line, last.end_line, body)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore warnings of Python about a source, such as invalid escapes: it is not ours.
+
+    Its tokenizer warns too (from 3.12 on) as do its parser and compiler.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def is_def(lexeme: Lexeme) -> bool:
     """Tell whether a function begins here."""
     return lexeme.kind == tokenize.NAME and lexeme.text == "def"
@@ -100,9 +114,10 @@ def count_tokens(text: str) -> int:
     """Return how many tokens `tokenize` finds in a text, up to where it gives up."""
     found = 0
     try:
-        for _ in tokenize.generate_tokens(io.StringIO(text).readline):
-            found += 1
-    except (tokenize.TokenError, SyntaxError):
+        with quiet():
+            for _ in tokenize.generate_tokens(io.StringIO(text.partition("\0")[0]).readline):
+                found += 1
+    except (tokenize.TokenError, SyntaxError, UnicodeError):
         pass  # a report need not be Python to its last line
     return found
 
@@ -116,8 +131,11 @@ def _decode(raw: bytes) -> str:
 
 
 def _lexemes(text: str) -> tuple[Lexeme, ...]:
-    tokens = tokenize.generate_tokens(io.StringIO(text, newline=None).readline)
-    return tuple(Lexeme(token.type, token.string, token.start[0], token.end[0]) for token in tokens)
+    if "\0" in text:  # Python's tokenizer fails in ways of its own (3.12, 3.13: SystemError)
+        raise SyntaxError("source code cannot contain null bytes")
+    with quiet():
+        tokens = tokenize.generate_tokens(io.StringIO(text, newline=None).readline)
+        return tuple(Lexeme(t.type, t.string, t.start[0], t.end[0]) for t in tokens)
 
 
 def _end_of_statement(lexemes: Sequence[Lexeme], begin: int) -> int:

@@ -1,12 +1,11 @@
 """What every skill of the demo is: a cheap rule, a full analysis, and a check by another road."""
 
 import ast
-import warnings
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from otel_metrics.demo.library import Source
-from otel_metrics.demo.sight import Sight
+from otel_metrics.demo.sight import Sight, quiet
 
 __all__ = ["REFUSALS", "Answer", "Finding", "Skill", "parse"]
 
@@ -70,8 +69,7 @@ class Skill(Protocol):
 def parse(source: Source) -> ast.Module | None:
     """Return the syntax tree of a file, or None where it has none."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library's own, such as invalid escapes
+        with quiet():
             return ast.parse(source.raw, source.path)
     except REFUSALS:
         return None

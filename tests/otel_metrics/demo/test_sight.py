@@ -86,6 +86,7 @@ def test_the_outline_names_every_function_with_its_line() -> None:
         (b"if x:\n  a\n b\n", IndentationError),
         (b"# coding: nonsense\n", SyntaxError),
         (b"# coding: rot13\nx\n", SyntaxError),
+        (b" e\r\0", SyntaxError),
         (b"x = '\xff'\n", SyntaxError),
         (b"# coding: ascii\nx = 1\ny = '\xff'\n", UnicodeDecodeError),
     ],
@@ -101,6 +102,14 @@ def test_any_bytes_are_seen_or_raise_what_is_documented(raw: bytes | str) -> Non
     """An agent knows every error that it has to go on after."""
     with suppress(SyntaxError, UnicodeError, tokenize.TokenError):
         perceive(Source("a.py", raw.encode() if isinstance(raw, str) else raw))
+
+
+def test_the_librarys_own_warnings_stay_quiet() -> None:
+    """Python's tokenizer warns of invalid escapes; here that would be an error."""
+    text = "x = f'\\{y}'\n"
+
+    assert perceive(Source("a.py", text.encode())).lexemes
+    assert count_tokens(text) > 4
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 1), ("a b\n", 4), ("complex 12", 4)])
