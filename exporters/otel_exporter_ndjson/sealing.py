@@ -7,6 +7,7 @@ one segment to a reader.
 import hashlib
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from otel_exporter_ndjson.errors import DamagedError
@@ -69,7 +70,8 @@ def compress_segment(fs: Fs, directory: int, name: str, *, sync: bool = True) ->
                     fs.sync_dir(directory)
                 fs.unlink(directory, name)
             finally:
-                fs.unlink(directory, temporary)
+                with suppress(FileNotFoundError):  # a recovery may tidy up as soon as it is linked
+                    fs.unlink(directory, temporary)
         if sync:
             fs.sync_dir(directory)
     return True
