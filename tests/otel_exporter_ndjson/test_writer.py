@@ -450,16 +450,21 @@ def test_a_child_that_records_nothing_leaves_no_trace(tmp_path: Path, batch: Bat
     exporter = NdjsonMetricExporter(tmp_path, compression="none")
     exporter.export(batch(1))
     (segment,) = find_segments(tmp_path)
+    ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(theirs, b"x")
         signal.pause()
         os._exit(0)
+    os.read(ours, 1)  # the child has begun its own life
     exporter.shutdown()
     descriptor = os.open(segment.path, os.O_RDWR)
     free = RealFs().lock(descriptor)
     os.close(descriptor)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    os.close(ours)
+    os.close(theirs)
 
     assert free
     assert len(find_segments(tmp_path)) == 1
