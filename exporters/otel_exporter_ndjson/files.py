@@ -17,9 +17,11 @@ from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.sealing import chunks_of
 from otel_exporter_ndjson.segments import SIGNALS, SegmentName, decode_name
 
-__all__ = ["Finding", "Findings", "Segment", "find_segments", "read_lines"]
+__all__ = ["Finding", "Findings", "Segment", "find_segments", "last_line", "read_lines"]
 
 LINE_BYTES_MAX: Final = 8 * 2**20
+TAIL_BYTES: Final = 4096
+"""Enough for a seal line."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -120,6 +122,17 @@ def read_lines(
         offset += piece.size
 
 
+def last_line(segment: Segment, *, findings: Findings = None, fs: Fs | None = None) -> bytes:
+    """Return the last whole line of a segment, without looking at those before it."""
+    files = fs or RealFs()
+    found: list[Finding] = [] if findings is None else findings
+    tail = b""
+    for chunk in _content(files, segment, found, tail_only=True):
+        tail = (tail + chunk)[-TAIL_BYTES:]
+    whole, _, _ = tail.rpartition(b"\n")
+    return whole.rpartition(b"\n")[2] + b"\n"
+
+
 @dataclass(slots=True)
 class _Piece:
     """A line, or of one that is too long its size only. `whole` when its end was there."""
@@ -147,14 +160,22 @@ def _split(chunks: Iterator[bytes]) -> Iterator[_Piece]:
         yield _Piece(b"".join(held), size, whole=False)
 
 
-def _content(fs: Fs, segment: Segment, findings: list[Finding]) -> Iterator[bytes]:
-    """Return the lines' bytes, inflated where they are compressed."""
+def _content(
+    fs: Fs, segment: Segment, findings: list[Finding], *, tail_only: bool = False
+) -> Iterator[bytes]:
+    """Return the lines' bytes, inflated where they are compressed.
+
+    With `tail_only` a plain file's last bytes are enough.
+    """
     try:
         opening, compressed = _open(fs, segment)
         with opened(fs, opening) as descriptor:
             facts = fs.status(descriptor)
             if not facts.regular:
                 raise DamagedError("is no plain file")
+            if tail_only and not compressed:
+                yield fs.read(descriptor, TAIL_BYTES, max(0, facts.size - TAIL_BYTES))
+                return
             chunks = chunks_of(fs, descriptor, facts.size)
             if not compressed:
                 yield from chunks

@@ -272,7 +272,7 @@ class Scan:
         """The first and last time of the records so far, in nanoseconds."""
         times = [*self._odd]
         texts = [text for text in (self._first, self._last) if text is not None]
-        times += [decode_time(text) or 0 for text in texts]
+        times += [time for time in map(_time_or_none, texts) if time is not None]
         return (min(times), max(times)) if times else (None, None)
 
     def _timely(self, seal: dict[str, Any]) -> bool:
@@ -312,6 +312,13 @@ class Scan:
 
     def _damage(self, start: int, size: int, message: str) -> None:
         self.damages.append(Damage(start, start + size, self.lines, message))
+
+
+def _time_or_none(text: str) -> int | None:
+    try:
+        return decode_time(text)
+    except DamagedError:
+        return None
 
 
 def _rewritten(kind: str, record: dict[str, Any], line: bytes) -> bytes:

@@ -95,7 +95,7 @@ def ls(
 ) -> None:
     """List the segments: records, time range, size, and whether each is sealed.
 
-    Exit status 3 when a segment is damaged or cannot be read.
+    Exit status 3 when a segment cannot be read.
     """
     findings: list[Finding] = []
     try:
@@ -105,10 +105,7 @@ def ls(
     summaries = [summarise(segment, findings=findings) for segment in found]
     kept = [summary for summary in summaries if _overlaps(summary, since, until)]
     click.echo(_shown(formats.formatted([_row(each) for each in kept], form, columns=_COLUMNS)))
-    damaged = [summary for summary in summaries if summary.damages]
-    for summary in damaged:
-        click.echo(_shown(f"{summary.segment.path}: {summary.damages} hashes differ"), err=True)
-    context.exit(EXIT_PARTLY if _tell(findings) or damaged else 0)
+    context.exit(EXIT_PARTLY if _tell(findings) else 0)
 
 
 @archive.command()
@@ -152,7 +149,7 @@ def cat(
     named = (record for record in records if _is_named(record, metrics, events))
     try:
         _print(named, form or ("table" if sys.stdout.isatty() else "json"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         _no_archive(context, path, error)
     context.exit(EXIT_PARTLY if _tell(findings) else 0)
 
@@ -230,7 +227,6 @@ def _row(summary: Summary) -> Mapping[str, Any]:
         "date": segment.date,
         "instance": segment.instance,
         "sequence": segment.sequence,
-        "damages": summary.damages,
         "path": segment.path,
     }
 
