@@ -54,6 +54,7 @@ class _State:
     lock: threading.RLock = field(default_factory=threading.RLock)
     catalog: Catalog | None = None
     provider: MeterProvider | None = None
+    private: bool = False
     handles: dict[str, "_Series"] = field(default_factory=dict)
     observed: dict[str, Callable[[], Measured]] = field(default_factory=dict)
 
@@ -355,7 +356,7 @@ def _create_observable(entry: Metric, read: Callable[[], Measured]) -> None:
 
     def callback(options: CallbackOptions) -> list[Observation]:
         del options
-        if _state.provider is not provider:
+        if not _is_asked(provider):
             return []
         try:
             measured = read()
@@ -373,10 +374,16 @@ def _create_observable(entry: Metric, read: Callable[[], Measured]) -> None:
         meter.create_observable_gauge(entry.name, [callback], entry.unit, entry.brief)
 
 
-def bind(provider: MeterProvider) -> None:
-    """Let every handle, made already or later, record into `provider`."""
+def bind(provider: MeterProvider, *, private: bool = False) -> None:
+    """Let every handle, made already or later, record into `provider`.
+
+    Args:
+        provider: the service's, or ours in its place.
+        private: it is a test's own, beside whatever is global.
+    """
     with _state.lock:
         _state.provider = provider
+        _state.private = private
         for handle in _state.handles.values():
             handle.rebind()
         for name in _state.observed:
@@ -400,6 +407,7 @@ def reset() -> None:
     """
     with _state.lock:
         _state.provider = None
+        _state.private = False
         _state.observed.clear()
         rejections.clear()
         _state.catalog = builtin()
@@ -416,6 +424,15 @@ def reset_after_fork() -> None:
     rejections.clear()
     for handle in _state.handles.values():
         handle.restart()
+
+
+def _is_asked(provider: MeterProvider | None) -> bool:
+    """Tell whether an observable that was made for `provider` is to answer now.
+
+    One made before anything was bound (None) lives on the global provider, whatever that became,
+    and is the one that the SDK asks there: it keeps the first callback of a name.
+    """
+    return provider is _state.provider or (provider is None and not _state.private)
 
 
 def _catalog() -> Catalog:

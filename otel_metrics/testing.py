@@ -132,7 +132,7 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
     logs = make_provider(Resource.get_empty())
     logs.add_log_record_processor(_Collector(seen.events))
     instruments.reset()
-    instruments.bind(provider)
+    instruments.bind(provider, private=True)
     events.bind(logs)
     rejections.set_strict(strict=strict)
     try:

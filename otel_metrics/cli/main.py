@@ -1,6 +1,7 @@
 """`otel-metrics`: the root of the commands. Each lives in a file of its own, loaded when called."""
 
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -56,14 +57,18 @@ def root() -> None:
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
+    # Not `root.main()`: that ends with status 1 when the reader of a pipe goes away (`| head`).
     try:
-        sys.exit(root.main(standalone_mode=False) or 0)
+        with root.make_context("otel-metrics", sys.argv[1:]) as context:
+            root.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader of a pipe went away (`| head`); Python would complain once more at exit.
-        sys.stderr.close()
-        sys.exit(0)
+        # Python flushes standard output once more at exit, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -118,11 +118,6 @@ def test_every_domain_is_in_the_archive(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a gauge made before configure() is never asked: the SDK keeps the callback of a name "
-    "that the proxy meter brought, and `instruments` answers only the one made by bind()",
-)
 @pytest.mark.usefixtures("environ")
 def test_the_state_gauges_are_in_the_archive(tmp_path: Path) -> None:
     """How the session stands is there too, beside its counters."""
