@@ -47,6 +47,7 @@ class _Archive:
         arguments: Mapping[str, object],
         *,
         service: str | None,
+        on_sync: Callable[[float], None] | None,
         fs: Fs | None,
         clocks: Clocks | None,
     ) -> None:
@@ -55,7 +56,7 @@ class _Archive:
             for problem in problems:
                 _logger.warning("%s", problem)
         self.settings = configuration.from_arguments(settings, arguments)
-        self.writer = SegmentWriter(signal, self.settings, fs=fs, clocks=clocks)
+        self.writer = SegmentWriter(signal, self.settings, on_sync=on_sync, fs=fs, clocks=clocks)
         if service is not None:
             self.writer.prepare(service)
 
@@ -85,6 +86,7 @@ class NdjsonMetricExporter(MetricExporter):
         path: the archive's folder.
         service: recover this service's segments now, not with the first export.
         settings: ready-made settings; the environment is then not read.
+        on_sync: told the seconds of each fsync, on the thread that forces to the disk.
         fs, clocks: stand-ins for tests.
 
     Raises:
@@ -111,6 +113,7 @@ class NdjsonMetricExporter(MetricExporter):
         retention_bytes: str | int | None = None,
         service: str | None = None,
         settings: Settings | None = None,
+        on_sync: Callable[[float], None] | None = None,
         preferred_temporality: dict[type, AggregationTemporality] | None = None,
         preferred_aggregation: dict[type, Aggregation] | None = None,
         fs: Fs | None = None,
@@ -133,7 +136,7 @@ class NdjsonMetricExporter(MetricExporter):
         }
         super().__init__(preferred_temporality, preferred_aggregation)
         self._archive = _Archive(
-            "metrics", settings, arguments, service=service, fs=fs, clocks=clocks
+            "metrics", settings, arguments, service=service, on_sync=on_sync, fs=fs, clocks=clocks
         )
         self._begin_life()
         _at_fork(self)
@@ -147,6 +150,11 @@ class NdjsonMetricExporter(MetricExporter):
     def settings(self) -> Settings:
         """The settings in force."""
         return self._archive.settings
+
+    @property
+    def last_error(self) -> str | None:
+        """What failed last, in words; None while nothing has."""
+        return self._archive.writer.last_error
 
     @property
     def writer(self) -> SegmentWriter:
@@ -218,6 +226,7 @@ class NdjsonLogRecordExporter(LogRecordExporter):
         retention_bytes: str | int | None = None,
         service: str | None = None,
         settings: Settings | None = None,
+        on_sync: Callable[[float], None] | None = None,
         fs: Fs | None = None,
         clocks: Clocks | None = None,
     ) -> None:
@@ -237,7 +246,7 @@ class NdjsonLogRecordExporter(LogRecordExporter):
             "retention_bytes": retention_bytes,
         }
         self._archive = _Archive(
-            "events", settings, arguments, service=service, fs=fs, clocks=clocks
+            "events", settings, arguments, service=service, on_sync=on_sync, fs=fs, clocks=clocks
         )
         self._encoder = EventEncoder()
         _at_fork(self)
@@ -246,6 +255,11 @@ class NdjsonLogRecordExporter(LogRecordExporter):
     def settings(self) -> Settings:
         """The settings in force."""
         return self._archive.settings
+
+    @property
+    def last_error(self) -> str | None:
+        """What failed last, in words; None while nothing has."""
+        return self._archive.writer.last_error
 
     @property
     def writer(self) -> SegmentWriter:

@@ -1,14 +1,10 @@
 """Plain numbers about what an exporter did; whoever wants instruments puts them over these."""
 
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 
-__all__ = ["SYNC_BOUNDS_S", "Counts", "Stats"]
-
-SYNC_BOUNDS_S: Final = tuple([0.0001 * 4**step for step in range(9)])
-"""Upper bounds, in seconds, of the buckets of fsync durations; one more bucket has the rest."""
+__all__ = ["Counts", "Stats"]
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +18,6 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         errors: failed operations by kind, such as `ENOSPC` or `unsafe`.
         dropped: records not written, by reason.
         surrogates: lone surrogates replaced by U+FFFD.
-        sync_counts: fsyncs by duration, one count for each of `SYNC_BOUNDS_S` and one above.
-        sync_total_s: seconds spent in them.
     """
 
     records: int = 0
@@ -33,8 +27,6 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     errors: Mapping[str, int] = {}
     dropped: Mapping[str, int] = {}
     surrogates: int = 0
-    sync_counts: tuple[int, ...] = (0,) * 10
-    sync_total_s: float = 0.0
 
 
 class Counts:
@@ -47,8 +39,6 @@ class Counts:
         "head_sequence",
         "records",
         "segments_sealed",
-        "sync_counts",
-        "sync_total_s",
     )
 
     def __init__(self) -> None:
@@ -58,8 +48,6 @@ class Counts:
         self.head_sequence = 0
         self.errors: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
-        self.sync_counts = [0] * (len(SYNC_BOUNDS_S) + 1)
-        self.sync_total_s = 0.0
 
     def error(self, kind: str) -> None:
         """Count a failed operation."""
@@ -68,12 +56,6 @@ class Counts:
     def drop(self, reason: str, records: int) -> None:
         """Count records that were not written."""
         self.dropped[reason] = self.dropped.get(reason, 0) + records
-
-    def synced(self, seconds: float) -> None:
-        """Count an fsync."""
-        bucket = sum([seconds > bound for bound in SYNC_BOUNDS_S])
-        self.sync_counts[bucket] += 1
-        self.sync_total_s += seconds
 
     def freeze(self, dropped: Mapping[str, int], surrogates: int) -> Stats:
         """Return the numbers as they are now; `dropped` adds what was dropped before the writer."""
@@ -88,6 +70,4 @@ class Counts:
             errors=dict(self.errors),
             dropped=merged,
             surrogates=surrogates,
-            sync_counts=tuple(self.sync_counts),
-            sync_total_s=self.sync_total_s,
         )

@@ -9,6 +9,7 @@ import errno
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from otel_exporter_ndjson.errors import DamagedError, UnsafeArchiveError
@@ -41,12 +42,24 @@ _FAULTS: Final = (OSError, UnsafeArchiveError, DamagedError)
 
 
 class SegmentWriter:
-    """Appends batches to the segments of one signal. Thread-safe; never raises."""
+    """Appends batches to the segments of one signal. Thread-safe; never raises.
+
+    Attributes:
+        last_error: what failed last, in words; None while nothing has.
+    """
 
     def __init__(
-        self, signal: str, settings: Settings, *, fs: Fs | None = None, clocks: Clocks | None = None
+        self,
+        signal: str,
+        settings: Settings,
+        *,
+        on_sync: Callable[[float], None] | None = None,
+        fs: Fs | None = None,
+        clocks: Clocks | None = None,
     ) -> None:
         self._signal = signal
+        self._on_sync = on_sync
+        self.last_error: str | None = None
         self._settings = settings
         self._fs: Fs = fs or RealFs()
         self._clocks = clocks or Clocks()
@@ -170,9 +183,10 @@ class SegmentWriter:
     def synced(self, segment: OpenSegment, appended: int, seconds: float) -> None:
         """Take note that a segment's first `appended` batches are on the disk."""
         with self._lock:
-            self.counts.synced(seconds)
             segment.settle(appended)
             self._sync_log.up()
+        if self._on_sync is not None:
+            self._on_sync(seconds)
 
     def sync_failed(self, segment: OpenSegment, error: OSError) -> None:
         """Leave a segment whose fsync failed, and write what it may have lost to a new one."""
@@ -346,12 +360,14 @@ class SegmentWriter:
 
     def _refused(self, batch: Batch, reason: str) -> str:
         self.counts.drop(reason, batch.records)
+        self.last_error = self.last_error or reason
         return reason
 
     def _failed(self, error: Exception) -> str:
         reason = _reason(error)
         self.counts.error(reason)
         self._log.down(reason, str(error))
+        self.last_error = f"{reason}: {error}"
         return reason
 
 

@@ -18,11 +18,11 @@ from opentelemetry.sdk.metrics.export import (
     MetricReader,
     MetricsData,
 )
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from otel_exporter_ndjson import NdjsonLogRecordExporter, NdjsonMetricExporter
 from otel_exporter_prometheus.server import MetricsServer
-from otel_metrics import events
+from otel_metrics import events, instruments
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.errors import ConfigurationError
 from otel_metrics.pipeline.delivery import FlushResult, MetricSender, Verdict
@@ -144,7 +144,7 @@ def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> E
     built = Exporters(settings=settings, logger_provider=make_provider(made_of))
     for name in sorted(settings.metrics_exporters, key=lambda name: name != "ndjson"):
         try:
-            _build_metrics(built, name)
+            _build_metrics(built, name, made_of)
         except Exception as error:  # any exporter's own reasons
             if isinstance(error, ValueError) and any(name.upper() in key for key in given):
                 raise ConfigurationError(str(error)) from error
@@ -161,12 +161,18 @@ def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> E
     return built
 
 
-def _build_metrics(built: Exporters, name: str) -> None:
+def _build_metrics(built: Exporters, name: str, made_of: Resource) -> None:
     settings = built.settings
     timeout_s = settings.export_timeout_s
     if name == "ndjson":
-        built.archive = NdjsonMetricExporter(settings=settings.ndjson)
-        built.event_archive = NdjsonLogRecordExporter(settings=settings.ndjson)
+        # Named now, so that what a killed process left is recovered at start.
+        service = str(made_of.attributes.get(SERVICE_NAME) or "") or None
+        built.archive = NdjsonMetricExporter(
+            settings=settings.ndjson, service=service, on_sync=_timer("metrics")
+        )
+        built.event_archive = NdjsonLogRecordExporter(
+            settings=settings.ndjson, service=service, on_sync=_timer("events")
+        )
         built.lanes.append(MetricLane(name, SdkSender(built.archive), timeout_s=timeout_s))
     elif name == "otlp":
         otlp = OtlpMetricExporter.from_settings(settings.otlp_metrics)
@@ -178,6 +184,13 @@ def _build_metrics(built: Exporters, name: str) -> None:
     elif name not in ("prometheus", "prometheus_multiprocess"):
         exporter = _load(name)
         built.lanes.append(_lane(name, SdkSender(exporter), exporter, timeout_s))
+
+
+def _timer(signal: str) -> Callable[[float], None]:
+    """Return what records an fsync's duration."""
+    histogram = instruments.metric("archive.sync.duration")
+    attributes = {"signal": signal}
+    return lambda seconds: histogram.record(seconds, attributes)
 
 
 def _load(name: str) -> MetricExporter:

@@ -251,16 +251,26 @@ def test_never_means_no_fsync(tmp_path: Path, batch: Batches, fs: FaultyFs) -> N
     assert values(tmp_path) == [1]
 
 
-def test_syncs_are_counted_by_duration(tmp_path: Path, batch: Batches) -> None:
-    """`stats` has a histogram of fsync durations, with the catalog's bounds."""
-    exporter = NdjsonMetricExporter(tmp_path, sync_interval="1h")
+def test_each_sync_is_told_with_its_duration(tmp_path: Path, batch: Batches) -> None:
+    """`on_sync` hears the seconds of every fsync of a segment."""
+    heard: list[float] = []
+    exporter = NdjsonMetricExporter(tmp_path, sync_interval="1h", on_sync=heard.append)
     exporter.export(batch(1))
     exporter.force_flush()
-    stats = exporter.stats()
+
+    assert len(heard) == 1
+    assert 0 < heard[0] < 60
+
     exporter.shutdown()
 
-    assert sum(stats.sync_counts) == 1
-    assert stats.sync_total_s > 0
+
+def test_the_last_error_is_told_in_words(tmp_path: Path, batch: Batches) -> None:
+    """After a failure `last_error` says what it was."""
+    (tmp_path / "file").write_text("")
+    exporter = NdjsonMetricExporter(tmp_path / "file")
+    exporter.export(batch(1))
+
+    assert "file" in (exporter.last_error or "")
 
 
 class Hands:
