@@ -7,6 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := web,auth
+# Tested beside ours; the newest one names an older opentelemetry-instrumentation than the SDK needs.
+BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal
 
 help: ## Show this list
@@ -16,6 +18,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --group dev
+	$(BIN)/python -m pip install --quiet $(BESIDE)
 	@touch $@
 
 demo: $(STAMP) ## Run the demo agent for 15 s (DEMO_SECONDS) and archive it in ./telemetry
@@ -33,6 +36,7 @@ test-wheel: build ## Run every test against the built wheel, with the source tre
 	$(PYTHON) -m venv $$folder/venv && \
 	$$folder/venv/bin/python -m pip install --quiet --upgrade pip && \
 	$$folder/venv/bin/python -m pip install --quiet "$$(ls -t dist/*.whl | head -1)[$(EXTRAS)]" --group dev && \
+	$$folder/venv/bin/python -m pip install --quiet $(BESIDE) && \
 	git ls-files -z | grep -zv -e '^otel_metrics/' -e '^exporters/' | xargs -0 cp --parents -t $$folder && \
 	cd $$folder && venv/bin/python -m pytest $(PYTEST)
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from importlib.metadata import distribution
 from typing import Any
 
 import pytest
@@ -182,10 +183,12 @@ def test_the_ways_in_are_equal(run: Any, archived: Any, way: str) -> None:
 
 
 def test_installed_and_not_named_it_changes_nothing(run: Any, archived: Any) -> None:
-    """Under opentelemetry-instrument the service's console span exporter works as before."""
+    """Beside opentelemetry-distro the service's console span exporter works as before."""
+    assert distribution("opentelemetry-distro")
     program = "from opentelemetry import trace; trace.get_tracer('t').start_span('mine').end()"
     command = [*WAYS["opentelemetry-instrument"][:-1], program]
-    done = run(command=command, env={"OTEL_TRACES_EXPORTER": "console"})
+    env = {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "none"}
+    done = run(command=command, env={**env, "OTEL_LOGS_EXPORTER": "none"})
 
     assert '"name": "mine"' in done.stdout
     assert not archived.root.exists()
