@@ -141,7 +141,7 @@ class _Series(Handle):
             key for key in self._keys if key in known and known[key].type in ("string", "enum")
         )
         self._budget = entry.series_budget
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._known: dict[frozenset[tuple[str, AttributeValue]], Series] = {}
         # Every spelling (order of attributes) seen of a known set, text values only.
         self._series: dict[tuple[tuple[str, object], ...], Series] = {}
@@ -204,7 +204,7 @@ class _Series(Handle):
 
     def restart(self) -> None:
         """Take up work in a forked child: own lock, nothing of the parent's values."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 class _Synchronous(_Series):

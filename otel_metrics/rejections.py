@@ -2,7 +2,7 @@
 
 Counted always, logged once a minute a kind, raised in strict mode only.
 
-Threads: called from any thread; `_lock` guards the counts and is held for a few look-ups.
+Threads: called from any thread, signal handlers included; `_lock` guards the counts.
 """
 
 import logging
@@ -40,7 +40,7 @@ Series = Mapping[str, AttributeValue]
 Measured = Iterable[tuple[int | float, Series]]
 
 _logger = logging.getLogger("otel_metrics.instruments")
-_lock = threading.Lock()
+_lock = threading.RLock()
 _rejected: Counter[tuple[str, str]] = Counter()
 _overflowed: Counter[str] = Counter()
 _logged: dict[tuple[str, str], float] = {}
@@ -102,7 +102,7 @@ def set_strict(*, strict: bool) -> None:
 def clear() -> None:
     """Start counting from nothing, with a lock of this process."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _rejected.clear()
     _overflowed.clear()
     _logged.clear()
