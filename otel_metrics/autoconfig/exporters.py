@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any
 
 from opentelemetry._logs import LoggerProvider as ApiLoggerProvider
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     ConsoleMetricExporter,
@@ -36,8 +37,6 @@ __all__ = ["Exporters", "build"]
 
 _logger = logging.getLogger("otel_metrics.autoconfig")
 
-Built = TypeVar("Built")
-
 
 @dataclass(slots=True, kw_only=True)
 class Exporters:
@@ -59,7 +58,14 @@ class Exporters:
     event_lane: EventLane | None = None
     page: MetricsServer | None = None
     processor: ArchiveProcessor | None = None
+    service_log_handler: logging.Handler | None = None
     failed: dict[str, str] = field(default_factory=dict)
+
+    def detach(self) -> None:
+        """Take back what was attached to the service's loggers."""
+        if self.service_log_handler is not None:
+            logging.getLogger().removeHandler(self.service_log_handler)
+        events.reset()
 
     def bind_events(self) -> None:
         """Let events go where the settings say."""
@@ -78,6 +84,8 @@ class Exporters:
             found.append(self.processor)
         if self.event_lane is not None:
             found.append(LaneProcessor(self.event_lane))
+        if "console" in self.settings.logs_exporters:
+            found.append(SimpleLogRecordProcessor(ConsoleLogRecordExporter()))
         return found
 
     def join_logger_provider(self, provider: ApiLoggerProvider) -> None:
@@ -102,8 +110,9 @@ class Exporters:
     def judged(self, result: FlushResult, deadline: float) -> FlushResult:
         """Add what became of events to the verdicts on metrics, by `deadline`."""
         verdicts = dict(result)
-        if self.processor is not None and self.processor.failing and verdicts["ndjson"].ok:
-            verdicts["ndjson"] = Verdict("failed", "the last event could not be archived")
+        lost = None if self.processor is None else self.processor.take_lost()
+        if lost is not None and verdicts["ndjson"].ok:
+            verdicts["ndjson"] = Verdict("failed", lost)
         if self.event_lane is not None:
             verdicts[self.event_lane.name] = self.event_lane.wait(deadline)
         for name, reason in self.failed.items():
@@ -181,7 +190,7 @@ def _build_metrics(built: Exporters, name: str, made_of: Resource) -> None:
         built.lanes.append(
             MetricLane(name, SdkSender(ConsoleMetricExporter()), timeout_s=timeout_s)
         )
-    elif name not in ("prometheus", "prometheus_multiprocess"):
+    elif name != "prometheus":
         exporter = _load(name)
         built.lanes.append(_lane(name, SdkSender(exporter), exporter, timeout_s))
 

@@ -18,6 +18,14 @@ def observe_pipeline(hub: Hub, exporters: Exporters) -> None:
     observe("pipeline.progress.age", lambda: [(hub.progress_age_s, {})])
     observe("delivery.state", lambda: [(int(s.up), {"exporter": s.name}) for s in lanes()])
     observe("delivery.skipped", lambda: [(s.skipped, {"exporter": s.name}) for s in lanes()])
+    observe(
+        "delivery.rejected",
+        lambda: [
+            (total, {"exporter": lane.name, "reason": reason})
+            for lane in lanes()
+            for reason, total in lane.rejected.items()
+        ],
+    )
     if exporters.archive is not None:
         _observe_archive(exporters)
     observe("prometheus.scrape.errors", lambda: _scrape_errors(exporters))

@@ -1,83 +1,115 @@
-"""Keeps each series' newest exemplars until the next interval.
+"""Changes to a collection before it is handed on: exemplars that are given back, a value that is
+brought up to date.
 
 Collecting empties the SDK's exemplar reservoirs: without this a scrape would take from the archive
-what the archive has not seen yet.
+what the archive has not seen yet, and the other way round.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import Metric, MetricsData
 
-__all__ = ["ExemplarKeeper"]
+__all__ = ["ExemplarKeeper", "with_value"]
 
 SERIES_MAX: Final = 10_000
 """Series whose exemplars are kept; those of further ones are seen by one collection only."""
 
+Key = tuple[Any, ...]
+Kept = Mapping[Key, Sequence[Exemplar]]
+Change = Callable[[object, Metric, Any], Any]
+
 
 class ExemplarKeeper:
-    """Gives back to a collection the exemplars that an earlier one of the same interval took.
+    """Gives back to each collection the newest exemplars of the series.
 
-    Used by the hub's thread alone.
+    The lanes' batch has those of its own interval, the page also those of the one before. Used by
+    the hub's thread alone.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Any, ...], Sequence[Exemplar]] = {}
+        self._current: Kept = {}
+        self._before: Kept = {}
 
-    def keep(self, collected: MetricsData, *, renew: bool) -> MetricsData:
-        """Return `collected` with the exemplars of this interval; `renew` begins the next one."""
-        found: dict[tuple[Any, ...], Sequence[Exemplar]] = {}
-        missing = bool(self._kept)
-        for scope, metric in _metrics(collected):
-            for point in metric.data.data_points:
-                if point.exemplars:
-                    found[_series(scope, metric, point)] = point.exemplars
-        if missing:
-            collected = self._restored(collected, found)
-        self._kept = {} if renew else dict(list((self._kept | found).items())[-SERIES_MAX:])
-        return collected
-
-    def _restored(self, collected: MetricsData, found: dict[tuple[Any, ...], Any]) -> MetricsData:
-        def point_with(scope: object, metric: Metric, point: Any) -> Any:
-            key = _series(scope, metric, point)
-            kept = None if key in found else self._kept.get(key)
-            return point if kept is None else dataclasses.replace(point, exemplars=kept)
-
-        def metric_with(scope: object, metric: Metric) -> Metric:
-            points = [point_with(scope, metric, point) for point in metric.data.data_points]
-            data: Any = metric.data  # four kinds, each with points of its own
-            return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))
-
-        return MetricsData(
-            resource_metrics=[
-                dataclasses.replace(
-                    resource_metrics,
-                    scope_metrics=[
-                        dataclasses.replace(
-                            scope_metrics,
-                            metrics=[
-                                metric_with(scope_metrics.scope, metric)
-                                for metric in scope_metrics.metrics
-                            ],
-                        )
-                        for scope_metrics in resource_metrics.scope_metrics
-                    ],
-                )
-                for resource_metrics in collected.resource_metrics
-            ]
-        )
+    def keep(
+        self, collected: MetricsData | None, *, renew: bool
+    ) -> tuple[MetricsData | None, MetricsData | None]:
+        """Return what was collected for the page and for the lanes; `renew` begins an interval."""
+        found = {} if collected is None else _found(collected)
+        current = _bounded({**self._current, **found})
+        shown = {**self._before, **current}
+        if renew:
+            self._before, self._current = current, {}
+        else:
+            self._current = current
+        if collected is None:
+            return None, None
+        return _with_exemplars(collected, found, shown), _with_exemplars(collected, found, current)
 
 
-def _metrics(collected: MetricsData) -> list[tuple[object, Metric]]:
-    return [
-        (scope_metrics.scope, metric)
+def with_value(collected: MetricsData, name: str, value: float) -> MetricsData:
+    """Return a collection in which the points of the metric `name` have another value."""
+
+    def changed(scope: object, metric: Metric, point: Any) -> Any:
+        del scope
+        return dataclasses.replace(point, value=value) if metric.name == name else point
+
+    return _changed(collected, changed)
+
+
+def _bounded(kept: dict[Key, Sequence[Exemplar]]) -> Kept:
+    return kept if len(kept) <= SERIES_MAX else dict(list(kept.items())[-SERIES_MAX:])
+
+
+def _found(collected: MetricsData) -> dict[Key, Sequence[Exemplar]]:
+    return {
+        _series(scope_metrics.scope, metric, point): point.exemplars
         for resource_metrics in collected.resource_metrics
         for scope_metrics in resource_metrics.scope_metrics
         for metric in scope_metrics.metrics
-    ]
+        for point in metric.data.data_points
+        if point.exemplars
+    }
 
 
-def _series(scope: object, metric: Metric, point: Any) -> tuple[Any, ...]:
+def _with_exemplars(collected: MetricsData, found: Kept, wanted: Kept) -> MetricsData:
+    if len(wanted) == len(found):  # `wanted` holds all that was found: nothing is missing
+        return collected
+
+    def changed(scope: object, metric: Metric, point: Any) -> Any:
+        key = _series(scope, metric, point)
+        kept = None if key in found else wanted.get(key)
+        return point if kept is None else dataclasses.replace(point, exemplars=kept)
+
+    return _changed(collected, changed)
+
+
+def _changed(collected: MetricsData, change: Change) -> MetricsData:
+    def metric_with(scope: object, metric: Metric) -> Metric:
+        data: Any = metric.data  # four kinds, each with points of its own
+        points = [change(scope, metric, point) for point in data.data_points]
+        return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))
+
+    return MetricsData(
+        resource_metrics=[
+            dataclasses.replace(
+                resource_metrics,
+                scope_metrics=[
+                    dataclasses.replace(
+                        scope_metrics,
+                        metrics=[
+                            metric_with(scope_metrics.scope, m) for m in scope_metrics.metrics
+                        ],
+                    )
+                    for scope_metrics in resource_metrics.scope_metrics
+                ],
+            )
+            for resource_metrics in collected.resource_metrics
+        ]
+    )
+
+
+def _series(scope: object, metric: Metric, point: Any) -> Key:
     return (scope, metric.name, frozenset((k, str(v)) for k, v in point.attributes.items()))

@@ -20,15 +20,15 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
-from otel_metrics.pipeline.exemplars import ExemplarKeeper
+from otel_metrics.pipeline.exemplars import ExemplarKeeper, with_value
 from otel_metrics.pipeline.lanes import MetricLane
 from otel_metrics.pipeline.quiet import suppressed
 from otel_metrics.pipeline.reader import UnlimitedReader
 
 __all__ = ["PAGE_TIMEOUT_S", "Hub"]
 
-PAGE_TIMEOUT_S: Final = 5.0
-"""A scrape waits this long for a collection, then takes the last one."""
+PAGE_TIMEOUT_S: Final = 4.0
+"""A scrape waits this long for a collection, then takes the last one: the page answers within 5."""
 COLLECT_TIMEOUT_S: Final = 30.0
 """What the SDK is given for all callbacks of one collection."""
 
@@ -60,7 +60,7 @@ class Hub:
         self._interval_s = interval_s
         self._on_start = on_start
         self._on_stop = on_stop
-        self._collecting = threading.RLock()
+        self._collecting = threading.Lock()
         self._reset_state()
         provider.add_metric_reader(self._reader)
 
@@ -68,7 +68,6 @@ class Hub:
         self._reader = UnlimitedReader()
         self._exemplars = ExemplarKeeper()
         self._condition = threading.Condition()
-        self._parked = False
         self._wanted = 0  # collections asked for so far
         self._wanted_for_lanes = False
         self._begun = 0  # the last collection begun had this number
@@ -76,6 +75,7 @@ class Hub:
         self._latest: MetricsData | None = None
         self._latest_at = time.monotonic()
         self._failure: str | None = None  # why the last collection brought nothing
+        self._hangs = False
         self._stopping = self._stopped = False
         self._thread: threading.Thread | None = None
 
@@ -99,8 +99,13 @@ class Hub:
 
     def collect(self, timeout_s: float = PAGE_TIMEOUT_S) -> MetricsData | None:
         """Return a collection begun after this call, or the last one when that takes too long."""
-        self._await_collection(time.monotonic() + timeout_s, for_lanes=False)
-        return self._latest
+        in_time = self._await_collection(time.monotonic() + timeout_s, for_lanes=False)
+        latest = self._latest
+        return (
+            latest
+            if in_time or latest is None
+            else with_value(latest, "pipeline.progress.age", self.progress_age_s)
+        )
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Collect now, and say what became of it for each push exporter, within `timeout_s`."""
@@ -130,6 +135,17 @@ class Hub:
                 lambda: self._stopped, timeout=max(0.0, deadline - time.monotonic())
             )
 
+    def leave(self) -> None:
+        """Take the readers back from the provider, once the hub has stopped.
+
+        While a callback hangs the SDK holds the lock that this needs: then they stay.
+        """
+        if not self._stopped:
+            return
+        self._provider.remove_metric_reader(self._reader)
+        for lane in self._lanes:
+            lane.leave_provider(self._provider)
+
     def _await_collection(self, deadline: float, *, for_lanes: bool) -> bool:
         with self._condition:
             if self._stopping or self._thread is None:
@@ -138,10 +154,26 @@ class Hub:
             self._wanted = max(self._wanted, number)
             self._wanted_for_lanes = self._wanted_for_lanes or for_lanes
             self._condition.notify_all()
-            return self._condition.wait_for(
+            self._condition.wait_for(
                 lambda: self._finished >= number or self._stopping,
                 timeout=max(0.0, deadline - time.monotonic()),
             )
+            in_time = self._finished >= number
+        self._note_hang(hangs=not in_time)
+        return in_time
+
+    def _note_hang(self, *, hangs: bool) -> None:
+        """Log once that a collection does not end, and once that they end again."""
+        if hangs == self._hangs or self._stopping:
+            return
+        self._hangs = hangs
+        if hangs:
+            _logger.warning(
+                "a collection of metrics does not end: a callback of the service hangs; "
+                "the page shows what was collected last"
+            )
+        else:
+            _logger.warning("collections of metrics end again")
 
     def _run(self) -> None:
         with suppressed():
@@ -182,38 +214,28 @@ class Hub:
         try:
             with self._collecting:
                 collected = self._reader.take(COLLECT_TIMEOUT_S)
+            page, batch = self._exemplars.keep(collected, renew=for_lanes)
         except Exception as error:  # noqa: BLE001  # callbacks are the service's code
             if self._failure is None:
                 _logger.warning("metrics cannot be collected, tried again each interval: %s", error)
             self._failure = f"collection failed: {error}"
             return
         self._failure = None
-        if collected is not None:
-            collected = self._exemplars.keep(collected, renew=for_lanes)
-        self._latest = collected
+        self._latest = page
         self._latest_at = time.monotonic()
         if for_lanes:
             for lane in self._lanes:
-                lane.post(collected)
+                lane.post(batch)
 
-    def before_fork(self, deadline: float) -> None:
-        """Let no collection of ours be in flight while the process is copied, if it can be so."""
-        self._parked = self._collecting.acquire(timeout=max(0.0, deadline - time.monotonic()))
-        for lane in self._lanes:
-            lane.before_fork(deadline)
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        for lane in self._lanes:
-            lane.after_fork_in_parent()
-        if self._parked:
-            self._parked = False
-            self._collecting.release()
+    @property
+    def at_work(self) -> threading.Lock:
+        """Held while the hub collects. A fork takes it, so that no lock of the SDK is held then."""
+        return self._collecting
 
     def after_fork_in_child(self) -> None:
         """Begin anew in the child: own reader that starts from zero, own locks, lanes, threads."""
         inherited = self._reader
-        self._collecting = threading.RLock()
+        self._collecting = threading.Lock()
         self._reset_state()
         self._provider.remove_metric_reader(inherited)
         self._provider.add_metric_reader(self._reader)

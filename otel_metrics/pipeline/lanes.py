@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -42,12 +42,14 @@ Batch = TypeVar("Batch")
 class LaneStats:
     """Plain numbers of one lane, for the catalog's observable instruments.
 
-    `skipped` counts batches that a newer one replaced, or events that found the queue full.
+    `skipped` counts batches that a newer one replaced, or events that found the queue full;
+    `rejected` what the exporter could not encode, by reason.
     """
 
     name: str
     up: bool
     skipped: int
+    rejected: Mapping[str, int]
 
 
 class EventSender(Protocol):
@@ -68,6 +70,8 @@ class Lane(Generic[Batch]):
         timeout_s: seconds that one export may take.
     """
 
+    _sender: object
+
     def __init__(self, name: str, *, timeout_s: float) -> None:
         self.name = name
         self._timeout_s = timeout_s
@@ -80,11 +84,10 @@ class Lane(Generic[Batch]):
     def _reset_state(self) -> None:
         self._condition = threading.Condition()
         self._exporting = threading.Lock()
-        self._parked = False
         self._posted = 0
         self._done = 0
         self._close_by: float | None = None  # set once: end when nothing is posted any more
-        self._closed = False
+        self._closing = self._closed = False
 
     def start(self) -> None:
         """Start the lane's thread."""
@@ -116,19 +119,15 @@ class Lane(Generic[Batch]):
             self._condition.wait_for(
                 lambda: self._closed, timeout=max(0.0, deadline - time.monotonic())
             )
+            interrupt = not self._closed
+        if interrupt:
+            self._close_exporter(0.0)  # ends an export that is still under way
 
-    def before_fork(self, deadline: float) -> None:
-        """Keep the lane from exporting while the process is copied, if it can be by `deadline`.
-
-        A thread of the parent's that is copied while it imports or sends leaves its locks behind.
-        """
-        self._parked = self._exporting.acquire(timeout=max(0.0, deadline - time.monotonic()))
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        if self._parked:
-            self._parked = False
-            self._exporting.release()
+    @property
+    def at_work(self) -> threading.Lock:
+        """Held while the lane exports. A fork takes it, so that no thread is copied at work: what
+        it imports or sends just then would leave its locks behind in the child."""
+        return self._exporting
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; the thread is started by `start`."""
@@ -139,13 +138,22 @@ class Lane(Generic[Batch]):
 
     def stats(self) -> LaneStats:
         """Return the counts so far."""
-        return LaneStats(self.name, self._up, self._skipped)
+        return LaneStats(self.name, self._up, self._skipped, self._rejected())
+
+    def _rejected(self) -> Mapping[str, int]:
+        """Return what the exporter says that it left out, where it keeps count."""
+        stats = getattr(self._sender, "stats", None)
+        return getattr(stats(), "rejected", {}) if callable(stats) else {}
 
     def _run(self) -> None:
         with suppressed():
             while self._export_next():
                 pass
-            self._close_exporter()
+            assert self._close_by is not None
+            self._close_exporter(max(0.0, self._close_by - time.monotonic()))
+            with self._condition:
+                self._closed = True
+                self._condition.notify_all()
 
     def _export_next(self) -> bool:
         """Export what is posted next; False once there is nothing and the lane is to end."""
@@ -166,18 +174,31 @@ class Lane(Generic[Batch]):
         self._note(outcome)
         return True
 
+    def _measure(self, name: str, items: int, outcome: Outcome, begun: float) -> None:
+        """Count what one export took along, and time it (semantic conventions 1.44)."""
+        attributes: dict[str, object] = {
+            "otel.component.name": f"{self.name}/0",
+            "otel.component.type": self.name,
+        }
+        if outcome.reason is not None and not outcome.ok:
+            attributes["error.type"] = outcome.reason.partition(":")[0][:ERROR_TYPE_CHARS_MAX]
+        duration_s = time.perf_counter() - begun
+        instruments.metric("otel.sdk.exporter.operation.duration").record(duration_s, attributes)
+        instruments.metric(name).add(items, attributes)
+
     def _has_posted(self) -> bool:
         return self._posted > self._done
 
-    def _close_exporter(self) -> None:
-        assert self._close_by is not None
+    def _close_exporter(self, timeout_s: float) -> None:
+        """Close the exporter, once, on whichever thread comes first."""
+        with self._condition:
+            if self._closing:
+                return
+            self._closing = True
         try:
-            self._close(max(0.0, self._close_by - time.monotonic()))
+            self._close(timeout_s)
         except Exception as error:  # noqa: BLE001  # as in an export
             _logger.warning("exporter %s: shutdown failed: %s", self.name, error)
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
 
     def _note(self, outcome: Outcome) -> None:
         """Log a change of state once, and a state that lasts at most every five minutes."""
@@ -209,7 +230,7 @@ class MetricLane(Lane[MetricsData | None]):
 
     def __init__(self, name: str, sender: MetricSender, *, timeout_s: float) -> None:
         super().__init__(name, timeout_s=timeout_s)
-        self._sender = sender
+        self._sender: MetricSender = sender
 
     def _reset_state(self) -> None:
         super()._reset_state()
@@ -217,6 +238,9 @@ class MetricLane(Lane[MetricsData | None]):
 
     def join_provider(self, provider: MeterProvider) -> None:
         """Join the provider with a reader of the lane's own, where it has one. Before `start`."""
+
+    def leave_provider(self, provider: MeterProvider) -> None:
+        """Take back the lane's own reader, where it has one. After the lane has ended."""
 
     def post(self, collected: MetricsData | None) -> None:
         """Hand over what was collected; never waits."""
@@ -237,13 +261,8 @@ class MetricLane(Lane[MetricsData | None]):
     def _send(self, batch: MetricsData) -> Outcome:
         begun = time.perf_counter()
         outcome = self._sender.export(batch, self._timeout_s)
-        attributes: dict[str, object] = {"otel.component.name": self.name}
-        if outcome.reason is not None and not outcome.ok:
-            attributes["error.type"] = outcome.reason.partition(":")[0][:ERROR_TYPE_CHARS_MAX]
-        duration_s = time.perf_counter() - begun
-        instruments.metric("otel.sdk.exporter.operation.duration").record(duration_s, attributes)
-        points = instruments.metric("otel.sdk.exporter.metric_data_point.exported")
-        points.add(count_points(batch), attributes)
+        name = "otel.sdk.exporter.metric_data_point.exported"
+        self._measure(name, count_points(batch), outcome, begun)
         return outcome
 
     def _close(self, timeout_s: float) -> None:
@@ -278,6 +297,12 @@ class DeltaLane(MetricLane):
         if inherited is not None:
             provider.remove_metric_reader(inherited)
         provider.add_metric_reader(self._reader)
+
+    def leave_provider(self, provider: MeterProvider) -> None:
+        """Take back the lane's own reader."""
+        if self._reader is not None:
+            provider.remove_metric_reader(self._reader)
+            self._reader = None
 
     def after_fork(self) -> None:
         """Begin anew; what the parent had not delivered stays the parent's."""
@@ -326,7 +351,7 @@ class EventLane(Lane[list[ReadableLogRecord]]):
         batch_max: int,
         delay_s: float,
     ) -> None:
-        self._sender = sender
+        self._sender: EventSender = sender
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._delay_s = delay_s
@@ -336,12 +361,15 @@ class EventLane(Lane[list[ReadableLogRecord]]):
         super()._reset_state()
         self._queue: deque[ReadableLogRecord] = deque()
         self._urgent = False
+        self._lost = 0  # since a flush last said so
+        self._lost_reason: str | None = None
 
     def put(self, record: ReadableLogRecord) -> None:
         """Queue one record; never waits."""
         with self._condition:
-            if len(self._queue) >= self._queue_max:
+            if len(self._queue) >= self._queue_max or self._close_by is not None:
                 self._skipped += 1
+                self._lose(1, "the queue is full" if self._close_by is None else "shut down")
                 return
             self._queue.append(record)
             self._posted += 1
@@ -351,9 +379,19 @@ class EventLane(Lane[list[ReadableLogRecord]]):
     def wait(self, deadline: float) -> Verdict:
         """Send what waits now, and return the verdict by `deadline`."""
         with self._condition:
-            self._urgent = True
+            self._urgent = self._has_posted()
             self._condition.notify_all()
-        return super().wait(deadline)
+        verdict = super().wait(deadline)
+        with self._condition:
+            lost, self._lost = self._lost, 0
+        if not lost or verdict.status == "timed_out":
+            return verdict if lost or verdict.status == "timed_out" else Verdict("delivered")
+        return Verdict("failed", f"{lost} events were lost: {self._lost_reason}")
+
+    def _lose(self, records: int, reason: str | None) -> None:
+        """Note records that will not arrive. Called with the condition held."""
+        self._lost += records
+        self._lost_reason = reason
 
     def _take(self) -> tuple[list[ReadableLogRecord], int]:
         self._condition.wait_for(self._is_due, timeout=self._delay_s)
@@ -366,7 +404,16 @@ class EventLane(Lane[list[ReadableLogRecord]]):
         return self._close_by is not None or self._urgent or len(self._queue) >= self._batch_max
 
     def _export(self, batch: list[ReadableLogRecord]) -> Outcome:
-        return self._sender.export(batch, self._timeout_s)
+        begun = time.perf_counter()
+        try:
+            outcome = self._sender.export(batch, self._timeout_s)
+        except Exception as error:  # noqa: BLE001  # an exporter of the service's may raise
+            outcome = Outcome(ok=False, reason=f"{type(error).__qualname__}: {error}")
+        self._measure("otel.sdk.exporter.log.exported", len(batch), outcome, begun)
+        if not outcome.ok:
+            with self._condition:
+                self._lose(len(batch), outcome.reason)
+        return outcome
 
     def _close(self, timeout_s: float) -> None:
         self._sender.shutdown(timeout_s)

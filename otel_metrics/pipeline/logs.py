@@ -29,31 +29,50 @@ _logger = logging.getLogger("otel_metrics.pipeline")
 
 
 class ArchiveProcessor(LogRecordProcessor):
-    """Writes each event to the archive before the call that emitted it returns."""
+    """Writes each event to the archive before the call that emitted it returns.
+
+    `_lost` counts what the archive did not take since it was last asked. It is not guarded: a
+    count that two threads raise at once may be short, never zero.
+    """
 
     def __init__(self, exporter: LogRecordExporter) -> None:
         self._exporter = exporter
-        self.failing = False
+        self._lost = 0
+        self._failing = self._closed = False
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Write one record; what fails is counted by the exporter, and never raised."""
+        if self._closed:
+            return
         try:
             with suppressed():
                 result = self._exporter.export([readable(log_record)])
-            self.failing = result is not LogRecordExportResult.SUCCESS
+            failed = result is not LogRecordExportResult.SUCCESS
         except Exception as error:  # noqa: BLE001  # the service must not see a disk's trouble
-            if not self.failing:
+            failed = True
+            if not self._failing:
                 _logger.warning("event archive: %s", error)
-            self.failing = True
+        self._failing = failed
+        if failed:
+            self._lost += 1
+
+    def take_lost(self) -> str | None:
+        """Say what was lost since this was last asked; None where nothing was."""
+        lost, self._lost = self._lost, 0
+        if not lost:
+            return None
+        reason = getattr(self._exporter, "last_error", None)
+        return f"{lost} events were not archived: {reason or 'see the log'}"
 
     def shutdown(self) -> None:
         """Seal the archive."""
+        self._closed = True
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # as the SDK declares it
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Tell whether the last event was written; nothing waits here."""
         del timeout_millis
-        return not self.failing
+        return not self._failing
 
 
 class LaneProcessor(LogRecordProcessor):

@@ -3,7 +3,7 @@
 One export has one deadline for connecting, sending, receiving and trying again. It is delivered
 when the server said so, and else failed, with the server's reason.
 
-Threads: a lane's thread calls `export`; `wake`, `shutdown` and `stats` may be called from any.
+Threads: a lane's thread calls `export`; `shutdown` and `stats` may be called from any.
 """
 
 import logging
@@ -136,10 +136,6 @@ class _Exporter(Generic[Batch]):
                 return Outcome(ok=False, reason=f"internal error: {type(error).__name__}")
         return Outcome(ok=reply.ok, reason=None if reply.ok else reply.reason)
 
-    def wake(self) -> None:
-        """Let an export that waits between two attempts make its last one now."""
-        self._woken.set()
-
     def shutdown(self, timeout_s: float) -> None:
         """End an export that is under way, and close the connection, within `timeout_s`."""
         self._closed = True
@@ -211,7 +207,7 @@ class _Exporter(Generic[Batch]):
             if pause_s is None or time.monotonic() + pause_s >= deadline:
                 break
             if self._woken.wait(pause_s):
-                return reply if self._closed else transport.send(packed, deadline)
+                break
         return reply
 
     def _pause_s(self, reply: "Reply", attempt: int) -> float | None:

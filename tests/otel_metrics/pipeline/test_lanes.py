@@ -21,12 +21,14 @@ class Sender:
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
+        self.left = threading.Event()
         self.outcome = DELIVERED
 
     def export(self, records: Sequence[ReadableLogRecord], timeout_s: float) -> Outcome:
         self.entered.set()
         self.gate.wait(10)
         self.batches.append([str(record.log_record.event_name) for record in records])
+        self.left.set()
         return self.outcome
 
     def shutdown(self, timeout_s: float) -> None:
@@ -96,7 +98,23 @@ def test_a_failed_batch_says_why(lane: EventLane, sender: Sender) -> None:
 
     verdict = lane.wait(time.monotonic() + 5)
 
-    assert (verdict.status, verdict.reason) == ("failed", "HTTP 503")
+    assert (verdict.status, verdict.reason) == ("failed", "1 events were lost: HTTP 503")
+
+
+def test_a_loss_is_told_by_one_flush(lane: EventLane, sender: Sender) -> None:
+    """What was lost is not forgotten when the next batch arrives, and not repeated after that."""
+    sender.outcome = Outcome(ok=False, reason="HTTP 503")
+    lane.put(event("a"))
+    lane.put(event("b"))
+    lane.put(event("c"))
+    lane.put(event("d"))
+    assert sender.left.wait(5)
+    sender.outcome = DELIVERED
+    lane.put(event("e"))
+
+    verdicts = [lane.wait(time.monotonic() + 5).status for _ in range(2)]
+
+    assert verdicts == ["failed", "delivered"]
 
 
 def test_an_exporter_that_raises_is_a_failure(lane: EventLane, sender: Sender) -> None:

@@ -336,29 +336,6 @@ def test_shutdown_ends_an_export_at_once(
     assert exporter.export(batch(), 10) == Outcome(False, "shut down")
 
 
-def test_wake_makes_the_last_attempt_now(
-    collector: Any,
-    metric_exporter: Make,
-    batch: Make,
-    answer: Make,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An export that waits between two attempts can be told to come to an end."""
-    monkeypatch.setattr(otlp, "BACKOFF_FIRST_S", 60.0)
-    monkeypatch.setattr(otlp, "BACKOFF_MAX_S", 60.0)
-    exporter = metric_exporter(collector, timeout_s=600)
-
-    class Waking(list[Any]):
-        def append(self, message: Any) -> None:
-            super().append(message)
-            exporter.wake()
-
-    collector.messages = Waking()
-    collector.answers = [answer(**UNAVAILABLE)]
-
-    assert exporter.export(batch(), 600) == DELIVERED
-
-
 def test_after_fork_begins_anew(collector: Any, metric_exporter: Make, batch: Make) -> None:
     """A child counts from zero and makes a connection of its own."""
     exporter = metric_exporter(collector)
