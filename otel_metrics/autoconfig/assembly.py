@@ -7,9 +7,10 @@ raises, since the caller wrote it.
 import difflib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import Final
@@ -48,6 +49,7 @@ class Running:
     hub: Hub
     exporters: Exporters
     exit_timeout_s: float
+    parked: threading.local = field(default_factory=threading.local)
 
     @property
     def metrics_port(self) -> int | None:
@@ -58,6 +60,18 @@ class Running:
         """Collect and say what became of it, and of the events."""
         deadline = time.monotonic() + timeout_s
         return self.exporters.judged(self.hub.flush(timeout_s), deadline)
+
+    def names(self) -> list[str]:
+        """Return what a flush answers for."""
+        lanes = [lane.name for lane in self.hub.lanes]
+        event_lane = self.exporters.event_lane
+        return lanes if event_lane is None else [*lanes, event_lane.name]
+
+    def shutdown(self, timeout_s: float | None) -> None:
+        """Stop, and take back what was attached to the service's providers and loggers."""
+        self.stop(timeout_s)
+        self.hub.leave()
+        self.exporters.detach()
 
     def stop(self, timeout_s: float | None = None) -> None:
         """Export a last time and end, within `timeout_s` (default: the exit timeout)."""
@@ -72,17 +86,23 @@ class Running:
             events_lane.join(deadline)
 
     def before_fork(self) -> None:
-        """Park our threads, as far as they can be within `FORK_WAIT_S`."""
+        """Park our threads, as far as they can be within `FORK_WAIT_S`.
+
+        What was taken is kept for this thread alone: several may fork at once.
+        """
         deadline = time.monotonic() + FORK_WAIT_S
-        self.hub.before_fork(deadline)
+        locks = [self.hub.at_work, *(lane.at_work for lane in self.hub.lanes)]
         if self.exporters.event_lane is not None:
-            self.exporters.event_lane.before_fork(deadline)
+            locks.append(self.exporters.event_lane.at_work)
+        self.parked.locks = [
+            lock for lock in locks if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        ]
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
-        if self.exporters.event_lane is not None:
-            self.exporters.event_lane.after_fork_in_parent()
-        self.hub.after_fork_in_parent()
+        """Let them go on."""
+        for lock in self.parked.locks:
+            lock.release()
+        self.parked.locks = []
 
     def after_fork_in_child(self) -> None:
         """Begin anew: nothing of the parent's counts, files, threads or port."""
@@ -176,10 +196,11 @@ def _from_file(file: str, *, must_hold: bool) -> Mapping[str, str]:
 
 
 def _complain(problem: Problem, given: Mapping[str, str]) -> None:
-    message = f"{problem.variable}={problem.value}: {problem.message}"
     if problem.variable in given:
-        raise ConfigurationError(message)
-    _logger.warning("%s", message)
+        accepted, _, _ = problem.message.rpartition(";")  # nothing is used instead: it raises
+        said = accepted or problem.message
+        raise ConfigurationError(f"{keyword(problem.variable)}={problem.value}: {said}")
+    _logger.warning("%s=%s: %s", problem.variable, problem.value, problem.message)
 
 
 def _start(
@@ -204,7 +225,7 @@ def _start(
     instruments.bind(provider)
     exporters.bind_events()
     if "ndjson" in settings.logs_exporters and exporters.processor is not None:
-        archive_service_logs(exporters.processor, made_of)
+        exporters.service_log_handler = archive_service_logs(exporters.processor, made_of)
     self_metrics.observe_pipeline(hub, exporters)
     _guarded("host metrics", lambda: host.start(settings.host_metrics))
     if settings.genai_spans:

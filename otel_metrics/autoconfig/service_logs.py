@@ -39,10 +39,12 @@ class ServiceLogHandler(logging.Handler):
         super().__init__()
         self._provider = provider
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave out the pipeline's own records, before the handler's lock is taken."""
+        return record.name.partition(".")[0] not in OWN_LOGGERS and bool(super().filter(record))
+
     def emit(self, record: logging.LogRecord) -> None:
         """Emit one record with its message, level, place and exception."""
-        if record.name.partition(".")[0] in OWN_LOGGERS:
-            return
         try:
             self._provider.get_logger(record.name).emit(
                 timestamp=int(record.created * 1e9),
@@ -61,11 +63,13 @@ class ServiceLogHandler(logging.Handler):
             self.handleError(record)
 
 
-def archive_service_logs(processor: ArchiveProcessor, made_of: Resource) -> None:
-    """Let the service's log records reach the archive through `processor`."""
+def archive_service_logs(processor: ArchiveProcessor, made_of: Resource) -> ServiceLogHandler:
+    """Let the service's log records reach the archive; return the handler that hands them on."""
     provider = get_logger_provider()
     if not isinstance(provider, LoggerProvider):
         provider = make_provider(made_of)
         set_logger_provider(provider)
     provider.add_log_record_processor(processor)
-    logging.getLogger().addHandler(ServiceLogHandler(provider))
+    handler = ServiceLogHandler(provider)
+    logging.getLogger().addHandler(handler)
+    return handler

@@ -22,6 +22,11 @@ HostMetrics = Literal["auto", "off", "per_core"]
 DEFAULT_METRICS_EXPORTERS: Final = ("ndjson", "prometheus")
 OTLP_SPELLINGS: Final = {"otlp_proto_grpc": "grpc", "otlp_proto_http": "http/protobuf"}
 """Names of upstream's entry points, each with the protocol that it stands for."""
+SPELLINGS: Final = {
+    **dict.fromkeys(OTLP_SPELLINGS, "otlp"),
+    "prometheus_multiprocess": "prometheus",
+}
+"""Names of entry points, each with the exporter of ours that it stands for."""
 
 
 class Problem(Protocol):
@@ -52,7 +57,6 @@ class Settings:
     """All that `configure` needs to know. Durations are in seconds."""
 
     disabled: bool
-    config_file: str | None
     metrics_exporters: tuple[str, ...]
     logs_exporters: tuple[str, ...]
     resource_attributes: Mapping[str, str]
@@ -89,7 +93,7 @@ def from_environ(
     metrics_exporters = read.exporters(
         "OTEL_METRICS_EXPORTER",
         default=DEFAULT_METRICS_EXPORTERS,
-        known=("ndjson", "prometheus", "otlp", "console", *OTLP_SPELLINGS, *installed),
+        known=("ndjson", "prometheus", "otlp", "console", *SPELLINGS, *installed),
     )
     logs_exporters = read.exporters(
         "OTEL_LOGS_EXPORTER",
@@ -106,7 +110,6 @@ def from_environ(
     )
     settings = Settings(
         disabled=read.boolean("OTEL_SDK_DISABLED", default=False),
-        config_file=read.text("OTEL_CONFIG_FILE"),
         metrics_exporters=_plain(metrics_exporters),
         logs_exporters=_plain(logs_exporters),
         resource_attributes=read.resource_attributes(),
@@ -202,14 +205,15 @@ class _Reader:
         names = _items(self._environ.get(variable, ""))
         if not names:
             return default
-        kept: list[str] = []
-        for name in names:
-            if name in known and name not in kept:
-                kept.append(name)
-            elif name != "none" and name not in known:
-                accepted = f"no exporter is called {name!r}; known: {', '.join(known)}, none"
-                self._problem(variable, accepted, "the others of the list", near=known, wrong=name)
-        return tuple(kept)
+        kept = tuple(dict.fromkeys(name for name in names if name in known))
+        wrong = [name for name in names if name not in known and name != "none"]
+        used = kept if kept or not wrong else default
+        listed = ", ".join(sorted(set(known) - set(SPELLINGS)))
+        for name in wrong:
+            accepted = f"no exporter is called {name!r}, known are {listed}, none"
+            used_instead = ",".join(used) or "none"
+            self._problem(variable, accepted, used_instead, near=known, wrong=name)
+        return used
 
     def resource_attributes(self) -> dict[str, str]:
         attributes: dict[str, str] = {}
@@ -245,8 +249,8 @@ def _items(value: str) -> list[str]:
 
 
 def _plain(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names with `otlp` for each of its spellings, each once."""
-    return tuple(dict.fromkeys("otlp" if name in OTLP_SPELLINGS else name for name in names))
+    """Return the names, one for each exporter's spellings, each once."""
+    return tuple(dict.fromkeys(SPELLINGS.get(name, name) for name in names))
 
 
 def _with_protocol(

@@ -6,13 +6,15 @@ which is loaded by the first call.
 Threads: `configure` runs on the caller's thread, once; `_lock` guards the one `Telemetry`.
 """
 
+import logging
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 
-from otel_metrics.pipeline.delivery import FlushResult
+from otel_metrics.pipeline.delivery import FlushResult, Verdict
 
 if TYPE_CHECKING:
     from otel_metrics.autoconfig.assembly import Running
@@ -22,6 +24,7 @@ __all__ = ["Telemetry", "configure"]
 FLUSH_TIMEOUT_S = 10.0
 """What `Telemetry.flush` waits where nothing is said."""
 
+_logger = logging.getLogger("otel_metrics.autoconfig")
 _lock = threading.RLock()
 _telemetry: "Telemetry | None" = None
 
@@ -38,6 +41,7 @@ class Telemetry:
 
     def __init__(self, running: "Running | None") -> None:
         self._running = running
+        self._names = [] if running is None else running.names()
 
     @property
     def metrics_port(self) -> int | None:
@@ -50,7 +54,10 @@ class Telemetry:
         Args:
             timeout: seconds; what is under way then is `timed_out`.
         """
-        return FlushResult({}) if self._running is None else self._running.flush(timeout)
+        running = self._running
+        if running is None:
+            return FlushResult(dict.fromkeys(self._names, Verdict("failed", "shut down")))
+        return running.flush(timeout)
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Export a last time and end, within `timeout` seconds (default: the exit timeout)."""
@@ -60,7 +67,7 @@ class Telemetry:
             if _telemetry is self:
                 _telemetry = None
         if running is not None:
-            running.stop(timeout)
+            running.shutdown(timeout)
 
 
 def configure(
@@ -69,7 +76,8 @@ def configure(
     logger_provider: LoggerProvider | None = None,
     **overrides: object,
 ) -> Telemetry:
-    """Start telemetry for this process; a second call returns what the first one started.
+    """Start telemetry for this process; a second call returns what the first one started, and says
+    in the log that its keywords change nothing.
 
     With nothing set, metrics and events are archived in `./telemetry` and served to Prometheus on
     `localhost:9464`. Every environment variable is also a keyword here: in lower case, without
@@ -99,4 +107,17 @@ def configure(
         if _telemetry is None:
             running = assembly.start(given, meter_provider, logger_provider)
             _telemetry = Telemetry(running)
+        elif overrides:
+            said = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
+            _logger.warning("telemetry runs already: configure(%s) changes nothing", said)
         return _telemetry
+
+
+def _renew_lock() -> None:
+    """Give a forked child a lock that no thread of its parent holds."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -85,7 +85,9 @@ def test_a_bad_argument_raises(run: Any) -> None:
     assert "no keyword 'ndjson_pth'; did you mean 'ndjson_path'?" in done.stderr
 
     done = run("import otel_metrics; otel_metrics.configure(ndjson_sync='sometimes')", status=1)
-    assert "OTEL_EXPORTER_NDJSON_SYNC=sometimes" in done.stderr
+    assert "ndjson_sync=sometimes: " in done.stderr
+    assert "interval, never" in done.stderr
+    assert "instead" not in done.stderr
 
 
 BAD_CALLS = """

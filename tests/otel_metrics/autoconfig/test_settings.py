@@ -62,7 +62,8 @@ def test_a_variable_means_what_it_says(
     ("variable", "value", "said"),
     [
         ("OTEL_METRICS_EXPORTER", "promethues", "did you mean 'prometheus'?"),
-        ("OTEL_METRICS_EXPORTER", "ndjson,xyz", "the others of the list"),
+        ("OTEL_METRICS_EXPORTER", "ndjson,xyz", "used instead: ndjson"),
+        ("OTEL_METRICS_EXPORTER", "ndjsn", "used instead: ndjson,prometheus"),
         ("OTEL_LOGS_EXPORTER", "oltp", "did you mean 'otlp'?"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "fast", "used instead: 60s"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "used instead: 60s"),
