@@ -22,6 +22,7 @@ from opentelemetry.util.types import AttributeValue
 from otel_metrics import rejections, values
 from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Catalog, Metric
+from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import OVERFLOW_ATTRIBUTE, Measured, Series, reject
 from otel_metrics.version import __version__
 
@@ -170,9 +171,12 @@ class _Series(Handle):
             if len(self._known) < self._budget:
                 self._known[canonical] = kept
                 return kept
-            sets = list(self._known.values())
-        rejections.overflow(self.name, self._budget, sets)
+        rejections.overflow(self.name, self._budget, self._sets)
         return _OVERFLOW
+
+    def _sets(self) -> list[Series]:
+        with self._lock:
+            return list(self._known.values())
 
     def _remember(self, spelling: tuple[tuple[str, object], ...], series: Series) -> None:
         with self._lock:
@@ -187,10 +191,20 @@ class _Series(Handle):
             reject(self.name, error.reason, error.accepted)
             return None
 
-    def _slow(self, value: object, attributes: Attributes) -> tuple[int | float, Series] | None:
+    def _slow(
+        self, value: object, attributes: Attributes | None
+    ) -> tuple[int | float, Series] | None:
         """The way of everything but a plain number under a known attribute set."""
         taken = self._number(value)
-        return None if taken is None else (taken, self._admit(attributes))
+        if taken is None:
+            return None
+        try:
+            return taken, self._admit(attributes or _NONE)
+        except RecordingError:
+            raise
+        except Exception as error:  # noqa: BLE001  # keys and values are the caller's objects
+            reject(self.name, "bad_attributes", f"a mapping of text, not {type(error).__name__}")
+            return None
 
     def _refuse(self, verb: str, value: object, attributes: Attributes) -> None:
         del value, attributes
@@ -203,8 +217,10 @@ class _Series(Handle):
         raise NotImplementedError
 
     def restart(self) -> None:
-        """Take up work in a forked child: own lock, nothing of the parent's values."""
+        """Take up work in a forked child: own lock, own budget, nothing of the parent's values."""
         self._lock = threading.RLock()
+        self._known = {}
+        self._series = {}
 
 
 class _Synchronous(_Series):
@@ -223,7 +239,7 @@ class _Synchronous(_Series):
         # The fast way: two comparisons, one look-up. NaN fails the comparison.
         try:
             series = self._series.get(tuple(attributes.items()))
-        except TypeError:  # an unhashable attribute value
+        except Exception:  # noqa: BLE001  # unhashable, or the caller's own __hash__ and __eq__
             series = None
         if series is not None and type(value) is self._type and self._floor <= value <= _CEILING:
             self._measure(value, series)
@@ -280,8 +296,10 @@ class _Gauge(_Series):
                 self._table[id(slow[1])] = (*slow, time.monotonic())
 
     def forget(self, attributes: Attributes = _NONE) -> None:
-        series = self._admit(attributes)
+        kept = {key: values.label(value) for key, value in attributes.items()}
+        canonical = frozenset((key, value) for key, value in kept.items() if value is not None)
         with self._lock:
+            series = self._known.get(canonical)
             self._table.pop(id(series), None)
 
     def read(self) -> Measured:
@@ -396,8 +414,7 @@ def use_catalog(catalog: Catalog) -> None:
     """Take metrics from `catalog`, the built-in one extended by the user's file."""
     with _state.lock:
         _state.catalog = catalog
-        for name, handle in _state.handles.items():
-            handle.start_over(catalog.metrics[name])
+        _start_handles_over(catalog)
 
 
 def reset() -> None:
@@ -411,11 +428,15 @@ def reset() -> None:
         _state.observed.clear()
         rejections.clear()
         _state.catalog = builtin()
-        foreign = [name for name in _state.handles if name not in _state.catalog.metrics]
-        for name in foreign:
-            del _state.handles[name]
-        for name, handle in _state.handles.items():
-            handle.start_over(_state.catalog.metrics[name])
+        _start_handles_over(_state.catalog)
+
+
+def _start_handles_over(catalog: Catalog) -> None:
+    """Begin each handle anew; one that the catalog does not hold is made again when it does."""
+    for name in [name for name in _state.handles if name not in catalog.metrics]:
+        del _state.handles[name]
+    for name, handle in _state.handles.items():
+        handle.start_over(catalog.metrics[name])
 
 
 def reset_after_fork() -> None:

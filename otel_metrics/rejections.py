@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from opentelemetry.util.types import AttributeValue
@@ -71,14 +71,14 @@ def reject(name: str, reason: str, accepted: str) -> None:
     )
 
 
-def overflow(name: str, budget: int, sets: Sequence[Series]) -> None:
+def overflow(name: str, budget: int, read_sets: Callable[[], Sequence[Series]]) -> None:
     """Count a call that went to the overflow series; the first one names the worst attribute."""
     with _lock:
         _overflowed[name] += 1
         if _overflowed[name] > 1:
             return
     distinct: dict[str, set[AttributeValue]] = {}
-    for kept in sets:
+    for kept in read_sets():
         for key, value in kept.items():
             distinct.setdefault(key, set()).add(value)
     worst = max(distinct, key=lambda key: len(distinct[key]), default="none")

@@ -239,3 +239,58 @@ def test_many_threads_lose_nothing() -> None:
 
     assert seen.value("skill.executions") == 16_000
     assert len(seen.points("skill.executions")) == 100
+
+
+class Hostile:
+    """Raises whatever is done to it."""
+
+    def __hash__(self) -> int:
+        raise RuntimeError
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "attributes", [None, {SKILL: Hostile()}, {SKILL: [1]}, [("a", "b")], 7, Hostile()]
+)
+def test_hostile_attributes_never_raise(attributes: object) -> None:
+    """Whatever stands in place of attributes, the call returns and the next one counts."""
+    with capture(strict=False) as seen:
+        handle = instruments.metric("skill.executions")
+        handle.add(1, attributes)  # type: ignore[arg-type]  # that is the point
+        handle.add(1, {SKILL: "x"})
+
+    assert seen.value("skill.executions", {SKILL: "x"}) == 1
+
+
+def test_a_forked_child_has_a_budget_of_its_own() -> None:
+    """What the parent used up is not held against the child, whose series start from nothing."""
+    with capture(strict=False) as seen:
+        instruments.use_catalog(_catalog_with(series_budget=2))
+        handle = instruments.metric("test.metric")
+        handle.add(1, {"a": "1"})
+        handle.add(1, {"a": "2"})
+        instruments.reset_after_fork()
+        handle.add(1, {"a": "3"})
+
+    assert seen.value("test.metric", {"a": "3"}) == 1
+
+
+def test_forgetting_what_was_never_set_changes_nothing() -> None:
+    """`forget` spends no budget and touches no other series, the overflow series included."""
+    with capture(strict=False) as seen:
+        instruments.use_catalog(_catalog_with(instrument="gauge", series_budget=1))
+        gauge = instruments.metric("test.metric")
+        gauge.set(1, {"a": "1"})
+        gauge.set(2, {"a": "2"})
+        gauge.forget({"a": "3"})
+
+    assert seen.value("test.metric", {"otel.metric.overflow": True}) == 2
+    assert seen.value("metric.overflow") == 1

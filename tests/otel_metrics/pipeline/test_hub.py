@@ -239,6 +239,47 @@ def test_a_scrape_takes_no_exemplar_from_the_exporters(
     assert exemplars == [[1.5]] * 3
 
 
+def test_the_page_keeps_the_exemplars_that_an_interval_took(
+    provider: MeterProvider, make_hub: MakeHub
+) -> None:
+    """After a batch was exported its exemplars are still on the page, and not in the next batch."""
+    sender = Sender()
+    hub = make_hub(MetricLane("a", sender, timeout_s=5))
+    provider.get_meter("t").create_histogram("took").record(1.5)
+    hub.flush(5)
+
+    page = hub.collect()
+    hub.flush(5)
+
+    assert page is not None
+    assert [_exemplars(batch) for batch in (page, *sender.batches)] == [[1.5], [1.5], []]
+
+
+def _exemplars(batch: MetricsData) -> list[float]:
+    metric = batch.resource_metrics[0].scope_metrics[0].metrics[0]
+    return [exemplar.value for point in metric.data.data_points for exemplar in point.exemplars]
+
+
+def test_a_flush_that_a_shutdown_overtakes_claims_nothing(
+    provider: MeterProvider, make_hub: MakeHub
+) -> None:
+    """While a callback hangs, neither a flush under way nor one after the end says delivered."""
+    gate = threading.Event()
+    hub = make_hub(MetricLane("a", Sender(), timeout_s=5))
+    provider.get_meter("t").create_observable_gauge(
+        "g", [lambda options: [Observation(1)] if gate.wait(20) else []]
+    )
+    verdicts: list[str] = []
+    flushing = threading.Thread(target=lambda: verdicts.append(hub.flush(5).a.status))
+    flushing.start()
+    hub.stop(0.2)
+    flushing.join()
+    verdicts.append(hub.flush(0.2).a.status)
+    gate.set()
+
+    assert verdicts == ["timed_out", "timed_out"]
+
+
 def test_stopping_exports_a_last_time_and_closes(
     provider: MeterProvider, make_hub: MakeHub
 ) -> None:
