@@ -27,7 +27,8 @@ from otel_metrics import events, instruments
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.errors import ConfigurationError
 from otel_metrics.pipeline.delivery import FlushResult, MetricSender, Verdict
-from otel_metrics.pipeline.lanes import DeltaLane, EventLane, MetricLane
+from otel_metrics.pipeline.event_lane import EventLane
+from otel_metrics.pipeline.lanes import DeltaLane, MetricLane
 from otel_metrics.pipeline.logs import ArchiveProcessor, LaneProcessor, make_provider
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
 from otel_metrics.pipeline.reader import UnlimitedReader

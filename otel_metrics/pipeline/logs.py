@@ -17,7 +17,7 @@ from opentelemetry.sdk._logs import (
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 
-from otel_metrics.pipeline.lanes import EventLane
+from otel_metrics.pipeline.event_lane import EventLane
 from otel_metrics.pipeline.quiet import suppressed
 
 __all__ = ["ArchiveProcessor", "LaneProcessor", "make_provider"]

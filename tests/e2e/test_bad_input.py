@@ -3,9 +3,12 @@
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Archived, Run
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +25,7 @@ def lines(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if line.strip()]
 
 
-def test_an_unknown_exporter_is_named_with_what_was_meant(run: Any, archived: Any) -> None:
+def test_an_unknown_exporter_is_named_with_what_was_meant(run: "Run", archived: "Archived") -> None:
     """A typo costs that exporter only."""
     done = run(GOOD, env={"OTEL_METRICS_EXPORTER": "ndjson,promethues"})
 
@@ -32,7 +35,7 @@ def test_an_unknown_exporter_is_named_with_what_was_meant(run: Any, archived: An
     assert archived.total("skill.outcomes") == 1
 
 
-def test_a_port_that_is_taken_costs_the_page_only(run: Any, archived: Any) -> None:
+def test_a_port_that_is_taken_costs_the_page_only(run: "Run", archived: "Archived") -> None:
     """One line names the port and what to do; the archive goes on."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
@@ -44,7 +47,9 @@ def test_a_port_that_is_taken_costs_the_page_only(run: Any, archived: Any) -> No
     assert archived.total("skill.outcomes") == 1
 
 
-def test_an_archive_that_cannot_be_written_costs_the_archive_only(run: Any, tmp_path: Path) -> None:
+def test_an_archive_that_cannot_be_written_costs_the_archive_only(
+    run: "Run", tmp_path: Path
+) -> None:
     """The path is a file: one line an archive says so, and the page works."""
     (tmp_path / "telemetry").write_text("not a folder")
     done = run(
@@ -66,7 +71,7 @@ print(telemetry.flush(5).ndjson.status)
 
 
 def test_a_malformed_catalog_leaves_the_built_in_one(
-    run: Any, tmp_path: Path, archived: Any
+    run: "Run", tmp_path: Path, archived: "Archived"
 ) -> None:
     """File, line and remedy are said; what the built-in catalog has is recorded."""
     (tmp_path / "mine.yaml").write_text(
@@ -79,7 +84,7 @@ def test_a_malformed_catalog_leaves_the_built_in_one(
     assert archived.total("skill.outcomes") == 1
 
 
-def test_a_bad_argument_raises(run: Any) -> None:
+def test_a_bad_argument_raises(run: "Run") -> None:
     """What the code itself says must hold: a typo in a keyword or a value is an error."""
     done = run("import otel_metrics; otel_metrics.configure(ndjson_pth='x')", status=1)
     assert "no keyword 'ndjson_pth'; did you mean 'ndjson_path'?" in done.stderr
@@ -106,7 +111,7 @@ counter.add(1, {"gen_ai.skill.name": "z"})
 """
 
 
-def test_bad_calls_cost_only_themselves(run: Any, archived: Any) -> None:
+def test_bad_calls_cost_only_themselves(run: "Run", archived: "Archived") -> None:
     """No call raises; what can be kept is kept, what cannot is counted and said once a kind."""
     done = run(GOOD + BAD_CALLS, env={"OTEL_METRICS_EXPORTER": "ndjson"})
 
@@ -121,7 +126,7 @@ def test_bad_calls_cost_only_themselves(run: Any, archived: Any) -> None:
     assert len(lines(done.stderr)) <= 6
 
 
-def test_the_archive_is_not_for_everyone(run: Any, tmp_path: Path) -> None:
+def test_the_archive_is_not_for_everyone(run: "Run", tmp_path: Path) -> None:
     """Folders are 0750 and files 0640, whatever the umask."""
     run("import os; os.umask(0)\n" + GOOD, env={"OTEL_METRICS_EXPORTER": "ndjson"})
 
@@ -139,7 +144,9 @@ def test_the_archive_is_not_for_everyone(run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_an_open_page_without_auth_stays_closed(run: Any, archived: Any, host: str) -> None:
+def test_an_open_page_without_auth_stays_closed(
+    run: "Run", archived: "Archived", host: str
+) -> None:
     """An address beyond this machine is refused in one line; the service runs."""
     done = run(GOOD, env={"OTEL_EXPORTER_PROMETHEUS_HOST": host})
 
@@ -148,7 +155,7 @@ def test_an_open_page_without_auth_stays_closed(run: Any, archived: Any, host: s
     assert archived.total("skill.outcomes") == 1
 
 
-def test_an_open_page_asked_for_in_code_raises(run: Any) -> None:
+def test_an_open_page_asked_for_in_code_raises(run: "Run") -> None:
     """What the code itself asks for is refused where it is written."""
     code = "import otel_metrics; otel_metrics.configure(prometheus_host='0.0.0.0')"
     done = run(code, status=1)

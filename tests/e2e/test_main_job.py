@@ -4,10 +4,13 @@ import json
 import sys
 import time
 from importlib.metadata import distribution
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Archived, Collector, Run
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +24,9 @@ sovereignty.record("decision_rule_hit", {"rule": "r"}, session_id="s1")
 """
 
 
-def test_disk_page_and_wire_say_the_same(run: Any, archived: Any, collector: Any) -> None:
+def test_disk_page_and_wire_say_the_same(
+    run: "Run", archived: "Archived", collector: "Collector"
+) -> None:
     """What was recorded once is in the archive, on the page and at the collector, exactly."""
     done = run(
         """
@@ -58,7 +63,7 @@ sys.stdout.write(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read
     assert collector.event_names().count("sovereignty.decision_rule_hit") == 1
 
 
-def test_particulars_are_in_events_and_never_in_labels(run: Any, archived: Any) -> None:
+def test_particulars_are_in_events_and_never_in_labels(run: "Run", archived: "Archived") -> None:
     """Reasoning and ids are kept beside the numbers, not in them."""
     run("import otel_metrics; otel_metrics.configure()\n" + RECORD)
 
@@ -67,7 +72,7 @@ def test_particulars_are_in_events_and_never_in_labels(run: Any, archived: Any) 
     assert not keys & {"skill.reasoning", "session.id", "skill.execution.id"}
 
 
-def test_with_nothing_set_nothing_is_logged(run: Any, archived: Any) -> None:
+def test_with_nothing_set_nothing_is_logged(run: "Run", archived: "Archived") -> None:
     """The defaults run silently: archive and page, and no attempt at OTLP."""
     done = run("import otel_metrics; otel_metrics.configure()\n" + RECORD)
 
@@ -75,14 +80,14 @@ def test_with_nothing_set_nothing_is_logged(run: Any, archived: Any) -> None:
     assert archived.total("skill.executions") == 10
 
 
-def test_a_script_that_ends_at_once_loses_nothing(run: Any, archived: Any) -> None:
+def test_a_script_that_ends_at_once_loses_nothing(run: "Run", archived: "Archived") -> None:
     """What was recorded just before the end is in the archive: exit flushes."""
     run("import otel_metrics; otel_metrics.configure()\n" + RECORD + "raise SystemExit(0)")
 
     assert archived.total("skill.executions") == 10
 
 
-def test_an_unhandled_exception_loses_nothing(run: Any, archived: Any) -> None:
+def test_an_unhandled_exception_loses_nothing(run: "Run", archived: "Archived") -> None:
     """A crash in Python flushes too."""
     code = "import otel_metrics; otel_metrics.configure()\n" + RECORD + "raise RuntimeError"
     run(code, status=1)
@@ -90,7 +95,7 @@ def test_an_unhandled_exception_loses_nothing(run: Any, archived: Any) -> None:
     assert archived.total("skill.executions") == 10
 
 
-def test_events_survive_a_kill(run: Any, archived: Any) -> None:
+def test_events_survive_a_kill(run: "Run", archived: "Archived") -> None:
     """An event is on disk when the call returns, whatever happens next."""
     kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     run("import otel_metrics; otel_metrics.configure()\n" + RECORD + kill, status=-9)
@@ -98,7 +103,7 @@ def test_events_survive_a_kill(run: Any, archived: Any) -> None:
     assert len(archived.events("skill.outcome")) == 10
 
 
-def test_a_dead_collector_costs_the_exit_its_budget(run: Any) -> None:
+def test_a_dead_collector_costs_the_exit_its_budget(run: "Run") -> None:
     """With nobody at the endpoint the process ends within its budget, and says so once."""
     code = "import otel_metrics; otel_metrics.configure()\n" + RECORD
     silent = {"OTEL_METRICS_EXPORTER": "ndjson"}
@@ -117,7 +122,7 @@ def test_a_dead_collector_costs_the_exit_its_budget(run: Any) -> None:
     assert done.stderr.count("\n") <= 1
 
 
-def test_a_flush_on_a_dead_collector_says_failed(run: Any) -> None:
+def test_a_flush_on_a_dead_collector_says_failed(run: "Run") -> None:
     """The verdict names the exporter that did not deliver, and why; the archive's is delivered."""
     done = run(
         """
@@ -170,7 +175,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_ways_in_are_equal(run: Any, archived: Any, way: str) -> None:
+def test_the_ways_in_are_equal(run: "Run", archived: "Archived", way: str) -> None:
     """Each way in archives the same numbers and events, under the service's name."""
     named = {"OTEL_PYTHON_DISTRO": "otel_metrics", "OTEL_PYTHON_CONFIGURATOR": "otel_metrics"}
     env = named if way == "opentelemetry-instrument" else {}
@@ -182,7 +187,7 @@ def test_the_ways_in_are_equal(run: Any, archived: Any, way: str) -> None:
     assert segment["resource"]["attributes"]["service.name"] == "shop"
 
 
-def test_installed_and_not_named_it_changes_nothing(run: Any, archived: Any) -> None:
+def test_installed_and_not_named_it_changes_nothing(run: "Run", archived: "Archived") -> None:
     """Beside opentelemetry-distro the service's console span exporter works as before."""
     assert distribution("opentelemetry-distro")
     program = "from opentelemetry import trace; trace.get_tracer('t').start_span('mine').end()"
@@ -194,7 +199,7 @@ def test_installed_and_not_named_it_changes_nothing(run: Any, archived: Any) -> 
     assert not archived.root.exists()
 
 
-def test_named_it_starts_the_traces_that_are_asked_for(run: Any, archived: Any) -> None:
+def test_named_it_starts_the_traces_that_are_asked_for(run: "Run", archived: "Archived") -> None:
     """Named, the console span exporter works too, beside the archive."""
     program = "from opentelemetry import trace; trace.get_tracer('t').start_span('mine').end()\n"
     command = [*WAYS["opentelemetry-instrument"][:-1], program + RECORD]
@@ -209,7 +214,7 @@ def test_named_it_starts_the_traces_that_are_asked_for(run: Any, archived: Any) 
     assert archived.total("skill.executions") == 10
 
 
-def test_a_forked_child_counts_for_itself(run: Any, archived: Any) -> None:
+def test_a_forked_child_counts_for_itself(run: "Run", archived: "Archived") -> None:
     """Parent 100, four children 10 each: 140 in all, each in segments of its own."""
     run(
         """

@@ -3,9 +3,13 @@
 import json
 import socket
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Archived, Run
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +33,7 @@ def instrumented(program: str) -> list[str]:
     return [sys.executable, "-c", INSTRUMENT, sys.executable, "-c", program]
 
 
-def test_the_import_loads_no_optional_dependency(run: Any) -> None:
+def test_the_import_loads_no_optional_dependency(run: "Run") -> None:
     """`import otel_metrics` stays light."""
     done = run(
         "import otel_metrics, sys, json\n"
@@ -39,7 +43,7 @@ def test_the_import_loads_no_optional_dependency(run: Any) -> None:
     assert json.loads(done.stdout) == []
 
 
-def test_a_second_configure_says_that_it_changes_nothing(run: Any, archived: Any) -> None:
+def test_a_second_configure_says_that_it_changes_nothing(run: "Run", archived: "Archived") -> None:
     """The same telemetry is returned, and keywords that come too late are named in one line."""
     done = run(
         "import otel_metrics as o\n"
@@ -52,7 +56,7 @@ def test_a_second_configure_says_that_it_changes_nothing(run: Any, archived: Any
     assert "service_name='late'" in line
 
 
-def test_two_threads_that_configure_start_one_telemetry(run: Any) -> None:
+def test_two_threads_that_configure_start_one_telemetry(run: "Run") -> None:
     """Whoever comes second gets what the first one started."""
     done = run(
         "import otel_metrics as o, threading\n"
@@ -66,7 +70,7 @@ def test_two_threads_that_configure_start_one_telemetry(run: Any) -> None:
     assert done.stdout == "1 8\n"
 
 
-def test_stopped_and_started_again_it_counts_once(run: Any, archived: Any) -> None:
+def test_stopped_and_started_again_it_counts_once(run: "Run", archived: "Archived") -> None:
     """Three rounds of configure and shutdown leave no reader, thread or handler behind."""
     done = run(
         """
@@ -90,7 +94,9 @@ print(len([h for h in logging.getLogger().handlers if "otel_metrics" in type(h).
     assert archived.total("skill.executions") == 3
 
 
-def test_a_catalog_may_change_between_two_starts(run: Any, tmp_path: Any, archived: Any) -> None:
+def test_a_catalog_may_change_between_two_starts(
+    run: "Run", tmp_path: Path, archived: "Archived"
+) -> None:
     """A metric that the second catalog lacks does not stop the second start."""
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text(
@@ -109,7 +115,7 @@ def test_a_catalog_may_change_between_two_starts(run: Any, tmp_path: Any, archiv
     assert (archived.total("shop.a"), archived.total("shop.b")) == (2, 2)
 
 
-def test_a_provider_that_is_handed_in_is_used(run: Any, archived: Any) -> None:
+def test_a_provider_that_is_handed_in_is_used(run: "Run", archived: "Archived") -> None:
     """`meter_provider=` is recorded into and collected from; the global one is left alone."""
     done = run(
         """
@@ -132,7 +138,9 @@ print(type(metrics.get_meter_provider()).__name__)
     assert {resource["service.name"] for resource in resources} == {"mine"}
 
 
-def test_a_logger_provider_that_is_handed_in_gets_the_events(run: Any, archived: Any) -> None:
+def test_a_logger_provider_that_is_handed_in_gets_the_events(
+    run: "Run", archived: "Archived"
+) -> None:
     """`logger_provider=` joins on purpose: its processors see our events, as the archive does."""
     done = run(
         """
@@ -153,7 +161,7 @@ otel_metrics.configure(logger_provider=mine, metrics_exporter="ndjson")
 
 
 @pytest.mark.parametrize("way", ["configure", "instrument"])
-def test_the_services_logs_are_archived_once(run: Any, archived: Any, way: str) -> None:
+def test_the_services_logs_are_archived_once(run: "Run", archived: "Archived", way: str) -> None:
     """`OTEL_LOGS_EXPORTER=ndjson` archives a log record once; our own loggers are left out."""
     program = (
         "import logging\n"
@@ -172,7 +180,7 @@ def test_the_services_logs_are_archived_once(run: Any, archived: Any, way: str) 
 
 @pytest.mark.parametrize("signal", ["TRACES", "LOGS"])
 def test_a_typo_in_another_signal_costs_that_exporter_only(
-    run: Any, archived: Any, signal: str
+    run: "Run", archived: "Archived", signal: str
 ) -> None:
     """Under opentelemetry-instrument a misspelt exporter is named, and metrics run."""
     env = {**NAMED, f"OTEL_{signal}_EXPORTER": "consol", "OTEL_METRICS_EXPORTER": "ndjson"}
@@ -184,7 +192,7 @@ def test_a_typo_in_another_signal_costs_that_exporter_only(
     assert archived.total("skill.executions") == 1
 
 
-def test_the_entry_points_name_means_the_page(run: Any) -> None:
+def test_the_entry_points_name_means_the_page(run: "Run") -> None:
     """`prometheus_multiprocess` is what upstream's configurator calls our page."""
     done = run(
         "import otel_metrics; t = otel_metrics.configure(); print(t.metrics_port is not None)",
@@ -194,12 +202,14 @@ def test_the_entry_points_name_means_the_page(run: Any) -> None:
     assert done.stdout == "True\n"
 
 
-def test_threads_that_fork_at_once_leave_the_parent_at_work(run: Any, archived: Any) -> None:
+def test_threads_that_fork_at_once_leave_the_parent_at_work(
+    run: "Run", archived: "Archived"
+) -> None:
     """While an exporter is slow, several threads fork; the parent still collects afterwards."""
     silent = socket.create_server(("127.0.0.1", 0))  # accepts, and never answers
     run(
         f"PORT = {silent.getsockname()[1]}"
-         """
+        """
 import os, threading, time
 import otel_metrics
 from otel_metrics import instruments
@@ -228,7 +238,7 @@ assert telemetry.flush(3).ndjson.ok
     assert archived.total("skill.executions") == 2
 
 
-def test_a_callback_that_hangs_shows_on_the_page_and_in_the_log(run: Any) -> None:
+def test_a_callback_that_hangs_shows_on_the_page_and_in_the_log(run: "Run") -> None:
     """The page is answered with the last values, an age that rises, and one log line."""
     done = run(
         """

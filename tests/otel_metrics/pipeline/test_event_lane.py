@@ -10,7 +10,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 
 from otel_metrics.pipeline.delivery import DELIVERED, Outcome
-from otel_metrics.pipeline.lanes import EventLane
+from otel_metrics.pipeline.event_lane import EventLane
 
 
 class Sender:
