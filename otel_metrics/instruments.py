@@ -330,6 +330,8 @@ def metric(name: str) -> Handle:
         >>> from otel_metrics import instruments
         >>> instruments.metric("skill.executions").add(1, {"gen_ai.skill.name": "triage"})
     """
+    if not isinstance(name, str):
+        return _Unknown(f"<{type(name).__qualname__}>")
     handle = _state.handles.get(name)
     if handle is not None:
         return handle

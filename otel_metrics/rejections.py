@@ -33,6 +33,8 @@ OVERFLOW_ATTRIBUTE: Final = "otel.metric.overflow"
 """The one attribute of the series that takes what is over a metric's budget."""
 LOG_INTERVAL_S: Final = 60.0
 """At most one log line per metric and reason in this time."""
+LOG_LINES_MAX: Final = 20
+"""At most so many log lines in that time, whatever the metrics and reasons are."""
 KINDS_MAX: Final = 1_000
 """Distinct (metric, reason) pairs that are counted apart; the rest count as other."""
 
@@ -62,6 +64,8 @@ def reject(name: str, reason: str, accepted: str) -> None:
             kind = ("other", "other")
         _rejected[kind] += 1
         if now - _logged.get(kind, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
+            return
+        if sum(now - at < LOG_INTERVAL_S for at in _logged.values()) >= LOG_LINES_MAX:
             return
         _logged[kind] = now
         total = _rejected[kind]

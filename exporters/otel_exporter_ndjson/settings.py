@@ -97,6 +97,8 @@ ROTATE_BYTES_MIN: Final = 4096
 ROTATE_BYTES_MAX: Final = 2**30
 """A reader holds to a cap as well, so that a segment can always be read."""
 SYNC_INTERVAL_MIN_S: Final = 0.001
+DURATION_MAX_S: Final = 10**9
+"""31 years; a thread cannot wait for much longer than nine times that."""
 ROTATE_INTERVAL_MIN_S: Final = 1.0
 
 
@@ -254,8 +256,8 @@ def duration(least_s: float = 0.0) -> Callable[[str], float]:
 
     def parse(text: str) -> float:
         seconds = _quantity(text, _MILLISECONDS, "milliseconds, or a time such as 2s or 30d") / 1000
-        if not least_s <= seconds <= 10**10:
-            raise ValueError(f"must be {least_s:g} s or more")
+        if not least_s <= seconds <= DURATION_MAX_S:
+            raise ValueError(f"must be {least_s:g} s or more, and at most {DURATION_MAX_S} s")
         return seconds
 
     return parse

@@ -200,7 +200,8 @@ def _complain(problem: Problem, given: Mapping[str, str]) -> None:
         accepted, _, _ = problem.message.rpartition(";")  # nothing is used instead: it raises
         said = accepted or problem.message
         raise ConfigurationError(f"{keyword(problem.variable)}={problem.value}: {said}")
-    _logger.warning("%s=%s: %s", problem.variable, problem.value, problem.message)
+    line = f"{problem.variable}={problem.value}: {problem.message}"
+    _logger.warning("%s", line.encode("unicode_escape").decode())  # a value may hold anything
 
 
 def _start(
@@ -220,6 +221,9 @@ def _start(
         interval_s=settings.interval_s,
         on_start=pricing.warm,
         on_stop=exporters.close,
+        observed=[
+            name for name, m in builtin().metrics.items() if m.domain in ("host", "pipeline")
+        ],
     )
     running = Running(hub, exporters, settings.exit_timeout_s)
     instruments.bind(provider)

@@ -57,7 +57,7 @@ class Telemetry:
         running = self._running
         if running is None:
             return FlushResult(dict.fromkeys(self._names, Verdict("failed", "shut down")))
-        return running.flush(timeout)
+        return running.flush(min(timeout, threading.TIMEOUT_MAX / 2))
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Export a last time and end, within `timeout` seconds (default: the exit timeout)."""
@@ -67,7 +67,7 @@ class Telemetry:
             if _telemetry is self:
                 _telemetry = None
         if running is not None:
-            running.shutdown(timeout)
+            running.shutdown(None if timeout is None else min(timeout, threading.TIMEOUT_MAX / 2))
 
 
 def configure(

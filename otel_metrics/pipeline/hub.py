@@ -13,7 +13,7 @@ thread while it works, and taken by a fork, so that no lock of the SDK is copied
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -44,6 +44,8 @@ class Hub:
         interval_s: seconds between collections.
         on_start: run once on the hub's thread before the first collection (slow imports).
         on_stop: run once on the hub's thread after the last one (seal the event archive).
+        observed: metrics that have values whatever the service does. A forked child in which there
+            are no others has recorded nothing, and exports nothing.
     """
 
     def __init__(
@@ -54,12 +56,15 @@ class Hub:
         interval_s: float,
         on_start: Callable[[], None],
         on_stop: Callable[[], None],
+        observed: Collection[str] = (),
     ) -> None:
         self._provider = provider
         self._lanes = tuple(lanes)
         self._interval_s = interval_s
         self._on_start = on_start
         self._on_stop = on_stop
+        self._observed = frozenset(observed)
+        self._forked = False
         self._collecting = threading.Lock()
         self._reset_state()
         provider.add_metric_reader(self._reader)
@@ -98,9 +103,15 @@ class Hub:
         self._thread.start()
 
     def collect(self, timeout_s: float = PAGE_TIMEOUT_S) -> MetricsData | None:
-        """Return a collection begun after this call, or the last one when that takes too long."""
+        """Return a collection begun after this call, or the last one when that takes too long.
+
+        Raises:
+            TimeoutError: it takes too long, and there is no last one.
+        """
         in_time = self._await_collection(time.monotonic() + timeout_s, for_lanes=False)
         latest = self._latest
+        if not in_time and latest is None:
+            raise TimeoutError("the first collection does not end: a callback hangs")
         return (
             latest
             if in_time or latest is None
@@ -215,7 +226,7 @@ class Hub:
             with self._collecting:
                 collected = self._reader.take(COLLECT_TIMEOUT_S)
             page, batch = self._exemplars.keep(collected, renew=for_lanes)
-        except Exception as error:  # noqa: BLE001  # callbacks are the service's code
+        except BaseException as error:  # noqa: BLE001  # callbacks are the service's code
             if self._failure is None:
                 _logger.warning("metrics cannot be collected, tried again each interval: %s", error)
             self._failure = f"collection failed: {error}"
@@ -224,8 +235,20 @@ class Hub:
         self._latest = page
         self._latest_at = time.monotonic()
         if for_lanes:
+            if self._forked and batch is not None and self._is_idle(batch):
+                batch = None
             for lane in self._lanes:
                 lane.post(batch)
+
+    def _is_idle(self, batch: MetricsData) -> bool:
+        """Tell whether this process has recorded nothing so far; not asked again once it has."""
+        self._forked = all(
+            metric.name in self._observed
+            for resource_metrics in batch.resource_metrics
+            for scope_metrics in resource_metrics.scope_metrics
+            for metric in scope_metrics.metrics
+        )
+        return self._forked
 
     @property
     def at_work(self) -> threading.Lock:
@@ -235,6 +258,7 @@ class Hub:
     def after_fork_in_child(self) -> None:
         """Begin anew in the child: own reader that starts from zero, own locks, lanes, threads."""
         inherited = self._reader
+        self._forked = True
         self._collecting = threading.Lock()
         self._reset_state()
         self._provider.remove_metric_reader(inherited)
@@ -247,5 +271,5 @@ class Hub:
 def _guarded(step: Callable[[], None]) -> None:
     try:
         step()
-    except Exception:
+    except BaseException:  # the hub's thread must outlive it
         _logger.exception("the hub goes on without this step")

@@ -25,6 +25,8 @@ from otel_metrics.pipeline.reader import UnlimitedReader
 
 __all__ = ["DeltaLane", "Lane", "LaneStats", "MetricLane"]
 
+CHANGE_INTERVAL_S: Final = 60.0
+"""An exporter that goes up and down is said to at most this often, each."""
 REMINDER_INTERVAL_S: Final = 300.0
 """An exporter that stays down is named again at most this often."""
 
@@ -65,7 +67,7 @@ class Lane(Generic[Batch]):
         self._timeout_s = timeout_s
         self._outcome = DELIVERED
         self._up = True
-        self._logged_at = 0.0
+        self._logged_at: dict[bool, float] = {}  # by state: up, down
         self._skipped = 0
         self._reset_state()
 
@@ -93,7 +95,9 @@ class Lane(Generic[Batch]):
         if not in_time:
             down = "" if outcome.ok else f"; the last attempt failed: {outcome.reason}"
             return Verdict("timed_out", f"still under way at the deadline{down}")
-        return Verdict("delivered") if outcome.ok else Verdict("failed", outcome.reason)
+        # A reason with what went well names what was left out of it.
+        whole = outcome.ok and outcome.reason is None
+        return Verdict("delivered") if whole else Verdict("failed", outcome.reason)
 
     def finish(self, deadline: float) -> None:
         """Let the lane export what it holds, close its exporter and end. Does not wait."""
@@ -153,7 +157,7 @@ class Lane(Generic[Batch]):
         try:
             with self._exporting:
                 outcome = self._export(batch)
-        except Exception as error:  # noqa: BLE001  # an exporter of the service's may raise
+        except BaseException as error:  # noqa: BLE001  # the thread must outlive any exporter
             outcome = Outcome(ok=False, reason=f"{type(error).__qualname__}: {error}")
         with self._condition:
             self._outcome = outcome
@@ -189,14 +193,19 @@ class Lane(Generic[Batch]):
             _logger.warning("exporter %s: shutdown failed: %s", self.name, error)
 
     def _note(self, outcome: Outcome) -> None:
-        """Log a change of state once, and a state that lasts at most every five minutes."""
+        """Log a change of state once, at most one of a kind a minute, and one that lasts at most
+        every five minutes."""
         now = time.monotonic()
-        if outcome.ok and not self._up:
-            _logger.warning("exporter %s: up again", self.name)
-        elif not outcome.ok and (self._up or now - self._logged_at >= REMINDER_INTERVAL_S):
-            state = "down" if self._up else "still down"
-            _logger.warning("exporter %s: %s: %s", self.name, state, outcome.reason)
-            self._logged_at = now
+        changed = outcome.ok != self._up
+        due_s = CHANGE_INTERVAL_S if changed else REMINDER_INTERVAL_S
+        if now - self._logged_at.get(outcome.ok, -due_s) >= due_s:
+            if outcome.ok and changed:
+                self._logged_at[True] = now
+                _logger.warning("exporter %s: up again", self.name)
+            elif not outcome.ok:
+                self._logged_at[False] = now
+                state = "down" if changed else "still down"
+                _logger.warning("exporter %s: %s: %s", self.name, state, outcome.reason)
         self._up = outcome.ok
 
     def _take(self) -> tuple[Batch, int]:

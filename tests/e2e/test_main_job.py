@@ -241,3 +241,28 @@ for pid in children:
     assert archived.total("skill.executions") == 140
     assert len(instances) == 5
     assert len({line["writer"]["instance"] for line in segments}) == 5
+
+
+def test_a_child_that_records_nothing_writes_nothing(run: "Run", archived: "Archived") -> None:
+    """Forked children that only live and end leave no segment; one that records leaves its own."""
+    run(
+        """
+import os, sys
+import otel_metrics
+from otel_metrics import instruments
+otel_metrics.configure(metrics_exporter="ndjson", metric_export_interval="20ms")
+handle = instruments.metric("skill.executions")
+handle.add(1, {"gen_ai.skill.name": "x"})
+for number in range(4):
+    pid = os.fork()
+    if pid == 0:
+        if number == 3:
+            handle.add(1, {"gen_ai.skill.name": "x"})
+        sys.exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+    )
+
+    writers = {line["writer"]["instance"] for line in archived.lines("segment")}
+    assert archived.total("skill.executions") == 2
+    assert len(writers) == 2

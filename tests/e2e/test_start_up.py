@@ -56,6 +56,26 @@ def test_a_second_configure_says_that_it_changes_nothing(run: "Run", archived: "
     assert "service_name='late'" in line
 
 
+def test_no_timeout_is_too_long(run: "Run") -> None:
+    """A flush and a shutdown without end are taken as long ones."""
+    done = run(
+        "import otel_metrics as o\n"
+        "t = o.configure(metrics_exporter='ndjson')\n"
+        "print(t.flush(float('inf')).ok)\n"
+        "t.shutdown(1e300)\n"
+    )
+
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_warning_holds_no_control_characters(run: "Run") -> None:
+    """What a variable holds cannot move the cursor of whoever reads the log."""
+    done = run("import otel_metrics as o; o.configure()", env={"OTEL_METRICS_EXPORTER": "\x1b[2Jx"})
+
+    assert "\x1b" not in done.stderr
+    assert r"\x1b[2Jx" in done.stderr
+
+
 def test_two_threads_that_configure_start_one_telemetry(run: "Run") -> None:
     """Whoever comes second gets what the first one started."""
     done = run(

@@ -144,6 +144,70 @@ def test_a_hostile_object_leaves_a_placeholder() -> None:
     assert set(kept) == {"value", f"<{__name__}.Hostile>"}
 
 
+class Wide:
+    """An integer of another library: numpy's uint64 is one."""
+
+    def __index__(self) -> int:
+        return 2**64 - 1
+
+    def __float__(self) -> float:
+        return 2.0**64
+
+
+def test_an_integer_of_any_type_is_kept_within_64_bits() -> None:
+    """What no exporter carries as a number is kept as text; as a value it is refused."""
+    assert values.clean([Wide(), 2**64 - 1]) == ["18446744073709551615"] * 2
+    assert values.label(2**64 - 1) == "18446744073709551615"
+    with pytest.raises(values.RejectedValueError, match="out_of_range"):
+        values.number(Wide(), integer=True, negative=False)
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError
+
+
+METHODS = ("__bool__", "__eq__", "__float__", "__format__", "__ge__", "__gt__", "__hash__")
+METHODS += ("__index__", "__int__", "__iter__", "__le__", "__len__", "__lt__", "__str__")
+
+
+def _hostile(base: type, value: object) -> object:
+    return type("Hostile", (base,), dict.fromkeys(METHODS, _fail))(value)
+
+
+@pytest.mark.parametrize(("base", "value"), [(str, "staged"), (int, 7)])
+def test_a_subclass_with_hostile_methods_is_its_plain_value(base: type, value: object) -> None:
+    """What it holds is there without asking it."""
+    kept = [values.label(_hostile(base, value)), values.clean(_hostile(base, value))]
+
+    assert kept == [value, value]
+    assert {type(one) for one in kept} == {base}
+
+
+class Unbound:
+    """Like a proxy to what is not there: even `isinstance` raises."""
+
+    __class__ = property(_fail)  # type: ignore[assignment]  # what the proxies do
+
+
+def test_a_proxy_to_nothing_leaves_a_placeholder() -> None:
+    """Alone, in data, and as a number; what stands beside it is kept."""
+    placeholder = f"<{__name__}.Unbound>"
+
+    assert values.label(Unbound()) == placeholder
+    assert values.clean({"user": Unbound(), "n": 1}) == {"user": placeholder, "n": 1}
+    with pytest.raises(values.RejectedValueError, match="not_a_number"):
+        values.number(Unbound(), integer=True, negative=False)
+
+
+class Stage(str, enum.Enum):
+    STAGED = "staged"
+
+
+def test_a_text_of_an_enumeration_is_its_value() -> None:
+    """As any other member of an enumeration, not `Stage.STAGED`."""
+    assert values.label(Stage.STAGED) == values.clean(Stage.STAGED) == "staged"
+
+
 def test_a_circle_ends() -> None:
     """Data that holds itself is followed to the depth cap and no further."""
     circle: dict[str, object] = {}

@@ -67,6 +67,7 @@ def test_a_variable_means_what_it_says(
         ("OTEL_LOGS_EXPORTER", "oltp", "did you mean 'otlp'?"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "fast", "used instead: 60s"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "used instead: 60s"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "9999999999999", "used instead: 60s"),
         ("OTEL_PYTHON_METRICS_EXIT_TIMEOUT", "-1", "used instead: 2s"),
         ("OTEL_PYTHON_METRICS_STRICT", "yes", "accepted: true, false"),
         ("OTEL_PYTHON_METRICS_EVENT_CONTENT", "redact", "did you mean 'redacted'?"),

@@ -1,5 +1,6 @@
 """One collection for all: who gets it, who waits for whom, and what a flush may claim."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -258,6 +259,74 @@ def test_the_page_keeps_the_exemplars_that_an_interval_took(
 def _exemplars(batch: MetricsData) -> list[float]:
     metric = batch.resource_metrics[0].scope_metrics[0].metrics[0]
     return [exemplar.value for point in metric.data.data_points for exemplar in point.exemplars]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_callback_cannot_end_the_hub(
+    provider: MeterProvider, make_hub: MakeHub, error: type[BaseException]
+) -> None:
+    """Whatever a callback raises, collecting goes on with the next interval."""
+    sender = Sender()
+    hub = make_hub(MetricLane("a", sender, timeout_s=5))
+    raising = [True]
+
+    def callback(options: object) -> list[Observation]:
+        if raising:
+            raise error
+        return [Observation(1)]
+
+    provider.get_meter("t").create_observable_gauge("g", [callback])
+    provider.get_meter("t").create_counter("orders").add(1)
+    first = hub.flush(5)
+    raising.clear()
+
+    assert not first.ok
+    assert hub.flush(5).ok
+    assert value(sender.batches[-1]) == 1
+
+
+def test_a_first_collection_that_hangs_is_no_empty_page(
+    provider: MeterProvider, make_hub: MakeHub
+) -> None:
+    """Where nothing was ever collected, a scrape fails; it is not told that there are no series."""
+    gate = threading.Event()
+    hub = make_hub()
+    provider.get_meter("t").create_observable_gauge(
+        "g", [lambda options: [Observation(1)] if gate.wait(20) else []]
+    )
+
+    with pytest.raises(TimeoutError):
+        hub.collect(timeout_s=0.2)
+    gate.set()
+
+
+def test_what_was_left_out_is_not_delivered(provider: MeterProvider, make_hub: MakeHub) -> None:
+    """An exporter that took a batch without some points says so, and the verdict follows."""
+    sender = Sender()
+    sender.outcome = Outcome(ok=True, reason="1 could not be encoded and were left out: orders")
+    hub = make_hub(MetricLane("a", sender, timeout_s=5))
+    provider.get_meter("t").create_counter("orders").add(1)
+
+    verdict = hub.flush(5).a
+
+    assert (verdict.status, verdict.reason) == ("failed", sender.outcome.reason)
+
+
+def test_an_exporter_that_flaps_is_said_once_a_minute(
+    provider: MeterProvider, make_hub: MakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Up and down ten times is one line each."""
+    sender = Sender()
+    hub = make_hub(MetricLane("a", sender, timeout_s=5))
+    provider.get_meter("t").create_counter("orders").add(1)
+    for _ in range(10):
+        sender.outcome = Outcome(ok=False, reason="down")
+        hub.flush(5)
+        sender.outcome = DELIVERED
+        hub.flush(5)
+
+    lines = [r.getMessage() for r in caplog.records if r.name == "otel_metrics.pipeline"]
+    assert lines == ["exporter a: down: down", "exporter a: up again"]
 
 
 def test_a_flush_that_a_shutdown_overtakes_claims_nothing(
