@@ -14,7 +14,7 @@ PYTEST := --numprocesses 2 --dist worksteal
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --group dev
@@ -48,7 +48,9 @@ check: $(STAMP) ## Format, lint, types, import rules, quick tests
 	$(BIN)/python -m pytest $(PYTEST) -m 'not slow' -q
 
 bench: $(STAMP) ## Run every benchmark; each prints its ratio against a peer in the same run
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@status=0; for file in benchmarks/*.py; do \
+	  echo "== $$file"; $(BIN)/python $$file || status=1; \
+	done; exit $$status
 
 docs: $(STAMP) ## Render docs/reference/ from the catalog, the variables and the commands
 	$(BIN)/otel-metrics catalog render docs --out docs/reference
