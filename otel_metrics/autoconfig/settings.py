@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import otel_exporter_ndjson.settings
 import otel_exporter_prometheus.settings
+from otel_metrics.autoconfig.spelling import misspelt
 from otel_metrics.events import Content
 from otel_metrics.pipeline import otlp
 
@@ -148,7 +149,7 @@ def from_environ(
         otlp_metrics=otlp_metrics,
         otlp_logs=otlp_logs,
     )
-    problems: list[Problem] = [*read.problems, *ndjson_problems]
+    problems: list[Problem] = [*read.problems, *misspelt(environ), *ndjson_problems]
     # A refusal closes the page, which says so itself when it is to listen.
     problems.extend(p for p in prometheus_problems if str(p) != prometheus.refusal)
     if "otlp" in settings.metrics_exporters:
