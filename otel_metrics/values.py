@@ -9,12 +9,13 @@ import datetime
 import enum
 import hashlib
 import math
+import operator
 import os
 import re
 import uuid
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 from opentelemetry.util.types import AnyValue
 
@@ -104,27 +105,33 @@ def number(value: object, *, integer: bool, negative: bool) -> int | float:
 
 
 def _convert(value: object) -> int | float:
-    if isinstance(value, bool) or value is None or isinstance(value, str | bytes):
-        raise RejectedValueError("not_a_number", "an int or a float, not a bool, text or None")
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
+    if type(value) is float:
+        return value
     try:
-        if hasattr(type(value), "__index__"):
-            return int(value.__index__())  # type: ignore[attr-defined]  # looked up on the line above
-        return float(value)  # type: ignore[arg-type]  # what has no __float__ raises TypeError
+        if value is not None and not isinstance(value, (bool, str, bytes)):
+            if hasattr(type(value), "__index__"):
+                return operator.index(value)  # type: ignore[arg-type]  # looked up above
+            return float(value)  # type: ignore[arg-type]  # what has no __float__ raises TypeError
     except OverflowError:
         raise RejectedValueError("out_of_range", "a number that fits into 64 bits") from None
-    except Exception:  # noqa: BLE001  # the conversion is the caller's code
-        raise RejectedValueError("not_a_number", "an int or a float") from None
+    except Exception:  # noqa: BLE001, S110  # the conversion is the caller's code
+        pass
+    raise RejectedValueError("not_a_number", "an int or a float, not a bool, text or None")
 
 
 def label(value: object) -> str | bool | int | float | None:
     """Return `value` as a metric attribute: short text, bool, int or finite float; None is absent.
 
-    Text is cut to `LABEL_CHARS_MAX`, a lone surrogate becomes U+FFFD. Anything else becomes text.
+    Text is cut to `LABEL_CHARS_MAX`, a lone surrogate becomes U+FFFD. Anything else becomes text,
+    and what will not be looked at becomes the name of its type.
     """
+    try:
+        return _label(value)
+    except Exception:  # noqa: BLE001  # what is the caller's may run its code whatever is asked
+        return _placeholder(value)
+
+
+def _label(value: object) -> str | bool | int | float | None:
     if isinstance(value, str):
         return text(value, chars_max=LABEL_CHARS_MAX)
     if value is None or isinstance(value, bool):
@@ -132,9 +139,10 @@ def label(value: object) -> str | bool | int | float | None:
     if isinstance(value, enum.Enum):
         return label(value.value)
     if isinstance(value, int):
-        return int(value) if -INT64_MAX - 1 <= value <= INT64_MAX else _long_integer(value)
+        return _whole(value)
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
+        taken = float(value)
+        return taken if math.isfinite(taken) else str(taken)
     return text(_as_text(value), chars_max=LABEL_CHARS_MAX)
 
 
@@ -143,7 +151,9 @@ def text(value: str, *, chars_max: int = TEXT_CHARS_MAX) -> str:
 
     What is cut off is named at the end: how long it was, and a hash to recognise it by.
     """
-    kept = str(value) if type(value) is not str else value
+    kept = value
+    if type(value) is not str:  # a subclass, whose __str__ is not asked, or a proxy, which is
+        kept = str.__str__(value if issubclass(type(value), str) else str(value))
     if len(kept) > chars_max:
         digest = hashlib.sha256(kept.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         kept = f"{kept[:chars_max]}… [cut: {len(kept)} characters, sha256 {digest}]"
@@ -238,24 +248,36 @@ def _scalar(value: object) -> Any:
         inner = _scalar(value.value)
         return value.name if inner is NotImplemented else inner
     if isinstance(value, int):
-        return int(value) if -INT64_MAX - 1 <= value <= INT64_MAX else _long_integer(value)
+        return _whole(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
         return value
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
+        return str(value.isoformat())
     if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
+        return float(value.total_seconds())
     if isinstance(value, uuid.UUID | Decimal):
         return str(value)
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if isinstance(value, BaseException):
         return f"{type(value).__qualname__}: {value}"
-    if not hasattr(type(value), "__len__") and hasattr(type(value), "__float__"):
-        return value.__index__() if hasattr(type(value), "__index__") else float(value)  # type: ignore[attr-defined,arg-type]  # looked up above
+    if not hasattr(type(value), "__len__"):
+        if hasattr(type(value), "__index__"):
+            return _whole(value)  # type: ignore[arg-type]  # looked up above
+        if hasattr(type(value), "__float__"):
+            return float(value)  # type: ignore[arg-type]  # looked up above
     return NotImplemented  # a marker, compared by identity
+
+
+def _whole(value: SupportsIndex) -> int | str:
+    """Return an integer of whatever type as a plain one, or as text where 64 bits do not hold it.
+
+    Of a subclass of int nothing is called.
+    """
+    taken = operator.index(value)
+    return taken if -INT64_MAX - 1 <= taken <= INT64_MAX else _long_integer(taken)
 
 
 def _long_integer(value: int) -> str:
@@ -276,7 +298,8 @@ def _placeholder(value: object) -> str:
 
 def _is_secret(key: str, value: object) -> bool:
     """Tell whether a key names a secret. Numbers and flags under such a key are none."""
-    if isinstance(value, bool | int | float) or value is None:
+    # By type: the `__class__` of a proxy is its own code, and may raise.
+    if value is None or issubclass(type(value), (bool, int, float)):
         return False
     return _SECRET_KEY.search(_CAMEL.sub("_", key)) is not None
 

@@ -166,8 +166,10 @@ def _fail(*_: object) -> None:
     raise RuntimeError
 
 
-METHODS = ("__bool__", "__eq__", "__float__", "__format__", "__ge__", "__gt__", "__hash__")
-METHODS += ("__index__", "__int__", "__iter__", "__le__", "__len__", "__lt__", "__str__")
+METHODS = (
+    *("__bool__", "__eq__", "__float__", "__format__", "__ge__", "__gt__", "__hash__"),
+    *("__index__", "__int__", "__iter__", "__le__", "__len__", "__lt__", "__str__"),
+)
 
 
 def _hostile(base: type, value: object) -> object:
@@ -186,7 +188,7 @@ def test_a_subclass_with_hostile_methods_is_its_plain_value(base: type, value: o
 class Unbound:
     """Like a proxy to what is not there: even `isinstance` raises."""
 
-    __class__ = property(_fail)  # type: ignore[assignment]  # what the proxies do
+    __class__ = property(_fail)
 
 
 def test_a_proxy_to_nothing_leaves_a_placeholder() -> None:
@@ -199,7 +201,7 @@ def test_a_proxy_to_nothing_leaves_a_placeholder() -> None:
         values.number(Unbound(), integer=True, negative=False)
 
 
-class Stage(str, enum.Enum):
+class Stage(str, enum.Enum):  # noqa: UP042  # StrEnum has a __str__ of its own
     STAGED = "staged"
 
 
