@@ -1,10 +1,12 @@
 """Says how an orchestrated system stands, and counts what it does. Nothing here raises."""
 
+import difflib
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
-from otel_metrics import events, instruments
-from otel_metrics.amounts import amount
+from otel_metrics import events, instruments, values
+from otel_metrics.amounts import amount, never_raises
 
 __all__ = [
     "DIP_BELOW",
@@ -40,6 +42,10 @@ STATE_FIELDS: Final = (
 )
 """The fields that a state may have."""
 
+_STATE: Final = "efficiency.state"
+"""What `metric.rejected` calls a state, which is five metrics."""
+_ABSENT: Final = object()
+
 _STATE_GAUGES: Final = {
     field: instruments.metric(f"pforge.{field}")
     for field in ("efficiency", "entropy", "gaps", "misfits", "false_pieces")
@@ -54,11 +60,13 @@ _recovery_actions = instruments.metric("pforge.recovery.actions")
 _budget_usage = instruments.metric("pforge.budget.usage")
 
 
+@never_raises(_STATE)
 def update_state_gauges(state: object) -> None:
     """Set the gauges efficiency, entropy, gaps, misfits and false_pieces from one state.
 
     All five are read before the first is set. One that the state lacks keeps its value. An
-    efficiency below `DIP_BELOW` is also an `efficiency.dip` event with the whole state.
+    efficiency below `DIP_BELOW` is also an `efficiency.dip` event with the whole state. A mapping
+    with a key that is no field, and a state with no field at all, count as rejected.
 
     Args:
         state: a mapping, or any object with attributes, with fields of `STATE_FIELDS`. Efficiency
@@ -68,11 +76,11 @@ def update_state_gauges(state: object) -> None:
         >>> from otel_metrics import efficiency
         >>> efficiency.update_state_gauges({"efficiency": 0.8, "entropy": 0.2, "gaps": 3})
     """
-    read = {field: _read(state, field) for field in STATE_FIELDS}
+    read = _read(state)
     taken = {
         field: amount(gauge.name, read[field])
         for field, gauge in _STATE_GAUGES.items()
-        if read[field] is not None
+        if read.get(field) is not None
     }
     for field, value in taken.items():
         if value is not None:
@@ -82,6 +90,7 @@ def update_state_gauges(state: object) -> None:
         events.emit("efficiency.dip", read | taken)
 
 
+@never_raises("pforge.ticks")
 def tick(duration_s: float | None = None) -> None:
     """Count a tick of the orchestrator, with the seconds that it took."""
     _ticks.add(1)
@@ -89,6 +98,7 @@ def tick(duration_s: float | None = None) -> None:
         _tick_duration.record(duration_s)
 
 
+@never_raises("pforge.agent.errors")
 def agent_error(agent_type: str) -> None:
     """Count an error of an agent of this kind."""
     _agent_errors.add(1, {"agent_type": agent_type})
@@ -104,21 +114,25 @@ def rollback() -> None:
     _rollbacks.add(1)
 
 
+@never_raises("pforge.recovery.actions")
 def recovery_action(action_type: str) -> None:
     """Count a recovery action of this kind."""
     _recovery_actions.add(1, {"action_type": action_type})
 
 
+@never_raises("pforge.agents.active")
 def agents_active(agent_type: str, agents: int) -> None:
     """Set how many agents of this kind are at work."""
     _agents_active.set(agents, {"agent_type": agent_type})
 
 
+@never_raises("pforge.budget.usage")
 def budget_usage(tenant: str, percent: float) -> None:
     """Set how much of its daily token quota a tenant has used, in percent: 0 to 100."""
     _budget_usage.set(percent, {"tenant": tenant})
 
 
+@never_raises("efficiency.plan")
 def record_plan(plan_id: str, priority: float, *, cost_usd: float | None = None) -> None:
     """Keep a plan as an event, so that a backtest can ask what the efficiency did after it.
 
@@ -134,10 +148,38 @@ def record_plan(plan_id: str, priority: float, *, cost_usd: float | None = None)
     events.emit("efficiency.plan", {"plan_id": plan_id, "priority": given, "cost_usd": cost})
 
 
-def _read(state: object, field: str) -> object:
+def _read(state: object) -> dict[str, object]:
+    """Return the fields that a state has, and account for what is none."""
+    found = {field: _field(state, field) for field in STATE_FIELDS}
+    read = {field: value for field, value in found.items() if value is not _ABSENT}
+    if isinstance(state, Mapping):
+        # One key more than there are fields holds a key that is none, if there is one.
+        keys = islice(state, len(STATE_FIELDS) + 1)
+        unknown = next((key for key in map(_plain, keys) if key not in STATE_FIELDS), None)
+        if unknown is not None:
+            near = difflib.get_close_matches(unknown, STATE_FIELDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            instruments.reject(_STATE, "unknown_field", f"{_accepted()}{hint}")
+            return read
+    if not read:
+        instruments.reject(_STATE, "unknown_field", f"a mapping or an object with {_accepted()}")
+    return read
+
+
+def _field(state: object, field: str) -> object:
     try:
         if isinstance(state, Mapping):
-            return state.get(field)
-        return getattr(state, field, None)
-    except Exception:  # noqa: BLE001  # a property or a mapping of the caller's own
+            return state[field] if field in state else _ABSENT  # noqa: SIM401  # get() may be absent
+        return getattr(state, field, _ABSENT)
+    except Exception as error:  # noqa: BLE001  # a property or a mapping of the caller's own
+        kind = type(error).__qualname__
+        instruments.reject(_STATE, "hostile_value", f"a {field} that does not raise {kind}")
         return None
+
+
+def _plain(key: object) -> str:
+    return str(values.label(key))[:64]
+
+
+def _accepted() -> str:
+    return f"fields of {', '.join(STATE_FIELDS)}"

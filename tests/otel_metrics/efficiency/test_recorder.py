@@ -132,12 +132,50 @@ class _Broken:
         raise RuntimeError("no")
 
 
-@pytest.mark.parametrize("state", [None, 7, "text", [], _Broken()])
-def test_what_is_no_state_sets_nothing(captured_telemetry: Captured, state: object) -> None:
-    """And raises nothing."""
+class _Unready:
+    efficiency = None
+
+
+@pytest.mark.parametrize("state", [None, 7, "text", [], {}, SimpleNamespace(effort=1), _Broken()])
+def test_what_is_no_state_sets_nothing(state: object) -> None:
+    """It is counted as rejected, once, and raises nothing."""
+    with capture(strict=False) as seen:
+        efficiency.update_state_gauges(state)
+
+    assert seen.names() == {"metric.rejected"}
+    assert seen.value("metric.rejected") == 1
+
+
+def test_a_misspelt_field_is_told_and_the_others_are_set() -> None:
+    """With what was meant, in strict mode; elsewhere it is counted."""
+    state = {"efficency": 0.4, "gaps": 3}
+    with capture(), pytest.raises(ValueError, match=r"unknown_field.*did you mean efficiency\?"):
+        efficiency.update_state_gauges(state)
+    with capture(strict=False) as seen:
+        efficiency.update_state_gauges(state)
+
+    about = {"metric": "efficiency.state", "reason": "unknown_field"}
+    assert seen.value("metric.rejected", about) == 1
+    assert seen.value("pforge.gaps") == 3
+
+
+def test_a_field_among_many_that_are_none_is_found() -> None:
+    """However large the mapping is; it is one rejection."""
+    with capture(strict=False) as seen:
+        efficiency.update_state_gauges(dict.fromkeys(range(1000)) | {"gaps": 3})
+
+    assert seen.value("pforge.gaps") == 3
+    assert seen.value("metric.rejected") == 1
+
+
+@pytest.mark.parametrize("state", [{"efficiency": None}, _Unready()])
+def test_a_field_that_is_not_known_yet_is_a_field(
+    captured_telemetry: Captured, state: object
+) -> None:
+    """None sets nothing and is nothing wrong."""
     efficiency.update_state_gauges(state)
 
-    assert captured_telemetry.names() & {f"pforge.{name}" for name in GAUGES} == set()
+    assert captured_telemetry.names() == set()
 
 
 @given(
