@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from otel_metrics import events, instruments
-from otel_metrics.amounts import amount, flag
+from otel_metrics.amounts import amount, flag, name, never_raises
 
 __all__ = ["record"]
 
@@ -12,6 +12,7 @@ _duration = instruments.metric("agent.execution.duration")
 _quality = instruments.metric("agent.execution.quality")
 
 
+@never_raises("agent.executions")
 def record(
     agent: str,
     *,
@@ -40,13 +41,13 @@ def record(
         >>> from otel_metrics import executions
         >>> executions.record("reviewer", success=True, execution_time_s=12.5, quality_score=0.9)
     """
-    if not isinstance(agent, str) or not agent:
-        instruments.reject("agent.executions", "no_name", "an agent's name: text, not empty")
+    named = name("agent.executions", agent, "an agent's name: text that is not empty")
+    if named is None:
         return
     succeeded = flag("agent.executions", success)
     if succeeded is None:
         return
-    about = {"gen_ai.agent.name": agent, "agent.execution.success": succeeded}
+    about = {"gen_ai.agent.name": named, "agent.execution.success": succeeded}
     duration_s = (
         None if execution_time_s is None else amount("agent.execution.duration", execution_time_s)
     )

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from otel_metrics import events, instruments
-from otel_metrics.amounts import amount, count, flag, timestamp_ns
+from otel_metrics import events, instruments, values
+from otel_metrics.amounts import amount, count, flag, name, never_raises, timestamp_ns
 
 __all__ = [
     "UNKNOWN",
@@ -64,9 +64,10 @@ class Outcome:
     expected: object
     verdict: Verdict
     confidence: float | None
-    reasoning: str | None
+    reasoning: object
 
 
+@never_raises("skill.executions")
 def record_performance(
     skill: str,
     *,
@@ -96,7 +97,7 @@ def record_performance(
     if about is None:
         return
     raised = flag("skill.executions", exception_occurred)
-    failed = {"error.type": exception_type or ERROR_UNNAMED} if raised else {}
+    failed = {"error.type": _given(exception_type) or ERROR_UNNAMED} if raised else {}
     duration_ms = amount("skill.execution.duration", execution_time_ms)
     memory_mb = (
         None if memory_usage_mb is None else amount("skill.execution.memory", memory_usage_mb)
@@ -111,7 +112,7 @@ def record_performance(
         "skill.performance",
         {
             **about,
-            "execution_id": execution_id or new_execution_id(),
+            "execution_id": _given(execution_id) or new_execution_id(),
             "execution_time_ms": duration_ms,
             "exception_occurred": raised,
             "exception_type": failed.get("error.type"),
@@ -121,6 +122,7 @@ def record_performance(
     )
 
 
+@never_raises("skill.outcomes")
 def record_outcome(
     skill: str,
     *,
@@ -151,7 +153,7 @@ def record_outcome(
     if correct is None:
         verdict = judge(decision, expected_decision)
     else:
-        verdict = _verdict(flag("skill.outcomes", correct))
+        verdict = _VERDICTS[flag("skill.outcomes", correct)]
     outcome = Outcome(
         decision=decision,
         expected=expected_decision,
@@ -162,6 +164,7 @@ def record_outcome(
     count_outcome(skill, outcome, execution_id, agent=agent, version=version, timestamp=timestamp)
 
 
+@never_raises("skill.fidelity")
 def record_fidelity(
     skill: str,
     *,
@@ -209,7 +212,7 @@ def record_fidelity(
         "skill.fidelity",
         {
             **about,
-            "execution_id": execution_id or new_execution_id(),
+            "execution_id": _given(execution_id) or new_execution_id(),
             "pattern_fidelity": fidelity,
             "patterns_followed": patterns_followed,
             "patterns_missed": patterns_missed,
@@ -219,6 +222,7 @@ def record_fidelity(
     )
 
 
+@never_raises("skill.outcomes")
 def count_outcome(
     skill: str,
     outcome: Outcome,
@@ -246,7 +250,7 @@ def count_outcome(
         "skill.outcome",
         {
             **judged,
-            "execution_id": execution_id or new_execution_id(),
+            "execution_id": _given(execution_id) or new_execution_id(),
             "decision": outcome.decision,
             "expected_decision": None if outcome.expected is UNKNOWN else outcome.expected,
             "correct": None if outcome.verdict == "unverified" else outcome.verdict == "correct",
@@ -261,6 +265,7 @@ def count_outcome(
     )
 
 
+@never_raises("skill.cost")
 def count_cost(
     skill: str, cost_usd: float, outcome: Verdict, *, agent: str | None, version: str | None
 ) -> None:
@@ -275,9 +280,10 @@ def judge(decision: object, expected: object) -> Verdict:
     if expected is UNKNOWN:
         return "unverified"
     try:
-        return _verdict(bool(decision == expected))
+        return _VERDICTS[bool(decision == expected)]
     except Exception:  # noqa: BLE001  # the comparison is the caller's code: arrays, frames
-        return _verdict(None)
+        instruments.reject("skill.outcomes", "incomparable", "values whose == is true or false")
+        return "unverified"
 
 
 def error_type(error: BaseException) -> str:
@@ -294,23 +300,21 @@ def new_execution_id() -> str:
 
 
 _SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
-
-
-def _verdict(correct: bool | None) -> Verdict:  # noqa: FBT001  # a verdict is a bool
-    if correct is None:
-        instruments.reject("skill.outcomes", "incomparable", "values whose == is true or false")
-        return "unverified"
-    return "correct" if correct else "incorrect"
+_VERDICTS: Final[Mapping[bool | None, Verdict]] = {
+    True: "correct",
+    False: "incorrect",
+    None: "unverified",
+}
 
 
 def about_skill(
     metric: str, skill: str, agent: str | None, version: str | None
 ) -> dict[str, object] | None:
     """Return the attributes that every record of a skill has; None, counted, without a name."""
-    if not isinstance(skill, str) or not skill:
-        instruments.reject(metric, "no_name", "a skill's name: text that is not empty")
+    named = name(metric, skill, "a skill's name: text that is not empty")
+    if named is None:
         return None
-    about: dict[str, object] = {"gen_ai.skill.name": skill}
+    about: dict[str, object] = {"gen_ai.skill.name": named}
     if agent is not None:
         about["gen_ai.agent.name"] = agent
     if version is not None:
@@ -318,7 +322,15 @@ def about_skill(
     return about
 
 
+def _given(identifier: object) -> str | None:
+    """Return an id or the name of a class as plain text, so that its truth can be asked."""
+    return None if identifier is None else str(values.label(identifier))
+
+
 def _how_many(patterns: int | Collection[object]) -> int | None:
-    if isinstance(patterns, list | tuple | set | frozenset | Mapping):
-        return len(patterns)
+    try:
+        if isinstance(patterns, list | tuple | set | frozenset | Mapping):
+            patterns = len(patterns)
+    except Exception:  # noqa: BLE001, S110  # the caller's own collection; counted on the next line
+        pass
     return count("skill.patterns", patterns)

@@ -2,12 +2,17 @@
 
 import threading
 import time
-from decimal import Decimal
+from decimal import Context, Decimal
+from typing import Final
 
 from otel_metrics import instruments, values
+from otel_metrics.amounts import amount, never_raises
 from otel_metrics.skills import recorder
 
 __all__ = ["Execution"]
+
+_SUMS: Final = Context(prec=28, traps=[])
+"""Costs are added as here is said, whatever precision and traps the service set for its own."""
 
 
 class Execution:
@@ -28,13 +33,16 @@ class Execution:
         self.id = recorder.new_execution_id()
         self.memory_usage_mb: float | None = None
         self._began_s = time.perf_counter()
-        self._lock = threading.Lock()  # a run's calls may be recorded from several threads
+        # A run's calls may be recorded from several threads, and from a signal handler that
+        # interrupts one of them while it holds the lock.
+        self._lock = threading.RLock()
         self._ended = False
         self._failed = False
         self._outcome: recorder.Outcome | None = None
         self._cost_usd: Decimal | None = None  # None: nothing was bought; 0: it was free
         self._cost_outcome: recorder.Verdict = "unverified"
 
+    @never_raises("skill.outcomes")
     def outcome(
         self,
         decision: object,
@@ -57,11 +65,12 @@ class Execution:
             reasoning: kept in the event.
         """
         given = recorder.Outcome(
-            decision=values.clean(decision),  # a copy: it is recorded when the run ends
+            # Copies: it is recorded when the run ends.
+            decision=values.clean(decision),
             expected=expected if expected is recorder.UNKNOWN else values.clean(expected),
             verdict=recorder.judge(decision, expected),
             confidence=confidence,
-            reasoning=reasoning,
+            reasoning=values.clean(reasoning),
         )
         with self._lock:
             late, taken = self._ended, self._outcome is not None or self._failed
@@ -79,15 +88,19 @@ class Execution:
         """Whether the run is over."""
         return self._ended
 
+    @never_raises("skill.cost")
     def add_cost(self, cost_usd: float) -> None:
         """Put a cost, in USD, on this run. It is counted with the run's outcome once it ends."""
-        cost_usd = float(cost_usd)
+        taken = amount("skill.cost", cost_usd)
+        if taken is None:
+            return
         with self._lock:
             if not self._ended:
-                self._cost_usd = (self._cost_usd or Decimal(0)) + Decimal(repr(cost_usd))
+                self._cost_usd = _SUMS.add(self._cost_usd or Decimal(0), Decimal(repr(taken)))
                 return
-        self._record_cost(float(cost_usd))
+        self._record_cost(taken)
 
+    @never_raises("skill.executions")
     def end(self, error: BaseException | None) -> None:
         """Record the run: its duration and error, then its outcome, then its cost."""
         duration_s = time.perf_counter() - self._began_s

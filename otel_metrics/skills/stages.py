@@ -5,20 +5,26 @@ A skill moves one state at a time; a step that is none is counted as rejected.
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from otel_metrics import events, instruments
-from otel_metrics.amounts import NS_PER_S, flag, timestamp_ns
+from otel_metrics import events, instruments, values
+from otel_metrics.amounts import NS_PER_S, flag, never_raises, timestamp_ns
 from otel_metrics.skills.recorder import about_skill
 
 __all__ = ["State", "record_promotion", "record_rollback"]
 
 State = Literal["prototype", "staged", "production"]
 
-STATES: Final = ("prototype", "staged", "production")
-PROMOTIONS: Final = (("prototype", "staged"), ("staged", "production"))
-ROLLBACKS: Final = (("production", "staged"), ("staged", "prototype"))
+STATES: Final[Sequence[State]] = ("prototype", "staged", "production")
+PROMOTIONS: Final[Sequence[tuple[State, State]]] = (
+    ("prototype", "staged"),
+    ("staged", "production"),
+)
+ROLLBACKS: Final[Sequence[tuple[State, State]]] = (
+    ("production", "staged"),
+    ("staged", "prototype"),
+)
 
 EVENT_IDS_MAX: Final = 10_000
 """Ids of promotions and rollbacks remembered, so that two in one second differ."""
@@ -30,6 +36,7 @@ _rollbacks = instruments.metric("skill.rollbacks")
 _state = instruments.metric("skill.state")
 
 
+@never_raises("skill.promotions")
 def record_promotion(
     skill: str,
     *,
@@ -56,19 +63,23 @@ def record_promotion(
         timestamp: of the event, Unix seconds; default now.
     """
     about = about_skill("skill.promotions", skill, None, version)
-    edge = (from_state, to_state)
-    if about is None or not _is_edge("skill.promotions", edge, PROMOTIONS):
+    if about is None:
         return
-    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
+    edge = _edge("skill.promotions", (from_state, to_state), PROMOTIONS)
+    if edge is None:
+        return
+    moved = about | {"skill.promotion.from": edge[0], "skill.promotion.to": edge[1]}
 
     _promotions.add(1, moved)
-    _set_state(about, to_state)
-    occurred_ns = timestamp_ns("skill.promotion", timestamp) or time.time_ns()
+    _set_state(about, edge[1])
+    occurred_ns = timestamp_ns("skill.promotion", timestamp)
+    if occurred_ns is None:
+        occurred_ns = time.time_ns()
     events.emit(
         "skill.promotion",
         {
             **moved,
-            "event_id": _event_id("promo", skill, occurred_ns),
+            "event_id": _event_id("promo", about, occurred_ns),
             "approver": approver,
             "approval_ticket": approval_ticket,
             "reason": reason,
@@ -78,6 +89,7 @@ def record_promotion(
     )
 
 
+@never_raises("skill.rollbacks")
 def record_rollback(
     skill: str,
     *,
@@ -102,20 +114,24 @@ def record_rollback(
         timestamp: of the event, Unix seconds; default now.
     """
     about = about_skill("skill.rollbacks", skill, None, version)
-    edge = (from_state, to_state)
-    if about is None or not _is_edge("skill.rollbacks", edge, ROLLBACKS):
+    if about is None:
         return
-    moved = about | {"skill.promotion.from": from_state, "skill.promotion.to": to_state}
+    edge = _edge("skill.rollbacks", (from_state, to_state), ROLLBACKS)
+    if edge is None:
+        return
+    moved = about | {"skill.promotion.from": edge[0], "skill.promotion.to": edge[1]}
     decided = {"skill.rollback.automated": flag("skill.rollbacks", automated)}
 
     _rollbacks.add(1, moved | decided)
-    _set_state(about, to_state)
-    occurred_ns = timestamp_ns("skill.rollback", timestamp) or time.time_ns()
+    _set_state(about, edge[1])
+    occurred_ns = timestamp_ns("skill.rollback", timestamp)
+    if occurred_ns is None:
+        occurred_ns = time.time_ns()
     events.emit(
         "skill.rollback",
         {
             **moved,
-            "event_id": _event_id("rollback", skill, occurred_ns),
+            "event_id": _event_id("rollback", about, occurred_ns),
             **decided,
             "trigger_reason": trigger_reason,
             "trigger_metric": trigger_metric,
@@ -124,21 +140,26 @@ def record_rollback(
     )
 
 
-def _event_id(kind: str, skill: str, occurred_ns: int) -> str:
+def _event_id(kind: str, about: Mapping[str, object], occurred_ns: int) -> str:
     """Return `kind_skill_second`, and from the second of that name on `_2`, `_3`."""
-    named = f"{kind}_{skill}_{occurred_ns // NS_PER_S}"
+    named = f"{kind}_{about['gen_ai.skill.name']}_{occurred_ns // NS_PER_S}"
     if len(_event_ids) >= EVENT_IDS_MAX:
         _event_ids.clear()
     nth = next(_event_ids.setdefault(named, itertools.count(1)))  # needs no lock, nor does a fork
     return named if nth == 1 else f"{named}_{nth}"
 
 
-def _is_edge(metric: str, edge: tuple[object, object], edges: tuple[tuple[str, str], ...]) -> bool:
-    if all(isinstance(state, str) for state in edge) and edge in edges:
-        return True
+def _edge(
+    metric: str, edge: tuple[object, object], edges: Sequence[tuple[State, State]]
+) -> tuple[State, State] | None:
+    """Return `edge` as one of `edges`; None, counted as rejected, where it is none of them."""
+    origin, target = values.label(edge[0]), values.label(edge[1])  # plain text, if it is a text
+    for step in edges:
+        if step == (origin, target):
+            return step
     accepted = ", ".join(f"{origin} to {target}" for origin, target in edges)
     instruments.reject(metric, "no_such_step", accepted)
-    return False
+    return None
 
 
 def _set_state(about: Mapping[str, object], current: State) -> None:

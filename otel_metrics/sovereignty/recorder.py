@@ -8,8 +8,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Final
 
-from otel_metrics import events, instruments
-from otel_metrics.amounts import amount
+from otel_metrics import events, instruments, values
+from otel_metrics.amounts import amount, never_raises
 
 __all__ = ["EVENT_TYPES", "record"]
 
@@ -35,6 +35,7 @@ _api_calls = instruments.metric("sovereignty.api.calls")
 _api_cost = instruments.metric("sovereignty.api.cost")
 
 
+@never_raises("sovereignty.events")
 def record(
     event_type: str,
     metadata: Mapping[str, object] | None = None,
@@ -54,40 +55,38 @@ def record(
         >>> sovereignty.record("decision_rule_hit", {"rule": "refund-under-20"})
         >>> sovereignty.record("api_cost", {"cost_usd": 0.004}, session_id="s-1")
     """
-    if not isinstance(event_type, str) or event_type not in _PLACES:
-        instruments.reject("sovereignty.events", "unknown_event_type", _accepted(event_type))
+    kind = values.label(event_type)  # plain, whatever it was
+    if not isinstance(kind, str) or kind not in _PLACES:
+        instruments.reject("sovereignty.events", "unknown_event_type", _accepted(kind))
         return
-    about = {"sovereignty.event.type": event_type}
+    about = {"sovereignty.event.type": kind}
     cost_usd = _cost_usd(metadata)
-    place = _PLACES[event_type]
+    place = _PLACES[kind]
     if place is not None:
         about["sovereignty.layer"], about["sovereignty.path"] = place
 
     _events.add(1, about)
-    if event_type == "skill_crystallized":
+    if kind == "skill_crystallized":
         _crystallized.add(1)
-    elif event_type == "api_call":
+    elif kind == "api_call":
         _api_calls.add(1)
     if cost_usd is not None:
         _api_cost.add(cost_usd)
     events.emit(
-        f"sovereignty.{event_type}",
+        f"sovereignty.{kind}",
         {**about, "session.id": session_id, "metadata": metadata},
     )
 
 
 def _cost_usd(metadata: object) -> float | None:
-    if not isinstance(metadata, Mapping):
-        return None
     try:
-        given = metadata.get("cost_usd")
+        given = metadata.get("cost_usd") if isinstance(metadata, Mapping) else None
     except Exception:  # noqa: BLE001  # a mapping of the caller's own
         return None
     return None if given is None else amount("sovereignty.api.cost", given)
 
 
-def _accepted(event_type: object) -> str:
-    typed = event_type[:64] if isinstance(event_type, str) else ""
-    near = difflib.get_close_matches(typed, EVENT_TYPES, n=1)
+def _accepted(given: object) -> str:
+    near = difflib.get_close_matches(str(given)[:64], EVENT_TYPES, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"one of {', '.join(EVENT_TYPES)}{hint}"

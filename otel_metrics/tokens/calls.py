@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from otel_metrics import instruments, values
-from otel_metrics.amounts import amount, count
+from otel_metrics.amounts import amount, count, flag, never_raises
 from otel_metrics.skills import current_execution
 from otel_metrics.tokens import pricing
 
@@ -81,9 +81,12 @@ def configure(*, older_names: bool) -> None:
             `gen_ai_latest_experimental`.
     """
     global _older_names
-    _older_names = older_names
+    given = flag("gen_ai.client.token.usage", older_names)
+    if given is not None:
+        _older_names = given
 
 
+@never_raises("gen_ai.client.inference.usage.input_tokens")
 def count_call(call: Call) -> None:
     """Count a call, whatever span is current: for whoever reads calls out of spans."""
     call = replace(
@@ -218,18 +221,17 @@ def _priced_counts(call: Call, incoming: _Side, outgoing: _Side) -> dict[str, in
 
 
 def _text(name: object) -> str | None:
-    """Return a name as text, as the caller's client may not; None where there is none."""
-    if isinstance(name, str):
-        return name or None
-    return None if name is None else str(values.label(name))
+    """Return a name as plain text, as the caller's client may not; None where there is none."""
+    return None if name is None else str(values.label(name)) or None
 
 
 def _of_model(about: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in about.items() if key != "gen_ai.operation.name"}
 
 
-def _modality(given: str) -> str:
-    if isinstance(given, str) and given in MODALITIES:
-        return given
+def _modality(given: object) -> str:
+    plain = _text(given)
+    if plain in MODALITIES:
+        return plain
     instruments.reject(f"{_USAGE}input_tokens", "unknown_modality", ", ".join(MODALITIES))
     return "unknown"

@@ -8,7 +8,7 @@ openai-v2 2.4b0), OpenLLMetry 0.45 and 0.62, OpenInference (openai 0.1.66, anthr
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -146,16 +146,20 @@ class Run:
 Reading = Inference | Run | None
 
 
-def is_genai_scope(name: str) -> bool:
+def is_genai_scope(name: object) -> bool:
     """Tell whether an instrumentation scope is one whose spans are about models and agents."""
-    return _SCOPE.search(name) is not None
+    return isinstance(name, str) and _SCOPE.search(name) is not None
 
 
-def is_genai_start(name: str, attributes: Attributes | None) -> bool:
-    """Tell from what a span has at its start whether it is about models and agents."""
-    return name.startswith(_START_NAMES) or any(
-        key.startswith(_START_KEYS) for key in attributes or ()
-    )
+def is_genai_start(name: object, attributes: Attributes | None) -> bool:
+    """Tell from what a span has at its start whether it is about models and agents.
+
+    Names and keys that are no text are none of ours: the SDK says what it thinks of them.
+    """
+    if isinstance(name, str) and name.startswith(_START_NAMES):
+        return True
+    keys: Iterable[object] = attributes or ()
+    return any(isinstance(key, str) and key.startswith(_START_KEYS) for key in keys)
 
 
 def read(span: ReadableSpan) -> Reading:

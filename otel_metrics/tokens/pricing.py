@@ -10,7 +10,6 @@ that has the time.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -59,6 +58,9 @@ def warm() -> None:
 
 def version() -> str:
     """Return which price table is in use: the version of `genai-prices`."""
+    # Deferred: it brings email and zipfile, 14 ms that `import otel_metrics` can do without.
+    from importlib import metadata
+
     return f"genai-prices {metadata.version('genai-prices')}"
 
 
@@ -86,7 +88,7 @@ def price(
 
     try:
         calculation = model.calc_price(Usage(**usage), owner)
-    except ValueError:  # counts that the model's prices cannot take apart
+    except Exception:  # noqa: BLE001  # counts that the table's own code cannot take apart
         return None
     if not _is_priced(model, calculation.model_price, usage):
         return None

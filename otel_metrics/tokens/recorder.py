@@ -5,6 +5,8 @@ Calls that are read out of spans are counted by `calls.count_call`, which notes 
 
 from opentelemetry import trace
 
+from otel_metrics import values
+from otel_metrics.amounts import never_raises
 from otel_metrics.tokens import once
 from otel_metrics.tokens.calls import Call, count_call
 from otel_metrics.tokens.responses import read_usage
@@ -12,6 +14,7 @@ from otel_metrics.tokens.responses import read_usage
 __all__ = ["record", "record_response"]
 
 
+@never_raises("gen_ai.client.inference.usage.input_tokens")
 def record(
     *,
     provider: str,
@@ -77,6 +80,7 @@ def record(
     )
 
 
+@never_raises("gen_ai.client.inference.usage.input_tokens")
 def record_response(
     response: object,
     *,
@@ -108,7 +112,7 @@ def record_response(
         >>> tokens.record_response(answer, provider="openai")
     """
     _note_span()
-    read = read_usage(response, provider if isinstance(provider, str) else "")
+    read = read_usage(response, str(values.label(provider)))
     counts = read.counts
     count_call(
         Call(

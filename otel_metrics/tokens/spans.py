@@ -94,7 +94,7 @@ class GenAISpanProcessor(SpanProcessor):
 
     def __init__(self, record: Callable[[Call], None] = count_call) -> None:
         self._record = record
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may end a span inside another's end
         self._open: OrderedDict[int, _Open] = OrderedDict()
         self._inherited: frozenset[int] = frozenset()
         self._twins = Twins()
@@ -208,7 +208,7 @@ class GenAISpanProcessor(SpanProcessor):
 
     def _reset_after_fork(self) -> None:
         """Leave the parent's open spans to the parent: here they end a second time, or never."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._inherited |= self._open.keys()
         self._open = OrderedDict()
         self._twins = Twins()

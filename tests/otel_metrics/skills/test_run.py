@@ -1,5 +1,9 @@
 """One run of a skill: its time, its error, its outcome, its cost."""
 
+import decimal
+import signal
+from typing import Any
+
 import pytest
 
 from otel_metrics import skills
@@ -120,3 +124,53 @@ def test_memory_of_a_run_is_recorded_when_it_is_known(captured_telemetry: Captur
         run.memory_usage_mb = 2
 
     assert captured_telemetry.value("skill.execution.memory", SKILL) == 2 * 1024 * 1024
+
+
+@pytest.mark.parametrize("cost", ["abc", None, -1, float("nan"), True])
+def test_a_cost_that_is_none_is_rejected_and_the_run_goes_on(cost: Any) -> None:
+    """What was spent before counts, and so does the run."""
+    with capture(strict=False) as seen, skills.execution("triage") as run:
+        run.add_cost(0.1)
+        run.add_cost(cost)
+
+    assert seen.value("skill.cost") == 0.1
+    assert seen.value("skill.executions") == 1
+    assert seen.value("metric.rejected") == 1
+
+
+def test_costs_add_up_whatever_decimals_mean_to_the_service(captured_telemetry: Captured) -> None:
+    """A service may trap inexact sums in its own arithmetic, and round to two digits."""
+    its_own = decimal.Context(prec=2, traps=[decimal.Inexact])
+    with decimal.localcontext(its_own), skills.execution("triage") as run:
+        run.add_cost(0.1234)
+        run.add_cost(1.2)
+
+    assert captured_telemetry.value("skill.cost") == 1.3234
+
+
+def test_a_signal_handler_may_add_to_the_run_that_it_interrupts(
+    captured_telemetry: Captured,
+) -> None:
+    """Neither waits for the other: the handler runs inside the call that holds the lock."""
+    handled = 0
+
+    def handle(*_: object) -> None:
+        nonlocal handled
+        handled += 1
+        run.add_cost(1)
+        run.outcome("a")
+
+    before = signal.signal(signal.SIGVTALRM, handle)
+    try:
+        with skills.execution("triage") as run:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.0002, 0.0002)
+            while handled < 100:
+                run.add_cost(1)
+                run.outcome("a")
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+    assert captured_telemetry.value("skill.outcomes") == 1
+    assert captured_telemetry.value("skill.cost") > 100

@@ -104,6 +104,19 @@ def test_at_one_per_cent_sums_are_exact_and_exports_are_not_more() -> None:
     assert len(exporter.get_finished_spans()) == 2 * sampled < 200
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_the_sdk_lets_pass_passes() -> None:
+    """A scope, a name or a key that is no text raises no more than it does without us."""
+    anything: Any = None
+    other: Any = {anything: 1, 7: 2}
+    provider, calls, _ = count_under(ALWAYS_OFF)
+
+    provider.get_tracer(anything).start_span("work", attributes=other).end()
+    provider.get_tracer("service").start_span(anything, attributes={"gen_ai.x": "y"}).end()
+
+    assert calls == []
+
+
 def test_batches_hold_sampled_spans_only() -> None:
     """The SDK's batch processor skips spans that are recorded for us alone."""
     provider, calls, _ = count_under(ALWAYS_OFF)

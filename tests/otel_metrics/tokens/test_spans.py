@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -415,6 +416,30 @@ def test_threads_lose_no_call(calls: list[Call]) -> None:
         thread.join()
 
     assert len(calls) == 800
+
+
+def test_a_signal_handler_may_end_a_span_inside_the_end_of_another(
+    tracer: Tracer, calls: list[Call]
+) -> None:
+    """Neither waits for the other, and both count."""
+    handled, ended = 0, 0
+
+    def handle(*_: object) -> None:
+        nonlocal handled
+        handled += 1
+        tracer.start_span("chat", attributes=USED).end()
+
+    before = signal.signal(signal.SIGVTALRM, handle)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.001, 0.001)
+        while handled < 100:
+            tracer.start_span("chat", attributes=USED).end()
+            ended += 1
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+    assert len(calls) == ended + handled
 
 
 def test_a_forked_child_counts_its_own_calls_only(tracer: Tracer, calls: list[Call]) -> None:
