@@ -14,14 +14,12 @@ from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import TRAILER_BYTES, inflate, trailer
 from otel_exporter_ndjson.fs import Fs, RealFs
-from otel_exporter_ndjson.sealing import chunks_of
+from otel_exporter_ndjson.sealing import CHANGED, TAIL_BYTES, chunks_of, sealed_hash
 from otel_exporter_ndjson.segments import SIGNALS, SegmentName, decode_name
 
 __all__ = ["Finding", "Findings", "Segment", "find_segments", "last_line", "read_lines"]
 
 LINE_BYTES_MAX: Final = 8 * 2**20
-TAIL_BYTES: Final = 4096
-"""Enough for a seal line."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,12 +103,16 @@ def read_lines(
 ) -> Iterator[tuple[int, int, bytes]]:
     """Return number (from 1), byte offset and bytes of each whole line of a segment.
 
-    A line of more than 8 MiB is left out, and told in `findings` as everything is that is amiss.
+    A line of more than 8 MiB is left out, and told in `findings` as everything is that is amiss. So
+    is a segment that does not match its seal, where it is read to its end.
     """
     files = fs or RealFs()
     found: list[Finding] = [] if findings is None else findings
+    seal = None if findings is None else _SealCheck(segment, findings)
     offset = 0
     for number, piece in enumerate(_split(_content(files, segment, found)), start=1):
+        if seal is not None:
+            seal.feed(number, offset, piece)
         if piece.size > LINE_BYTES_MAX:
             message = f"a line of {piece.size} bytes; at most {LINE_BYTES_MAX} are read"
             found.append(Finding("damage", segment, number, offset, message))
@@ -140,6 +142,35 @@ class _Piece:
     data: bytes
     size: int
     whole: bool
+
+
+class _SealCheck:
+    """Hashes a segment's lines on their way, and compares what its seal says."""
+
+    def __init__(self, segment: Segment, findings: list[Finding]) -> None:
+        self._segment = segment
+        self._findings = findings
+        self._hash = hashlib.sha256()
+        self._sealed = self._done = False
+
+    def feed(self, number: int, offset: int, piece: _Piece) -> None:
+        """Take the next line."""
+        if self._done:
+            return
+        if self._sealed:
+            self._tell(number, offset, "stands behind the seal, which is the last line")
+        elif piece.size > LINE_BYTES_MAX:
+            self._done = True  # its bytes are not kept, and it has been told
+        else:
+            stated = sealed_hash(piece.data)
+            self._sealed = stated is not None
+            if self._sealed and stated != self._hash.hexdigest():
+                self._tell(0, 0, CHANGED)
+            self._hash.update(piece.data)
+
+    def _tell(self, number: int, offset: int, message: str) -> None:
+        self._done = True
+        self._findings.append(Finding("damage", self._segment, number, offset, message))
 
 
 def _split(chunks: Iterator[bytes]) -> Iterator[_Piece]:

@@ -14,7 +14,14 @@ import msgspec
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs, Status
-from otel_exporter_ndjson.sealing import TEMPORARY, chunks_of, compress_segment, write_all
+from otel_exporter_ndjson.sealing import (
+    TAIL_BYTES,
+    TEMPORARY,
+    chunks_of,
+    compress_segment,
+    sealed_hash,
+    write_all,
+)
 from otel_exporter_ndjson.segments import Scan, SegmentName, seal_line
 
 __all__ = ["Recovered", "recover_service"]
@@ -22,7 +29,7 @@ __all__ = ["Recovered", "recover_service"]
 TORN: Final = ".torn"
 _KINDS: Final = frozenset({"segment", "describe", "metric", "event", "commit", "seal"})
 
-Action = Literal["sealed", "set_aside", "compressed", "failed"]
+Action = Literal["sealed", "set_aside", "compressed", "damaged", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +38,10 @@ class Recovered:
 
     Attributes:
         date, name: where it is; the name without `.zst`.
-        action: `sealed`, `compressed`, `set_aside` (it held no line at all) or `failed`.
+        action: `sealed`, `compressed`, `set_aside` (it held no line at all), `damaged` (it is not
+            what was sealed, and is left alone) or `failed`.
         torn_bytes: how many bytes of a torn tail went into `<name>.torn`.
-        reason: why it failed.
+        reason: why it failed, or what is damaged.
     """
 
     date: str
@@ -91,7 +99,9 @@ def _recovered(
             yield Recovered(date, name, "compressed")
     except FileNotFoundError:
         return  # another recovery was faster
-    except (OSError, DamagedError) as error:
+    except DamagedError as error:
+        yield Recovered(date, name, "damaged", reason=str(error))
+    except OSError as error:
         yield Recovered(date, name, "failed", reason=str(error))
 
 
@@ -120,8 +130,8 @@ def _is_sealed(fs: Fs, directory: int, name: str) -> bool:
 
 
 def _ends_with_seal(fs: Fs, descriptor: int, size: int) -> bool:
-    tail = fs.read(descriptor, 4096, max(0, size - 4096))
-    return tail.endswith(b"}\n") and tail[:-1].rpartition(b"\n")[2].startswith(b'{"kind":"seal",')
+    tail = fs.read(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+    return sealed_hash(tail[:-1].rpartition(b"\n")[2] + tail[-1:]) is not None
 
 
 def _seal(fs: Fs, directory: int, date: str, name: str) -> Recovered | None:

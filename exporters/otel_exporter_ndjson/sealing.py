@@ -1,23 +1,37 @@
 """A sealed segment -> its compressed form, in steps of which each may be the last.
 
 Until the compressed form is whole, synced and has its name, the plain one stays; both at once are
-one segment to a reader.
+one segment to a reader. What does not match its seal is never compressed, or it would look sound.
 """
 
 import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import CHUNK_BYTES, compress, inflate
 from otel_exporter_ndjson.fs import Fs
 
-__all__ = ["TEMPORARY", "chunks_of", "compress_segment", "write_all"]
+__all__ = [
+    "CHANGED",
+    "TAIL_BYTES",
+    "TEMPORARY",
+    "chunks_of",
+    "compress_segment",
+    "sealed_hash",
+    "write_all",
+]
 
 TEMPORARY: Final = ".tmp"
+TAIL_BYTES: Final = 4096
+"""Enough for a seal line."""
+CHANGED: Final = "does not match its seal: it was changed after it was sealed"
+_SEAL: Final = b'{"kind":"seal",'
 _READ_BITS: Final = 0o444
 
 
@@ -40,12 +54,25 @@ def write_all(fs: Fs, descriptor: int, data: bytes) -> None:
         written += fs.write(descriptor, memoryview(data)[written:])
 
 
+def sealed_hash(line: bytes) -> str | None:
+    """Return the hash that a seal line states, empty where it states none; None for other lines."""
+    if not line.startswith(_SEAL) or not line.endswith(b"}\n"):
+        return None
+    try:
+        seal: Any = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+    stated = seal.get("sha256")
+    return stated if isinstance(stated, str) else ""
+
+
 def compress_segment(fs: Fs, directory: int, name: str, *, sync: bool = True) -> bool:
     """Compress a sealed segment, and remove the plain form; False when somebody else is at it.
 
     Raises:
         OSError: the disk said no; the plain form is still there.
-        DamagedError: what was written does not inflate to what was read; likewise.
+        DamagedError: it does not match its seal, or what was written does not inflate to what was
+            read; likewise.
     """
     try:
         descriptor = fs.open(directory, name, write=True)
@@ -55,6 +82,8 @@ def compress_segment(fs: Fs, directory: int, name: str, *, sync: bool = True) ->
         facts = fs.status(descriptor)
         if not fs.lock(descriptor) or not facts.same(fs.status_at(directory, name)):
             return False
+        if not _is_as_sealed(fs, descriptor, facts.size):
+            raise DamagedError(f"{name} {CHANGED}")
         temporary = f".{name}-{secrets.token_hex(4)}{TEMPORARY}"
         mode = facts.mode & _READ_BITS
         with opened(fs, fs.create(directory, temporary, mode)) as target:
@@ -75,6 +104,16 @@ def compress_segment(fs: Fs, directory: int, name: str, *, sync: bool = True) ->
         if sync:
             fs.sync_dir(directory)
     return True
+
+
+def _is_as_sealed(fs: Fs, descriptor: int, size: int) -> bool:
+    """Whether the last line is a seal, and every byte before it is what that was made over."""
+    tail = fs.read(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+    seal = tail[:-1].rpartition(b"\n")[2] + tail[-1:]
+    digest = hashlib.sha256()
+    for chunk in chunks_of(fs, descriptor, size - len(seal)):
+        digest.update(chunk)
+    return digest.hexdigest() == sealed_hash(seal)
 
 
 def _squeeze(fs: Fs, source: int, target: int, size: int) -> bytes:

@@ -15,7 +15,7 @@ from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs
 from otel_exporter_ndjson.openfile import OpenSegment
-from otel_exporter_ndjson.recovery import recover_service
+from otel_exporter_ndjson.recovery import Recovered, recover_service
 from otel_exporter_ndjson.sealing import compress_segment
 from otel_exporter_ndjson.settings import Settings
 
@@ -44,6 +44,9 @@ class Syncable(Protocol):
 
     def heal(self) -> None:
         """Try to leave the state after a failed fsync."""
+
+    def damaged(self, segments: int) -> None:
+        """Take note of sealed segments that do not hold what was sealed."""
 
 
 class Upkeep:
@@ -235,16 +238,31 @@ class Upkeep:
                 path, name = self._jobs.popleft()
             try:
                 self._work(path, name)
-            except (OSError, DamagedError) as error:
+            except DamagedError as error:
+                self._writer.damaged(1)
+                _logger.error("%s: a segment is damaged and left as it is: %s", path, error)
+            except OSError as error:
                 _logger.warning("compressing in %s failed, the plain form stays: %s", path, error)
 
     def _work(self, path: str, name: str | None) -> None:
         with opened(self._fs, self._fs.open_root(path)) as directory:
             if name is None:
                 zstd = self._settings.compression == "zstd"
-                recover_service(self._fs, directory, compress=zstd)
+                self._tell(path, recover_service(self._fs, directory, compress=zstd))
             else:
                 compress_segment(self._fs, directory, name)
+
+    def _tell(self, path: str, results: list[Recovered]) -> None:
+        """Say in one line what a recovery had to leave alone because it is damaged."""
+        reasons = [str(result.reason) for result in results if result.action == "damaged"]
+        if reasons:
+            self._writer.damaged(len(reasons))
+            _logger.error(
+                "%s: %d segment(s) damaged and left as they are, first: %s",
+                path,
+                len(reasons),
+                reasons[0],
+            )
 
 
 def _close(segment: OpenSegment) -> None:

@@ -208,6 +208,12 @@ class SegmentWriter:
             if self._sick:
                 self._heal()
 
+    def damaged(self, segments: int) -> None:
+        """Take note of sealed segments that do not match their seal, and stay uncompressed."""
+        with self._lock:
+            for _ in range(segments):
+                self.counts.error("seal")
+
     # Below, the lock is held.
 
     def _append(self, batch: Batch) -> str | None:

@@ -1,5 +1,6 @@
 """What a dead writer leaves is cut, sealed, compressed and never lost."""
 
+import logging
 import os
 import random
 import select
@@ -20,6 +21,7 @@ from otel_exporter_ndjson import (
     read,
 )
 from otel_exporter_ndjson.files import read_lines
+from otel_exporter_ndjson.frames import compress
 from otel_exporter_ndjson.fs import RealFs
 from otel_exporter_ndjson.recovery import Recovered, recover_service
 from otel_exporter_ndjson.segments import check
@@ -248,6 +250,115 @@ def test_both_forms_are_read_once(dead: Path) -> None:
     assert both == [0, 1, 2]
     assert not path.exists()
     assert numbers(dead) == [0, 1, 2]
+
+
+def edited(path: Path) -> bytes:
+    """Change one number in a sealed segment, as somebody with an editor would."""
+    before = path.read_bytes()
+    after = before.replace(b'"n":1', b'"n":7')
+    assert after != before
+    path.write_bytes(after)
+    return after
+
+
+def test_a_sealed_segment_that_was_edited_is_left_alone(dead: Path) -> None:
+    """Compressing would make the edit look sound: the segment stays, and recovery says why."""
+    recover(dead)
+    path = segment_path(dead)
+    after = edited(path)
+    done = recover(dead, compress=True)
+
+    assert [(each.name, each.action) for each in done] == [(path.name, "damaged")]
+    assert "does not match its seal" in (done[0].reason or "")
+    assert contents(dead)[path.name] == after
+    assert segment_path(dead) == path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b'"sha256":"', b'"sha256":"0', 1)[:-1] + b"\n",
+        lambda data: data.replace(b'"n":1', b'"n":8'),
+        lambda data: data.rpartition(b'"sha256":"')[0] + b'"sha256":7}\n',
+    ],
+    ids=["commit", "event", "seal"],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_reader_says_what_does_not_match_its_seal(
+    dead: Path, change: Callable[[bytes], bytes], packed: bool
+) -> None:
+    """Every record is still read, and one finding names the segment; packed anew makes no good."""
+    recover(dead)
+    path = segment_path(dead)
+    data = change(path.read_bytes())
+    path.write_bytes(data)
+    if packed:
+        path.unlink()
+        Path(f"{path}.zst").write_bytes(b"".join(compress([data], len(data))))
+    findings: list[Finding] = []
+    found = list(read(dead, findings=findings))
+
+    assert len(found) == 3
+    assert [(each.kind, each.line) for each in findings] == [("damage", 0)]
+    assert "does not match its seal" in findings[0].message
+
+
+def test_a_reader_says_what_stands_behind_a_seal(dead: Path) -> None:
+    """A seal is the last line: what was appended to a sealed segment is no record of its writer."""
+    recover(dead)
+    path = segment_path(dead)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, lines[2], lines[2]]))
+    findings: list[Finding] = []
+    list(read(dead, findings=findings))
+
+    assert [(each.kind, each.line) for each in findings] == [("damage", len(lines) + 1)]
+    assert "behind the seal" in findings[0].message
+
+
+def test_the_next_start_counts_and_says_what_was_edited(
+    dead: Path, event: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for the service's folder, one count a segment, and what is sound is compressed."""
+    recover(dead)
+    path = segment_path(dead)
+    edited(path)
+    with caplog.at_level(logging.WARNING, "otel_exporter_ndjson"):
+        exporter = NdjsonLogRecordExporter(dead, service="shop")
+        settle()
+        errors = exporter.stats().errors
+        exporter.shutdown()
+
+    assert errors == {"seal": 1}
+    (line,) = caplog.messages
+    assert path.name in line
+    assert "does not match its seal" in line
+
+
+def settle() -> None:
+    """Wait until what happens behind the callers' backs at a start has happened."""
+    for thread in threading.enumerate():
+        if thread.name == "otel-exporter-ndjson-zstd":
+            thread.join()
+
+
+def test_a_segment_that_is_edited_before_it_is_compressed_stays(
+    tmp_path: Path, event: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The writer that sealed it checks too, since it compresses some time later."""
+    exporter = NdjsonLogRecordExporter(tmp_path, rotate_bytes="4KiB", sync="never")
+    exporter.export([event(1)])
+    path = segment_path(tmp_path)
+    after = edited(path)
+    with caplog.at_level(logging.WARNING, "otel_exporter_ndjson"):
+        exporter.export([event(2, "x" * 4096)])
+        settle()
+    errors = exporter.stats().errors
+    exporter.shutdown()
+
+    assert errors == {"seal": 1}
+    assert len(caplog.messages) == 1
+    assert path.read_bytes().startswith(after)
 
 
 @pytest.mark.slow
