@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_metrics.amounts import amount, count, flag, timestamp_ns
+from otel_metrics.amounts import amount, count, flag, name, never_raises, timestamp_ns
 from otel_metrics.testing import Captured, capture
 
 
@@ -39,6 +39,38 @@ def test_a_time_is_kept_in_nanoseconds() -> None:
     """None is now, which is not ours to say."""
     assert timestamp_ns("event", 1.5) == 1_500_000_000
     assert timestamp_ns("event", None) is None
+
+
+@pytest.mark.parametrize("given_", ["", None, 7, b"x"])
+def test_what_is_no_name_is_rejected(given_: object) -> None:
+    """A name is text, and there is some of it."""
+    with capture(strict=False) as seen:
+        assert name("metric", given_, "a name") is None
+
+    assert seen.value("metric.rejected", {"metric": "metric", "reason": "no_name"}) == 1
+
+
+@never_raises("metric")
+def _record(value: object) -> None:
+    len(value)  # type: ignore[arg-type]  # what is no collection raises TypeError
+
+
+def test_what_would_leave_a_recorder_is_counted() -> None:
+    """And in strict mode is the project's own error."""
+    with capture(strict=False) as seen:
+        _record(7)
+    with capture(), pytest.raises(ValueError, match="do not raise TypeError"):
+        _record(7)
+
+    assert seen.value("metric.rejected", {"metric": "metric", "reason": "hostile_value"}) == 1
+
+
+def test_a_call_that_does_not_fit_is_a_type_error() -> None:
+    """Though a recorder that raises TypeError is not: the program is wrong, not its data."""
+    with capture(strict=False) as seen, pytest.raises(TypeError, match="positional argument"):
+        _record()  # type: ignore[call-arg]  # that is the point
+
+    assert seen.value("metric.rejected") == 0
 
 
 @given(
