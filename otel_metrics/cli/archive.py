@@ -5,32 +5,34 @@ direction of text are shown as escapes.
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
+from click.core import ParameterSource
 
-from otel_exporter_ndjson import Finding, Record, find_segments, read
+from otel_exporter_ndjson import Finding, Record, Segment, find_segments, read
+from otel_exporter_ndjson.folders import ARCHIVE_FILE
 from otel_exporter_ndjson.settings import duration
 from otel_exporter_ndjson.summary import Summary, summarise
 from otel_exporter_ndjson.values import time_text
 from otel_metrics.cli import formats
+from otel_metrics.cli.matching import Names, suggestion
 
 __all__ = ["archive"]
 
+ARCHIVE_VARIABLE: Final = "OTEL_EXPORTER_NDJSON_PATH"
 DEFAULT_ARCHIVE: Final = "./telemetry"
+EXIT_NO: Final = 1
 EXIT_WRONG: Final = 2
 EXIT_PARTLY: Final = 3
 
 _COLUMNS: Final = ("signal", "service", "segment", "state", "records", "first", "last", "bytes")
 _CAT_COLUMNS: Final = ("time", "service", "name", "attributes", "value")
-_UNSAFE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 class _Moment(click.ParamType[int]):
@@ -61,9 +63,10 @@ _archive_option = click.option(
     "--archive",
     "path",
     type=click.Path(),
-    envvar="OTEL_EXPORTER_NDJSON_PATH",
+    callback=lambda _context, _option, path: os.path.expanduser(path),
+    envvar=ARCHIVE_VARIABLE,
     default=DEFAULT_ARCHIVE,
-    help=f"The archive's folder. Default: OTEL_EXPORTER_NDJSON_PATH, then {DEFAULT_ARCHIVE}.",
+    help=f"The archive's folder. Default: {ARCHIVE_VARIABLE}, then {DEFAULT_ARCHIVE}.",
 )
 _service_option = click.option("--service", help="Only this service.")
 _since_option = click.option(
@@ -93,18 +96,27 @@ def ls(
     until: int | None,
     form: str,
 ) -> None:
-    """List the segments: records, time range, size, and whether each is sealed.
+    """List the segments: records, time range (UTC), size, and whether each is sealed.
 
-    Exit status 3 when a segment cannot be read.
+    The table names a segment by the first digits of its writer and its number; the other forms have
+    its file. A state is what the segment's end says, and damaged where that alone shows it: only
+    `archive cat` compares a sealed segment with its seal.
+
+    Exit status 1 when the folder is no archive, 3 when a segment is damaged or cannot be read.
     """
+    found = _segments(context, path)
     findings: list[Finding] = []
-    try:
-        found = find_segments(path, service=service)
-    except OSError as error:
-        _no_archive(context, path, error)
-    summaries = [summarise(segment, findings=findings) for segment in found]
-    kept = [summary for summary in summaries if _overlaps(summary, since, until)]
-    click.echo(_shown(formats.formatted([_row(each) for each in kept], form, columns=_COLUMNS)))
+    rows = []
+    for segment in found:
+        if service is None or _is_of(segment, service):
+            before = len(findings)
+            summary = summarise(segment, findings=findings)
+            if _overlaps(summary, since, until):
+                damaged = any(finding.kind == "damage" for finding in findings[before:])
+                rows.append(_row(summary, "damaged" if damaged else summary.state))
+    shown = [_short(row) for row in rows] if form == "table" else rows
+    click.echo(formats.printable(formats.formatted(shown, form, columns=_COLUMNS)))
+    _tell_service(found, service)
     context.exit(EXIT_PARTLY if _tell(findings) else 0)
 
 
@@ -135,9 +147,12 @@ def cat(
 ) -> None:
     """Print points and events, writer after writer in the order they were written.
 
-    Exit status 3 when some of the archive is damaged or cannot be read.
+    Each segment is read whole and compared with its seal. Exit status 1 when the folder is no
+    archive, 3 when some of it is damaged, does not match its seal or cannot be read.
     """
+    found = _segments(context, path)
     findings: list[Finding] = []
+    names = Names(metrics, events)
     records = read(
         path,
         signal=_only_signal(metrics, events),
@@ -146,25 +161,33 @@ def cat(
         until=until,
         findings=findings,
     )
-    named = (record for record in records if _is_named(record, metrics, events))
-    try:
-        _print(named, form or ("table" if sys.stdout.isatty() else "json"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        _no_archive(context, path, error)
+    printed = _print(filter(names.keep, records), form or _usual_form())
+    if not _tell_service(found, service):
+        _tell_misses(names, printed=printed, narrowed=(since, until) != (None, None))
     context.exit(EXIT_PARTLY if _tell(findings) else 0)
 
 
-def _print(records: Iterator[Record], form: str) -> None:
-    """Write records one by one where the form allows it: an archive may be larger than memory."""
-    if form == "json":
-        for record in records:
-            click.echo(record.raw, nl=False)
-    elif form == "table":
-        for record in records:
-            click.echo(_shown(_line(record)))
-    else:
+def _usual_form() -> str:
+    return "table" if sys.stdout.isatty() else "json"
+
+
+def _print(records: Iterator[Record], form: str) -> int:
+    """Write records one by one where the form allows it: an archive may be larger than memory.
+
+    Returns:
+        how many there were.
+    """
+    if form not in ("json", "table"):
         rows = [_cat_row(record) for record in records]
-        click.echo(_shown(formats.formatted(rows, form, columns=_CAT_COLUMNS)))
+        click.echo(formats.printable(formats.formatted(rows, form, columns=_CAT_COLUMNS)))
+        return len(rows)
+    printed = 0
+    for printed, record in enumerate(records, start=1):  # noqa: B007  # how far it came
+        if form == "json":
+            click.echo(record.raw, nl=False)
+        else:
+            click.echo(formats.printable(_line(record)))
+    return printed
 
 
 def _line(record: Record) -> str:
@@ -205,21 +228,13 @@ def _only_signal(metrics: tuple[str, ...], events: tuple[str, ...]) -> str | Non
     return "metrics" if metrics else "events"
 
 
-def _is_named(record: Record, metrics: tuple[str, ...], events: tuple[str, ...]) -> bool:
-    kind, patterns = ("metric", metrics) if "metric" in record.data else ("event", events)
-    if not metrics and not events:
-        return True
-    name = str(record.data.get(kind) or "")
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _row(summary: Summary) -> Mapping[str, Any]:
+def _row(summary: Summary, state: str) -> Mapping[str, Any]:
     segment = summary.segment
     return {
         "signal": segment.signal,
         "service": segment.service,
         "segment": segment.name,
-        "state": summary.state,
+        "state": state,
         "records": summary.records,
         "first": _time(summary.first_ns),
         "last": _time(summary.last_ns),
@@ -228,6 +243,18 @@ def _row(summary: Summary) -> Mapping[str, Any]:
         "instance": segment.instance,
         "sequence": segment.sequence,
         "path": segment.path,
+    }
+
+
+def _short(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row for people: times to the second, the date once, and no long names of files."""
+    first, last = (str(row[key] or "")[:19].replace("T", " ") for key in ("first", "last"))
+    same_day = first[:10] == last[:10]
+    return {
+        **row,
+        "segment": f"{row['instance'][:8]}-{row['sequence']}",
+        "first": first,
+        "last": last[11:] if same_day else last,
     }
 
 
@@ -252,20 +279,51 @@ def _tell(findings: list[Finding]) -> bool:
     serious = [finding for finding in findings if finding.kind != "torn_tail"]
     for finding in serious:
         place = f"{finding.segment.path}:{finding.line}" if finding.line else finding.segment.path
-        click.echo(_shown(f"{place}: {finding.message}"), err=True)
+        click.echo(formats.printable(f"{place}: {finding.message}"), err=True)
     return bool(serious)
 
 
-def _no_archive(context: click.Context, path: str, error: OSError) -> None:
-    message = f"--archive={path}: {error.strerror}; give the folder that a service writes to"
-    click.echo(_shown(message), err=True)
-    context.exit(EXIT_WRONG)
+def _tell_misses(names: Names, *, printed: int, narrowed: bool) -> None:
+    """Say which names were not there, and where there is nothing at all, of which time."""
+    misses = list(names.misses())
+    if not printed and not misses and narrowed:
+        misses = ["--since, --until: nothing is of that time; archive ls shows what there is"]
+    for miss in misses:
+        click.echo(formats.printable(miss), err=True)
+
+
+def _tell_service(found: list[Segment], service: str | None) -> bool:
+    """Say that nothing is of a service, where that is so."""
+    if service is None or any(_is_of(segment, service) for segment in found):
+        return False
+    there = sorted({segment.service for segment in found})
+    message = f"--service={service}: nothing matches{suggestion(service, there)}"
+    click.echo(formats.printable(message), err=True)
+    return True
+
+
+def _is_of(segment: Segment, service: str) -> bool:
+    return service in (segment.service, os.path.basename(segment.folder_of_service))
+
+
+def _segments(context: click.Context, path: str) -> list[Segment]:
+    """Return the segments of an archive; end where there is none."""
+    remedy = "give the folder that a service writes to"
+    try:
+        found = find_segments(path)
+    except OSError as error:
+        _refuse(context, path, f"{error.strerror}; {remedy}", EXIT_WRONG)
+    if not found and not os.path.lexists(os.path.join(path, ARCHIVE_FILE)):
+        _refuse(context, path, f"is no archive, it has no file {ARCHIVE_FILE}; {remedy}", EXIT_NO)
+    return found
+
+
+def _refuse(context: click.Context, path: str, message: str, status: int) -> NoReturn:
+    given = context.get_parameter_source("path") is ParameterSource.ENVIRONMENT
+    named = ARCHIVE_VARIABLE if given else "--archive"
+    click.echo(formats.printable(f"{named}={path}: {message}").replace("\n", "\\n"), err=True)
+    context.exit(status)
 
 
 def _not_a_time(text: str) -> str:
     return f"{text!r} is no time; accepted are 2026-01-31T08:00:00Z and 2h"
-
-
-def _shown(text: str) -> str:
-    """Return text that a terminal prints as it is; inside JSON the escapes mean the same."""
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
 
-__all__ = ["FORMATS", "formatted", "option"]
+__all__ = ["FORMATS", "formatted", "option", "printable"]
 
 FORMATS: Final = ("table", "json", "csv", "markdown", "yaml")
 
@@ -22,6 +23,10 @@ option: Final = click.option(
 """The option `--format`, handed to the command as `form`."""
 
 Row = Mapping[str, Any]
+
+_UNSAFE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def formatted(rows: Sequence[Row], form: str, *, columns: Sequence[str]) -> str:
@@ -40,6 +45,12 @@ def formatted(rows: Sequence[Row], form: str, *, columns: Sequence[str]) -> str:
     if form == "markdown":
         return _markdown(rows)
     return _table(rows, columns)
+
+
+def printable(text: str) -> str:
+    """Return text without what drives a terminal or turns the direction of text: as escapes, which
+    inside JSON mean the same. Line ends stay."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _yaml(row: Row) -> str:
@@ -68,7 +79,7 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     cells = [[column.upper() for column in columns]]
-    cells += [[_text(row[column]) for column in columns] for row in rows]
+    cells += [[_text(row[column]).replace("\n", "\\n") for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -1,5 +1,6 @@
 """`otel-metrics archive ls` and `cat`, over archives that the exporters wrote."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Sequence
@@ -69,13 +70,38 @@ def test_ls_shows_every_segment(folder: Path) -> None:
 
 
 def test_ls_shows_a_table_to_people(folder: Path) -> None:
-    """A heading and one line a segment."""
+    """A heading and one line a segment: times to the second, segments by writer and number."""
     result = run("ls", "--archive", folder)
     rows = json.loads(run("ls", "--archive", folder, "--format", "json").stdout)
     heading, *lines = result.stdout.splitlines()
 
     assert heading.lower().split() == list(rows[0])[:8]
-    assert [line.split()[0] for line in lines] == ["metrics", "events"]
+    assert [line.split()[:7] for line in lines] == [
+        [
+            row["signal"],
+            "shop",
+            f"{row['instance'][:8]}-1",
+            "sealed",
+            str(row["records"]),
+            row["first"][:10],
+            row["first"][11:19],
+        ]
+        for row in rows
+    ]
+
+
+def test_ls_fits_on_a_screen(tmp_path: Path) -> None:
+    """The demo's archive in 100 columns, and Markdown and JSON with all there is."""
+    exporter = NdjsonLogRecordExporter(tmp_path, compression="none", service="otel-metrics-demo")
+    record = event("order.placed", body="x" * 100_000)
+    named = Resource({"service.name": "otel-metrics-demo"})
+    exporter.export([dataclasses.replace(record, resource=named)])
+    exporter.shutdown()
+    (path,) = tmp_path.rglob("*.ndjson")
+
+    assert max(map(len, run("ls", "--archive", tmp_path).stdout.splitlines())) <= 97
+    for form in ("json", "markdown", "csv", "yaml"):
+        assert path.name in run("ls", "--archive", tmp_path, "--format", form).stdout
 
 
 def test_ls_leaves_out_what_is_not_of_that_time(folder: Path) -> None:
@@ -171,23 +197,111 @@ def test_damage_is_told_and_the_rest_is_printed(folder: Path) -> None:
 
 
 def test_ls_tells_what_cannot_be_read(folder: Path) -> None:
-    """A compressed segment that is none: the others are listed, and the status is 3."""
+    """A compressed segment that is none: it is damaged, the others are listed, the status is 3."""
     (path,) = (folder / "events").rglob("*.ndjson")
     path.rename(f"{path}.zst")
-    result = run("ls", "--archive", folder)
+    result = run("ls", "--archive", folder, "--format", "json")
 
     assert result.exit_code == 3
     assert f"{path.name}.zst: no whole zstd frame" in result.stderr
-    assert "metrics" in result.stdout
+    assert [row["state"] for row in json.loads(result.stdout)] == ["sealed", "damaged"]
+
+
+def test_cat_tells_what_does_not_match_its_seal(folder: Path) -> None:
+    """An edited number: all is printed, the segment is named, the status is 3; `ls` stays cheap."""
+    (path,) = (folder / "metrics").rglob("*.ndjson")
+    path.write_bytes(path.read_bytes().replace(b'"value":3', b'"value":4'))
+    cat = run("cat", "--archive", folder)
+    listed = run("ls", "--archive", folder)
+
+    assert (cat.exit_code, len(names(cat))) == (3, 5)
+    assert cat.stderr == f"{path}: does not match its seal: it was changed after it was sealed\n"
+    assert listed.exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["ls", "cat"])
-def test_no_archive_is_wrong_use(tmp_path: Path, command: str) -> None:
+def test_no_folder_is_wrong_use(tmp_path: Path, command: str) -> None:
     """The status is 2, with the folder and what to give."""
     result = run(command, "--archive", tmp_path / "none")
 
     assert result.exit_code == 2
-    assert "No such file or directory; give the folder" in result.stderr
+    assert result.stderr == (
+        f"--archive={tmp_path}/none: No such file or directory; "
+        "give the folder that a service writes to\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["ls", "cat"])
+def test_a_folder_that_is_no_archive_is_a_no(tmp_path: Path, command: str) -> None:
+    """The status is 1, and nothing is printed that could be taken for an empty archive."""
+    result = run(command, "--archive", tmp_path)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"--archive={tmp_path}: is no archive, it has no file .archive; "
+        "give the folder that a service writes to\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["ls", "cat"])
+def test_a_wrong_variable_is_called_by_its_name(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gave no --archive is not told of one."""
+    monkeypatch.setenv("OTEL_EXPORTER_NDJSON_PATH", str(tmp_path))
+
+    assert run(command).stderr.startswith(f"OTEL_EXPORTER_NDJSON_PATH={tmp_path}: is no archive")
+
+
+@pytest.mark.parametrize("command", ["ls", "cat"])
+def test_an_empty_archive_is_an_archive(tmp_path: Path, command: str) -> None:
+    """A service that recorded nothing yet is no mistake."""
+    (tmp_path / ".archive").write_text("0" * 32)
+
+    assert run(command, "--archive", tmp_path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        (["--metric", "order"], "--metric=order: nothing matches; did you mean orders?"),
+        (
+            ["--metric", "orders_total"],
+            "--metric=orders_total: nothing matches; did you mean orders?",
+        ),
+        (
+            ["--metric", "order_duration_seconds_bucket"],
+            "--metric=order_duration_seconds_bucket: nothing matches; did you mean order.duration?",
+        ),
+        (
+            ["--metric", "skill_executions_total"],
+            "--metric=skill_executions_total: nothing matches; did you mean skill.executions?",
+        ),
+        (
+            ["--metric", "xyz*"],
+            "--metric=xyz*: nothing matches; there is order.duration, orders",
+        ),
+        (
+            ["--event", "order.plced"],
+            "--event=order.plced: nothing matches; did you mean order.placed?",
+        ),
+        (["--service", "shp"], "--service=shp: nothing matches; did you mean shop?"),
+        (
+            ["--since", "2099-01-01"],
+            "--since, --until: nothing is of that time; archive ls shows what there is",
+        ),
+    ],
+)
+def test_a_filter_that_matches_nothing_says_so(folder: Path, filters: list[str], told: str) -> None:
+    """One line with what was meant, nothing on standard output, and status 0."""
+    result = run("cat", "--archive", folder, *filters)
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{told}\n")
+
+
+def test_what_matches_is_not_told(folder: Path) -> None:
+    """Nothing on standard error where each filter named something."""
+    assert run("cat", "--archive", folder, "--metric", "ord*", "--service", "shop").stderr == ""
 
 
 def test_a_bad_time_is_wrong_use(folder: Path) -> None:
