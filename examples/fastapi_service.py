@@ -1,8 +1,11 @@
 """A FastAPI service: telemetry starts with the application and ends with it.
 
-uvicorn examples.fastapi_service:app
-curl 'localhost:8000/triage?message=where+is+my+parcel'
-curl localhost:9464/metrics
+Needs `pip install otel-metrics fastapi uvicorn`. Start it in the folder that holds examples/; in
+another shell, ask it something, and look at what was counted:
+
+    uvicorn examples.fastapi_service:app
+    curl 'localhost:8000/triage?message=where+is+my+parcel'
+    curl localhost:9464/metrics
 """
 
 from collections.abc import AsyncIterator

@@ -1,9 +1,14 @@
 """A gunicorn service: each worker is a process of its own, so each configures itself.
 
-gunicorn --workers 2 --config python:examples.gunicorn_service examples.gunicorn_service:app
-curl localhost:8000/
+Needs `pip install otel-metrics gunicorn`. Start it in the folder that holds examples/; in another
+shell, ask it something. After its end (Ctrl-C), the last command shows what each worker counted:
+
+    gunicorn --workers 2 --config python:examples.gunicorn_service examples.gunicorn_service:app
+    curl localhost:8000/
+    otel-metrics archive cat --metric agent.executions
 """
 
+import os
 from collections.abc import Callable, Iterable
 
 import otel_metrics
@@ -26,4 +31,4 @@ def app(
     del environ
     executions.record("greeter", success=True, quality_score=1.0)
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"hello\n"]
+    return [f"hello from process {os.getpid()}\n".encode()]

@@ -1,6 +1,10 @@
 """A plain script: one line attaches telemetry, a context manager records a skill's outcome.
 
-Run it, then look at what it left: otel-metrics archive cat --event skill.outcome
+Needs `pip install otel-metrics`. Run it in the folder that holds examples/; the second command
+shows what it left:
+
+    python examples/plain_script.py
+    otel-metrics archive cat --event skill.outcome
 """
 
 import otel_metrics
@@ -22,6 +26,8 @@ def decide(message: str) -> str:
 
 for message, expected in MESSAGES.items():
     with skills.execution("triage", agent="support") as run:
-        run.outcome(decide(message), expected=expected, confidence=0.8)
+        decision = decide(message)
+        run.outcome(decision, expected=expected, confidence=0.8)
+    print(f"{message} {decision}, expected {expected}")
 
-print("delivered" if telemetry.flush(timeout=5).ok else "not delivered")
+print("in ./telemetry" if telemetry.flush(timeout=5).ok else "not archived")

@@ -1,13 +1,16 @@
-"""Every example runs as its docstring says, and leaves what it promises."""
+"""Every example runs by the commands in its docstring, prints what it says, and leaves it."""
 
+import ast
+import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,27 +21,59 @@ from otel_exporter_ndjson import read
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-Run = Callable[[str], str]
+PROGRAMS = os.path.dirname(sys.executable)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run an example in the test's folder and return what it printed; it must end well."""
+def folder(tmp_path: Path) -> Path:
+    """The folder that holds examples/, as their docstrings call it."""
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    return tmp_path
 
-    def run_(name: str) -> str:
-        done = subprocess.run(
-            [sys.executable, str(EXAMPLES / name)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
 
-    return run_
+def docstring(name: str) -> str:
+    """Return what an example says of itself."""
+    said = ast.get_docstring(ast.parse((EXAMPLES / name).read_text()))
+    assert said is not None
+    return said
+
+
+def commands(name: str) -> Sequence[str]:
+    """Return the commands of an example's docstring."""
+    return re.findall(r"^    (\S.*)$", docstring(name), re.MULTILINE)
+
+
+def environ() -> Mapping[str, str]:
+    """Return variables under which a shell finds what is installed beside this Python."""
+    path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
+
+
+def run(folder: Path, command: str) -> tuple[str, str]:
+    """Run a command in the folder, and return what it printed and what it complained of."""
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=folder,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def run_all(folder: Path, name: str) -> Sequence[str]:
+    """Run an example's commands in turn, and return what each printed; none complains."""
+    printed = [run(folder, command) for command in commands(name)]
+    assert [complaint for _, complaint in printed] == [""] * len(printed)
+    return [output for output, _ in printed]
+
+
+def lines(printed: str) -> list[Mapping[str, object]]:
+    """Return the archive's lines, as `archive cat` prints them."""
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 def totals(folder: Path, metric: str) -> dict[str, float]:
@@ -55,80 +90,89 @@ def total(folder: Path, metric: str) -> float:
     return sum(totals(folder, metric).values())
 
 
-def test_plain_script(run: Run, tmp_path: Path) -> None:
-    """Three messages, three outcomes, two of them right, and delivered."""
-    assert run("plain_script.py") == "delivered\n"
-    assert total(tmp_path, "skill.executions") == 3
-    assert sorted(totals(tmp_path, "skill.outcomes").values()) == [1, 2]
+@pytest.mark.parametrize(
+    "name", [str(path.relative_to(EXAMPLES)) for path in sorted(EXAMPLES.rglob("*.py"))]
+)
+def test_an_example_says_how_to_run_it(name: str) -> None:
+    """What to install, where to run it, and at least one command."""
+    said = docstring(name)
+
+    assert "pip install otel-metrics" in said
+    assert "in the folder that holds examples/" in said
+    assert commands(name)
 
 
-def test_genai_spans(run: Run, tmp_path: Path) -> None:
+def test_plain_script(folder: Path) -> None:
+    """Three messages, three outcomes, two of them right."""
+    printed, shown = run_all(folder, "plain_script.py")
+
+    assert printed.splitlines() == [
+        "Where is my parcel? shipping, expected shipping",
+        "I want my money back refund, expected refund",
+        "Refund my shipping costs shipping, expected refund",
+        "in ./telemetry",
+    ]
+    assert [re.findall(r'"correct":(\w+)', line) for line in shown.splitlines()] == [
+        ["true"],
+        ["true"],
+        ["false"],
+    ]
+    assert total(folder, "skill.executions") == 3
+    assert sorted(totals(folder, "skill.outcomes").values()) == [1, 2]
+
+
+def test_genai_spans(folder: Path) -> None:
     """A hundred calls under a 1 % sampler count a hundred times."""
-    run("genai_spans.py")
+    printed, shown = run_all(folder, "genai_spans.py")
 
-    assert total(tmp_path, "gen_ai.client.inference.usage.input_tokens") == 12_000
-    assert total(tmp_path, "gen_ai.client.inference.usage.output_tokens") == 3_000
+    assert re.fullmatch(
+        r"100 calls, \d+ of them sampled, all of them counted\nin \./telemetry\n", printed
+    )
+    assert lines(shown)[-1]["metric"] == "llm.cost"
+    assert total(folder, "gen_ai.client.inference.usage.input_tokens") == 12_000
+    assert total(folder, "gen_ai.client.inference.usage.output_tokens") == 3_000
 
 
-def test_own_provider(run: Run, tmp_path: Path) -> None:
+def test_own_provider(folder: Path) -> None:
     """The service's provider stays, and its own counter is archived too."""
-    assert run("own_provider.py") == "True\n"
-    assert total(tmp_path, "shop.checkouts") == 3
+    printed, shown = run_all(folder, "own_provider.py")
+
+    assert printed == "the provider is the service's own: True\nin ./telemetry\n"
+    assert lines(shown)[-1]["value"] == 3
 
 
-def test_user_catalog(tmp_path: Path) -> None:
-    """The declared attribute is kept, the other is dropped, counted, and said once."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "user_catalog" / "app.py")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+def test_user_catalog(folder: Path) -> None:
+    """The file is sound; the declared attribute is kept, the other is dropped and said once."""
+    check, record, show = commands("user_catalog/app.py")
 
-    assert total(tmp_path, "shop.checkouts") == 2
-    assert "unknown_attribute" in done.stderr
-    assert "customer.id" not in str(totals(tmp_path, "shop.checkouts"))
+    assert "shop_checkouts_total" in run(folder, check)[0]
+    printed, complaint = run(folder, record)
+    assert printed == "in ./telemetry\n"
+    assert complaint.count("unknown_attribute") == 1
+    shown, _ = run(folder, show)
+    assert sum(line["value"] == 1 for line in lines(shown)) >= 2
+    assert "customer.id" not in shown
+    assert total(folder, "shop.checkouts") == 2
 
 
-def test_the_user_catalog_is_sound(tmp_path: Path) -> None:
-    """`catalog check` finds nothing in the example's file."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "otel_metrics",
-            "catalog",
-            "check",
-            str(EXAMPLES / "user_catalog" / "shop.yaml"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert done.returncode == 0
-    assert "shop_checkouts_total" in done.stdout
-
-
-def test_declarative(run: Run, tmp_path: Path) -> None:
+def test_declarative(folder: Path) -> None:
     """The file names the service and its archive."""
-    run("declarative/app.py")
+    printed, shown = run_all(folder, "declarative/app.py")
 
-    services = {record.segment.service for record in read(tmp_path / "telemetry")}
-    assert total(tmp_path, "sovereignty.events") == 2
+    services = {record.segment.service for record in read(folder / "telemetry")}
+    assert printed == "in ./telemetry\n"
+    assert len(lines(shown)) == 2
+    assert total(folder, "sovereignty.events") == 2
     assert services == {"declarative"}
 
 
 @contextmanager
-def server(command: list[str], port: int, folder: Path) -> Iterator[None]:
+def server(command: str, port: int, folder: Path) -> Iterator[None]:
     """Run a server until the test has asked it what it wants, then end it as an operator would."""
     process = subprocess.Popen(
-        command,
+        shlex.split(command),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES), "OTEL_EXPORTER_PROMETHEUS_PORT": "0"},
+        env=environ(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -167,24 +211,24 @@ def port() -> int:
         return int(found.getsockname()[1])
 
 
-def test_fastapi_service(tmp_path: Path, port: int) -> None:
+def test_fastapi_service(folder: Path, port: int) -> None:
     """Requests answered are executions counted, by the time that the service has ended."""
-    command = [sys.executable, "-m", "uvicorn", "fastapi_service:app", "--port", str(port)]
-    with server(command, port, tmp_path):
+    start, ask, _ = commands("fastapi_service.py")
+    url = shlex.split(ask)[-1].replace("localhost:8000", f"http://127.0.0.1:{port}")
+    with server(f"{start} --port {port}", port, folder):
         for _ in range(3):
-            assert get(f"http://127.0.0.1:{port}/triage?message=parcel") == '{"queue":"shipping"}'
+            assert get(url) == '{"queue":"shipping"}'
 
-    assert total(tmp_path, "skill.executions") == 3
+    assert total(folder, "skill.executions") == 3
 
 
-def test_gunicorn_service(tmp_path: Path, port: int) -> None:
+def test_gunicorn_service(folder: Path, port: int) -> None:
     """Two workers count each for itself, and nothing is lost or doubled."""
-    command = [
-        *(sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"127.0.0.1:{port}"),
-        *("--config", "python:gunicorn_service", "gunicorn_service:app"),
-    ]
-    with server(command, port, tmp_path):
+    start, ask, show = commands("gunicorn_service.py")
+    url = shlex.split(ask)[-1].replace("localhost:8000", f"http://127.0.0.1:{port}")
+    with server(f"{start} --bind 127.0.0.1:{port}", port, folder):
         for _ in range(20):
-            assert get(f"http://127.0.0.1:{port}/") == "hello\n"
+            assert re.fullmatch(r"hello from process \d+\n", get(url))
 
-    assert total(tmp_path, "agent.executions") == 20
+    assert lines(run(folder, show)[0])
+    assert total(folder, "agent.executions") == 20
