@@ -63,7 +63,7 @@ class _Archive:
     def write(self, encode: Callable[[], Batch | None]) -> bool:
         """Encode and write a batch; an empty one writes nothing and is well. Never raises."""
         try:
-            batch = encode()
+            batch = encode()  # its lock is free again: the writer may log
             return batch is None or self.writer.append(batch) is None
         except Exception as error:  # noqa: BLE001 # whatever it is, the service must not feel it
             self.writer.failed(error)
@@ -168,14 +168,7 @@ class NdjsonMetricExporter(MetricExporter):
         **kwargs: Any,  # noqa: ARG002 # the SDK's signature
     ) -> MetricExportResult:
         """Write one batch and a commit line. Never raises; see `stats` for what was refused."""
-        with self._encoding:
-            # In a signal handler that interrupted an export of its own thread the encoder is busy.
-            encoder = MetricEncoder() if self._busy else self._encoder
-            nested, self._busy = self._busy, True
-            try:
-                done = self._archive.write(lambda: encoder.encode(metrics_data))
-            finally:
-                self._busy = nested
+        done = self._archive.write(lambda: self._encode(metrics_data))
         return MetricExportResult.SUCCESS if done else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -198,6 +191,16 @@ class NdjsonMetricExporter(MetricExporter):
         """Begin anew in a forked child; called by itself, and harmless when called again."""
         self._archive.writer.after_fork()
         self._begin_life()
+
+    def _encode(self, metrics_data: MetricsData) -> Batch | None:
+        with self._encoding:
+            # In a signal handler that interrupted an export of its own thread the encoder is busy.
+            encoder = MetricEncoder() if self._busy else self._encoder
+            nested, self._busy = self._busy, True
+            try:
+                return encoder.encode(metrics_data)
+            finally:
+                self._busy = nested
 
 
 class NdjsonLogRecordExporter(LogRecordExporter):

@@ -1,12 +1,12 @@
 """Beginning a segment: its folders, what dead writers left there, its name, lock and first line."""
 
 import errno
-import logging
 import os
 import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,8 +21,6 @@ from otel_exporter_ndjson.stats import Counts
 from otel_exporter_ndjson.streams import Batch
 
 __all__ = ["DAY_NS", "Clocks", "Opener"]
-
-_logger = logging.getLogger("otel_exporter_ndjson")
 
 DAY_NS: Final = 86_400 * 10**9
 RECOVERY_START_S: Final = 0.5
@@ -118,7 +116,7 @@ class Opener:
         )
         try:
             segment.head(line)
-        except OSError:
+        except BaseException:
             self._discard(segment)
             raise
         self._counts.bytes += segment.size
@@ -201,10 +199,7 @@ class Opener:
 
     def _discard(self, segment: OpenSegment) -> None:
         """Remove a segment that could not even take its first line."""
-        try:
+        with suppress(OSError):  # the next start sets an empty segment aside
             if not segment.broken:
                 self._fs.unlink(segment.directory, str(segment.name))
-        except OSError:
-            _logger.debug("the empty segment %s stays", segment.name)
-        finally:
-            segment.close()
+        segment.close()

@@ -1,44 +1,76 @@
-"""One log line when something goes down or up again, and one reminder every five minutes."""
+"""One log line when something goes down or up again, and one reminder every five minutes.
+
+What there is to say is collected under a writer's lock and said without it: a service's logging
+handler may itself archive what is logged, and would wait for that lock while it is waited for.
+"""
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["StateLog"]
+__all__ = ["News", "StateLog"]
 
 REMINDER_S: Final = 300.0
+NEWS_MAX: Final = 100
+"""Lines that wait to be told; the oldest go first where nobody tells them."""
+
+
+class News:
+    """Log lines that wait until no lock is held.
+
+    Attributes:
+        lines: level and text of each, in order; empty but for an instant.
+    """
+
+    __slots__ = ("_logger", "lines")
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self.lines: deque[tuple[int, str]] = deque(maxlen=NEWS_MAX)
+
+    def tell(self) -> None:
+        """Log what there is to say; call this only while no lock is held. Never raises."""
+        while True:
+            try:
+                level, text = self.lines.popleft()
+            except IndexError:  # all is told, perhaps by another thread
+                return
+            try:
+                self._logger.log(level, "%s", text)
+            except Exception:  # noqa: BLE001, S112 # a service's handler; there is nobody to tell
+                continue
 
 
 class StateLog:
-    """Remembers whether something works, and logs when that changes. Never logs per record."""
+    """Remembers whether something works, and has news when that changes. Never one per record."""
 
     def __init__(
-        self,
-        logger: logging.Logger,
-        subject: str,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, news: News, subject: str, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._logger = logger
+        self._news = news
         self._subject = subject
         self._monotonic = monotonic
         self._reason: str | None = None
         self._told_s = 0.0
 
     def down(self, reason: str, detail: str) -> None:
-        """Say that it does not work; nothing is logged while the same reason lasts."""
+        """Say that it does not work; there is no news while the same reason lasts."""
         now_s = self._monotonic()
         if reason == self._reason and now_s - self._told_s < REMINDER_S:
             return
         self._reason, self._told_s = reason, now_s
-        self._logger.error("%s: %s: %s", self._subject, reason, _printable(detail))
+        self._say(logging.ERROR, f"{reason}: {_printable(detail)}")
 
     def up(self) -> None:
         """Say that it works."""
         if self._reason is not None:
-            self._logger.warning("%s: works again after %s", self._subject, self._reason)
+            self._say(logging.WARNING, f"works again after {self._reason}")
             self._reason = None
+
+    def _say(self, level: int, text: str) -> None:
+        self._news.lines.append((level, f"{self._subject}: {text}"))
 
 
 def _printable(text: str) -> str:

@@ -9,6 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from otel_exporter_ndjson.errors import DamagedError
@@ -60,7 +61,6 @@ class Upkeep:
         self._settings = settings
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
-        self._syncing = threading.Lock()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._ending = False
@@ -170,18 +170,17 @@ class Upkeep:
 
     def _pass(self) -> bool:
         """Sync and close what was retired, then sync the open segment; say whether all worked."""
-        with self._syncing:
-            healthy = True
-            while self._retired:
-                segment = self._retired[0]
-                healthy = self._sync(segment) and healthy
-                with self._lock:
-                    self._retired.popleft()
-                self._finish(segment)
-            for segment in self._writer.tick():
-                healthy = self._sync(segment) and healthy
-            self._writer.heal()
-            return healthy and not self._retired
+        healthy = True
+        while self._retired:
+            segment = self._retired[0]
+            healthy = self._sync(segment) and healthy
+            with self._lock:
+                self._retired.popleft()
+            self._finish(segment)
+        for segment in self._writer.tick():
+            healthy = self._sync(segment) and healthy
+        self._writer.heal()
+        return healthy and not self._retired
 
     def _sync(self, segment: OpenSegment) -> bool:
         appended = segment.appended
@@ -266,7 +265,5 @@ class Upkeep:
 
 
 def _close(segment: OpenSegment) -> None:
-    try:
+    with suppress(OSError):  # it was forced to the disk before, or will not be
         segment.close()
-    except OSError:
-        _logger.debug("closing %s failed", segment.name)

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from otel_exporter_ndjson.errors import DamagedError, UnsafeArchiveError
@@ -17,7 +18,7 @@ from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.openfile import OpenSegment
 from otel_exporter_ndjson.opening import DAY_NS, Clocks, Opener
 from otel_exporter_ndjson.settings import Settings
-from otel_exporter_ndjson.states import StateLog
+from otel_exporter_ndjson.states import News, StateLog
 from otel_exporter_ndjson.stats import Counts
 from otel_exporter_ndjson.streams import Batch
 from otel_exporter_ndjson.upkeep import Upkeep
@@ -64,8 +65,9 @@ class SegmentWriter:
         self._fs: Fs = fs or RealFs()
         self._clocks = clocks or Clocks()
         subject = f"{signal} archive {settings.path}"
-        self._log = StateLog(_logger, subject)
-        self._sync_log = StateLog(_logger, f"{subject}: fsync")
+        self._news = News(_logger)
+        self._log = StateLog(self._news, subject)
+        self._sync_log = StateLog(self._news, f"{subject}: fsync")
         self._begin_life()
 
     def _begin_life(self) -> None:
@@ -77,6 +79,7 @@ class SegmentWriter:
         self._low = False
         self._space_s = float("-inf")
         self._sick: list[tuple[tuple[int, int], list[Batch]]] = []
+        self._news.lines.clear()
         self.counts = Counts()
         self._opener = Opener(self._signal, self._settings, self._fs, self._clocks, self.counts)
         self._upkeep = Upkeep(self, self._fs, self._settings, self._clocks.monotonic_s)
@@ -110,6 +113,8 @@ class SegmentWriter:
                     self._append(self._deferred.popleft())
             finally:
                 self._busy = False
+        if self._news.lines:
+            self._news.tell()
         if reason is None and self._settings.sync == "interval":
             self._upkeep.wake()
         return reason
@@ -123,6 +128,7 @@ class SegmentWriter:
                 self._failed(error)
             else:
                 self._upkeep.recover_behind(behind)
+        self._news.tell()
 
     def flush(self, timeout_s: float) -> bool:
         """Force to the disk what is written; False when that took longer or failed."""
@@ -136,6 +142,7 @@ class SegmentWriter:
             self._closed = True
             self._upkeep.compress_no_more()
             self._retire()
+        self._news.tell()
         self._upkeep.stop(timeout_s)
 
     def before_fork(self, timeout_s: float) -> bool:
@@ -150,41 +157,31 @@ class SegmentWriter:
         """
         held = [self._segment] if self._segment is not None else []
         for segment in held + self._upkeep.held():
-            try:
+            with suppress(OSError):  # it was closed while the process forked
                 segment.close()
-            except OSError:
-                _logger.debug("%s was closed while the process forked", segment.name)
         self._begin_life()
 
     def failed(self, error: Exception) -> None:
         """Take note of an error that nobody foresaw, such as a lack of memory."""
         with self._lock:
             self._failed(error)
+        self._news.tell()
 
-    # What upkeep calls, on its thread.
+    # What upkeep calls, on its thread, while it holds no lock.
 
     def tick(self) -> list[OpenSegment]:
         """Say what must be forced to the disk now: the open segment, or nothing."""
         with self._lock:
-            segment = self._segment
-            if segment is None:
-                return []
-            now_s = self._clocks.monotonic_s()
-            try:
-                self._commit(segment, now_s)
-            except OSError as error:
-                self._leave(error)
-                return []
-            if now_s - segment.opened_s >= self._settings.rotate_interval_s:
-                self._retire()
-                return []
-            return [segment] if segment.dirty else []
+            dirty = self._dirty()
+        self._news.tell()
+        return dirty
 
     def synced(self, segment: OpenSegment, appended: int, seconds: float) -> None:
         """Take note that a segment's first `appended` batches are on the disk."""
         with self._lock:
             segment.settle(appended)
             self._sync_log.up()
+        self._news.tell()
         if self._on_sync is not None:
             self._on_sync(seconds)
 
@@ -201,12 +198,14 @@ class SegmentWriter:
             kept = [batch for _, batch in segment.pending]
             self._sick.append(((segment.name.sequence, line), kept))
             self._heal()
+        self._news.tell()
 
     def heal(self) -> None:
         """Try once more to write again what a failed fsync may have lost."""
         with self._lock:
             if self._sick:
                 self._heal()
+        self._news.tell()
 
     def damaged(self, segments: int) -> None:
         """Take note of sealed segments that do not match their seal, and stay uncompressed."""
@@ -214,7 +213,7 @@ class SegmentWriter:
             for _ in range(segments):
                 self.counts.error("seal")
 
-    # Below, the lock is held.
+    # Below, the lock is held; nothing is logged.
 
     def _append(self, batch: Batch) -> str | None:
         if self._closed:
@@ -292,6 +291,21 @@ class SegmentWriter:
         if self._low:
             raise OSError(errno.ENOSPC, f"{space.free} bytes are free, fewer than the floor")
 
+    def _dirty(self) -> list[OpenSegment]:
+        segment = self._segment
+        if segment is None:
+            return []
+        now_s = self._clocks.monotonic_s()
+        try:
+            self._commit(segment, now_s)
+        except OSError as error:
+            self._leave(error)
+            return []
+        if now_s - segment.opened_s >= self._settings.rotate_interval_s:
+            self._retire()
+            return []
+        return [segment] if segment.dirty else []
+
     def _commit(self, segment: OpenSegment, now_s: float) -> None:
         """Write a commit line over events that have none, at most once a second."""
         if segment.committed == segment.records:
@@ -330,10 +344,8 @@ class SegmentWriter:
         """Begin anew, as a new writer, after somebody moved, removed or changed our file."""
         self._failed(OSError(errno.ESTALE, f"{segment.path} was moved, removed or changed"))
         gone = True
-        try:
+        with suppress(OSError):  # what cannot even be asked counts as gone
             gone = self._fs.status(segment.descriptor).links == 0
-        except OSError:
-            _logger.debug("the lost segment %s cannot be asked", segment.name)
         if gone:
             self.counts.drop("removed", segment.records)
         self._segment = None
