@@ -1,33 +1,39 @@
-"""What `doctor` finds: each variable in force with its source, and each exporter tried once.
+"""What is in force and where it comes from, for `doctor`: variables, the configuration file, the
+catalog file.
 
-Trying writes no metric and starts no telemetry: the archive's folder is written to and cleaned,
-the page's port is bound and given back, the endpoint gets an empty request.
+Says what `configure()` would do and starts nothing. No secret leaves this file: what a variable may
+hold of one is masked here.
 """
 
-import json
-import os
-import shutil
-import socket
-import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import otel_exporter_ndjson.settings
-import otel_exporter_prometheus.settings
+from opentelemetry.configuration import OpenTelemetryConfiguration
+
+from otel_exporter_prometheus import naming
+from otel_metrics.autoconfig import declarative
 from otel_metrics.autoconfig.environment import VARIABLES, Variable
-from otel_metrics.autoconfig.settings import Problem, Settings
-from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
+from otel_metrics.autoconfig.settings import Settings, from_environ
+from otel_metrics.catalog.loader import builtin, load
+from otel_metrics.errors import CatalogError
+from otel_metrics.pipeline.otlp_values import without_secrets
 
-__all__ = ["InForce", "Trial", "try_exporters", "variables_in_force"]
+__all__ = ["Checkup", "InForce", "Refused", "examine"]
 
-TRIAL_TIMEOUT_S: Final = 3.0
-"""What one exporter is given to answer."""
+CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
+ENVIRONMENT: Final = "environment"
+DEFAULT: Final = "default"
+CATALOG: Final = "OTEL_PYTHON_METRICS_CATALOG"
 SECRET_WORDS: Final = ("HEADERS", "TOKEN", "PASSWORD", "SECRET")
 """A variable whose name has one of these may hold a secret: its value is not shown."""
 MASK: Final = "***"
+_KNOWN: Final = frozenset(variable.name for variable in VARIABLES)
+_USER = re.compile(r"(?<=//)\S*@")
+"""The user and password of an address, and more than that where it is no sound one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,119 +47,158 @@ class InForce:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """Whether one exporter works, and what was seen."""
+class Refused:
+    """A variable that cannot be used as it is; `message` says what is used instead."""
 
-    exporter: str
-    ok: bool
-    finding: str
+    variable: str
+    value: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.variable}={self.value}: {self.message}"
 
 
-def variables_in_force(
-    environ: Mapping[str, str], problems: Sequence[Problem], *, everything: bool
-) -> list[InForce]:
-    """Return the variables that are set, or all of them, each with the value in force."""
-    wrong = {problem.variable: problem.message for problem in problems}
-    known = {variable.name for variable in VARIABLES}
-    rows = [
-        _row(variable, environ.get(variable.name, "").strip(), wrong)
-        for variable in VARIABLES
-        if everything or environ.get(variable.name, "").strip()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """What `configure()` would start with."""
+
+    settings: Settings
+    variables: list[InForce]
+    refused: list[Refused]
+
+
+def examine(
+    environ: Mapping[str, str], *, installed: Collection[str] = (), everything: bool = False
+) -> Checkup:
+    """Say what these variables make hold, and the files that they name.
+
+    Args:
+        environ: the environment.
+        installed: names of further metric exporters that may be asked for.
+        everything: also what is not set.
+    """
+    file = environ.get(CONFIG_FILE, "").strip()
+    said, beside, refused = _from_file(file, environ) if file else (None, "", [])
+    in_force = environ if said is None else said
+    settings, problems = from_environ(in_force, installed=installed)
+    refused += [_refused(each.variable, each.value, each.message) for each in problems]
+    refused += _wrong_catalog(settings.catalog)
+    wrong: dict[str, str] = {}
+    for each in refused:
+        before = f"{wrong[each.variable]}; " if each.variable in wrong else ""
+        wrong[each.variable] = before + each.message
+    rows = [_set(variable, environ, said, beside) for variable in VARIABLES]
+    strange = [
+        InForce(name=name, value=MASK, source=ENVIRONMENT, effect="")
+        for name in sorted(wrong.keys() - _KNOWN)
     ]
-    strange = [name for name in environ if name in wrong and name not in known]
-    return rows + [
-        InForce(name=name, value=environ[name], source="environment", effect=wrong[name])
-        for name in sorted(strange)
-    ]
-
-
-def _row(variable: Variable, value: str, wrong: Mapping[str, str]) -> InForce:
-    if not value:
-        effect = variable.meaning
-        return InForce(name=variable.name, value=variable.default, source="default", effect=effect)
-    shown = MASK if any(word in variable.name for word in SECRET_WORDS) else value
-    message = wrong.get(variable.name)
-    return InForce(
-        name=variable.name,
-        value=shown,
-        source="environment",
-        effect=f"REFUSED: {message}" if message else variable.meaning,
+    return Checkup(
+        settings=settings,
+        variables=[
+            _with_verdict(row, wrong)
+            for row in [*rows, *strange]
+            if everything or row.source != DEFAULT
+        ],
+        refused=refused,
     )
 
 
-def try_exporters(settings: Settings) -> list[Trial]:
-    """Try each exporter that the settings name."""
-    trials = [_try(name, settings) for name in settings.metrics_exporters]
-    if "otlp" in settings.logs_exporters:
-        exporter = OtlpLogExporter.from_settings(settings.otlp_logs)
-        outcome = exporter.probe(TRIAL_TIMEOUT_S)
-        exporter.shutdown(0)
-        finding = outcome.reason or "an empty request was taken"
-        trials.append(Trial(exporter="otlp (events)", ok=outcome.ok, finding=finding))
-    return trials
+def _set(
+    variable: Variable, environ: Mapping[str, str], said: Mapping[str, str] | None, beside: str
+) -> InForce:
+    """Return what holds for a variable; `said` is what the configuration file says, if there is
+    one that holds."""
+    name = variable.name
+    outside = environ.get(name, "").strip()
+    inside = (said or {}).get(name, "").strip()
+    if name == CONFIG_FILE and outside:
+        return _row(variable, outside, ENVIRONMENT, variable.meaning + beside)
+    if inside and not name.startswith(declarative.OWN_PREFIX):
+        return _row(variable, inside, CONFIG_FILE, variable.meaning)
+    if outside:
+        held = said is None or bool(inside)
+        effect = variable.meaning if held else f"none: {CONFIG_FILE} replaces it"
+        return _row(variable, outside, ENVIRONMENT, effect)
+    return _row(variable, variable.default, DEFAULT, variable.meaning)
 
 
-def _try(name: str, settings: Settings) -> Trial:
-    if name == "ndjson":
-        return _try_archive(settings.ndjson)
-    if name == "prometheus":
-        return _try_page(settings.prometheus)
-    if name == "otlp":
-        return _try_otlp(settings)
-    return Trial(exporter=name, ok=True, finding="not tried: it is not this bundle's")
+def _with_verdict(row: InForce, wrong: Mapping[str, str]) -> InForce:
+    message = wrong.get(row.name)
+    effect = row.effect if message is None else f"REFUSED: {message}"
+    return InForce(name=row.name, value=row.value, source=row.source, effect=effect)
 
 
-def _try_archive(settings: otel_exporter_ndjson.settings.Settings) -> Trial:
-    root = os.path.abspath(settings.path)
-    there = root
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
+def _row(variable: Variable, value: str, source: str, effect: str) -> InForce:
+    shown = value if source == DEFAULT else _shown(variable.name, value)
+    return InForce(name=variable.name, value=shown, source=source, effect=effect)
+
+
+def _shown(name: str, value: str) -> str:
+    if name not in _KNOWN or any(word in name for word in SECRET_WORDS):
+        return MASK
+    masked = _masked(value)
+    return without_secrets(masked) if name.endswith("_ENDPOINT") else masked
+
+
+def _masked(text: str) -> str:
+    return _USER.sub(f"{MASK}@", text)
+
+
+def _refused(variable: str, value: str, message: str) -> Refused:
+    shown = _shown(variable, value)
+    if value and shown != value:
+        message = message.replace(value, shown)
+    return Refused(variable=variable, value=shown, message=_masked(message))
+
+
+def _from_file(
+    file: str, environ: Mapping[str, str]
+) -> tuple[dict[str, str] | None, str, list[Refused]]:
+    """Return what a configuration file says as variables, what the SDK starts beside, and what is
+    wrong with the file."""
     try:
-        with tempfile.TemporaryFile(dir=there):
-            free = shutil.disk_usage(there).free
-    except OSError as error:
-        return Trial(exporter="ndjson", ok=False, finding=f"{there}: {error.strerror}")
-    state = "is writable" if there == root else "can be made"
-    return Trial(exporter="ndjson", ok=True, finding=f"{root} {state}, {free >> 20} MiB free")
+        with _silence():
+            configuration = declarative.read(file)
+        said = declarative.variables(configuration, environ)
+    except Exception as error:  # noqa: BLE001  # upstream's loader raises what it likes
+        why = " ".join(str(error).split())
+        message = f"{why}; the other variables are used instead"
+        return None, "", [_refused(CONFIG_FILE, file, message)]
+    return said, _beside(configuration), []
 
 
-def _try_page(settings: otel_exporter_prometheus.settings.Settings) -> Trial:
-    where = f"{settings.host}:{settings.port}"
-    if settings.refusal is not None:
-        return Trial(exporter="prometheus", ok=False, finding=settings.refusal)
+def _beside(configuration: OpenTelemetryConfiguration) -> str:
+    provider = configuration.meter_provider
+    readers = len(provider.readers) if provider is not None else 0
+    parts = [
+        f"{readers} reader(s) of metrics" if readers else "",
+        "logs" if configuration.logger_provider is not None else "",
+        "traces" if configuration.tracer_provider is not None else "",
+    ]
+    named = ", ".join(part for part in parts if part)
+    return f" The SDK itself starts what it says of: {named}." if named else ""
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep upstream from logging, with a stack, what is told as a finding."""
+    logger = logging.getLogger("opentelemetry.configuration")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        with socket.create_server((settings.host, settings.port)):
-            return Trial(exporter="prometheus", ok=True, finding=f"{where} is free to listen on")
-    except OSError as error:
-        service = _service_at(where)
-        if service is not None:
-            finding = f"http://{where}/metrics answers: service {service}"
-            return Trial(exporter="prometheus", ok=True, finding=finding)
-        finding = (
-            f"{where}: {error.strerror}; another program holds the port: "
-            "end it, or set OTEL_EXPORTER_PROMETHEUS_PORT"
-        )
-        return Trial(exporter="prometheus", ok=False, finding=finding)
+        yield
+    finally:
+        logger.setLevel(before)
 
 
-def _service_at(where: str) -> str | None:
-    """Return the service whose page answers there, None where no page of ours does."""
-    request = urllib.request.Request(f"http://{where}/metrics")  # always http
+def _wrong_catalog(file: str | None) -> list[Refused]:
+    if file is None:
+        return []
     try:
-        with urllib.request.urlopen(request, timeout=TRIAL_TIMEOUT_S) as response:  # noqa: S310
-            page = response.read(4 * 2**20).decode("utf-8", "replace")
-    except (OSError, ValueError, urllib.error.URLError):
-        return None
-    for line in page.splitlines():
-        if line.startswith("target_info{"):
-            _, found, rest = line.partition('service_name="')
-            return json.dumps(rest.partition('"')[0]) if found else None
-    return None
-
-
-def _try_otlp(settings: Settings) -> Trial:
-    exporter = OtlpMetricExporter.from_settings(settings.otlp_metrics)
-    outcome = exporter.probe(TRIAL_TIMEOUT_S)
-    exporter.shutdown(0)
-    finding = outcome.reason or "an empty request was taken"
-    return Trial(exporter="otlp", ok=outcome.ok, finding=finding)
+        load(file, into=builtin(), name_of=naming.metric_name, problem_of=naming.problem)
+    except (CatalogError, OSError) as error:
+        first, *others = str(error).splitlines()
+        more = f" (and {len(others)} more: otel-metrics catalog check)" if others else ""
+        message = f"{first}{more}; the built-in catalog alone is used"
+        return [_refused(CATALOG, file, message)]
+    return []

@@ -2,18 +2,19 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import entry_points
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from otel_metrics.autoconfig.checkup import InForce, Trial, try_exporters, variables_in_force
-from otel_metrics.autoconfig.settings import Problem, from_environ
+from otel_metrics.autoconfig.checkup import Checkup, examine
+from otel_metrics.autoconfig.trials import Trial, try_exporters
+from otel_metrics.cli import formats
 
 __all__ = ["doctor"]
+
+_COLUMNS = ("variable", "value", "source", "effect")
 
 
 @click.command()
@@ -29,45 +30,35 @@ __all__ = ["doctor"]
 def doctor(context: click.Context, *, everything: bool, form: str) -> None:
     """Print each variable in force, its source and its effect, and try every exporter.
 
-    Writes no metric and starts no telemetry. Exit status 1 when an exporter does not work or a
-    variable is refused.
+    Reads the files that OTEL_CONFIG_FILE and OTEL_PYTHON_METRICS_CATALOG name. Writes no metric and
+    starts no telemetry. Exit status 1 when an exporter does not work or a variable is refused.
     """
     installed = [point.name for point in entry_points(group="opentelemetry_metrics_exporter")]
-    settings, problems = from_environ(os.environ, installed=installed)
-    variables = variables_in_force(os.environ, problems, everything=everything)
-    trials = [] if settings.disabled else try_exporters(settings)
+    found = examine(os.environ, installed=installed, everything=everything)
+    trials = [] if found.settings.disabled else try_exporters(found.settings)
     if form == "json":
         answer = {
-            "variables": [asdict(row) for row in variables],
-            "problems": [f"{p.variable}={p.value}: {p.message}" for p in problems],
+            "variables": [asdict(row) for row in found.variables],
+            "problems": [str(refused) for refused in found.refused],
             "exporters": [asdict(trial) for trial in trials],
         }
         click.echo(json.dumps(answer, indent=2))
     else:
-        _print(variables, problems, trials, disabled=settings.disabled)
-    context.exit(1 if problems or not all(trial.ok for trial in trials) else 0)
+        click.echo(formats.printable("\n".join(_lines(found, trials))))
+    context.exit(1 if found.refused or not all(trial.ok for trial in trials) else 0)
 
 
-def _print(
-    variables: list[InForce],
-    problems: tuple[Problem, ...],
-    trials: list[Trial],
-    *,
-    disabled: bool,
-) -> None:
-    console = Console(highlight=False)
-    if variables:
-        table = Table("variable", "value", "source", "effect", box=None, pad_edge=False)
-        for row in variables:
-            table.add_row(*(escape(text) for text in (row.name, row.value, row.source, row.effect)))
-        console.print(table)
-    else:
-        console.print("No variable is set: the defaults hold (--all prints them).")
-    console.print()
-    for problem in problems:
-        console.print(escape(f"refused  {problem.variable}={problem.value}: {problem.message}"))
-    if disabled:
-        console.print("OTEL_SDK_DISABLED=true: nothing is started.")
+def _lines(found: Checkup, trials: Sequence[Trial]) -> list[str]:
+    lines = ["No variable is set: the defaults hold (--all prints them)."]
+    if found.variables:
+        rows = [{"variable": row.name, **asdict(row)} for row in found.variables]
+        lines = [formats.formatted(rows, "table", columns=_COLUMNS)]
+    lines.append("")
+    if found.settings.disabled:
+        lines.append("OTEL_SDK_DISABLED=true: nothing is started.")
+    elif not trials:
+        lines.append("No exporter is named: nothing is exported.")
     for trial in trials:
-        mark = "[green]works[/]  " if trial.ok else "[red]FAILS[/]  "
-        console.print(f"{mark}  {escape(trial.exporter)}: {escape(trial.finding)}")
+        verdict = "works" if trial.ok else "FAILS"
+        lines.append(f"{verdict}  {trial.exporter}: {trial.finding}")
+    return lines
