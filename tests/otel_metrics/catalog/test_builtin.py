@@ -97,6 +97,7 @@ container.memory.usage | updowncounter | By | source | container_memory_usage_by
 container.memory.limit | updowncounter | By | source | container_memory_limit_bytes
 
 otel.sdk.exporter.metric_data_point.exported | counter | {{data_point}} | {EXPORT} | otel_sdk_exporter_metric_data_point_exported_total
+otel.sdk.exporter.log.exported | counter | {{log_record}} | {EXPORT} | otel_sdk_exporter_log_exported_total
 otel.sdk.exporter.operation.duration | histogram | s | {EXPORT} | otel_sdk_exporter_operation_duration_seconds
 archive.records | counter | {{record}} | signal | archive_records_total
 archive.bytes | counter | By | signal | archive_bytes_total
@@ -107,6 +108,7 @@ archive.errors | counter | {{error}} | error.type signal | archive_errors_total
 archive.dropped | counter | {{record}} | reason signal | archive_dropped_total
 delivery.state | gauge | {{state}} | exporter | delivery_state
 delivery.skipped | counter | {{batch}} | exporter | delivery_skipped_total
+delivery.rejected | counter | {{item}} | exporter reason | delivery_rejected_total
 metric.overflow | counter | {{measurement}} | metric | metric_overflow_total
 metric.rejected | counter | {{measurement}} | metric reason | metric_rejected_total
 prometheus.scrape.errors | counter | {{error}} | error.type | prometheus_scrape_errors_total
