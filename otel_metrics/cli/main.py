@@ -1,5 +1,6 @@
 """`otel-metrics`: the root of the commands. Each lives in a file of its own, loaded when called."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -7,6 +8,7 @@ from typing import Final
 
 import click
 
+from otel_metrics.cli.formats import printable
 from otel_metrics.version import __version__
 
 __all__ = ["main", "root"]
@@ -20,6 +22,7 @@ COMMANDS: Final = {
 }
 """Every command with its summary. `otel_metrics.cli.<command>` holds it, under the same name."""
 
+EXIT_NO: Final = 1
 EXIT_INTERRUPTED: Final = 130
 
 
@@ -70,5 +73,16 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Python flushes standard output once more at exit, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+    except OSError as error:
+        _discard_output()
+        named = f"{error.filename}: " if error.filename else ""
+        with contextlib.suppress(OSError):
+            click.echo(f"otel-metrics: {printable(named)}{error.strerror or error}", err=True)
+        sys.exit(EXIT_NO)
+
+
+def _discard_output() -> None:
+    """Let what is left in standard output go: Python flushes it once more at exit, and would
+    complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -65,6 +65,32 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("catalog list > /dev/full", "otel-metrics: No space left on device\n"),
+        ("doctor --all > /dev/full", "otel-metrics: No space left on device\n"),
+        ("--help > /dev/full", "otel-metrics: No space left on device\n"),
+        (
+            "catalog render docs --out /proc/nowhere",
+            "otel-metrics: /proc/nowhere: No such file or directory\n",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(command: str, told: str) -> None:
+    """A full disk or a bad path is status 1 and one line on standard error, no traceback."""
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(PROGRAM)} {command}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.slow
 def test_run_hands_on_exit_status_and_arguments(tmp_path: Path) -> None:
     """The program's own flags and status are its own."""
     code = "import sys; print(sys.argv[1:]); sys.exit(7)"
