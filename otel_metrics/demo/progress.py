@@ -24,7 +24,7 @@ class Display:
     """Shows the newest step, seldom enough that showing costs next to nothing.
 
     Args:
-        console: where to; a terminal gets the block, anything else plain lines.
+        console: where to; a terminal with colours gets the block, anything else plain lines.
         files: how many the session may visit, at most.
         clock: seconds, monotonic.
     """
@@ -33,7 +33,8 @@ class Display:
         self._console = console
         self._files = files
         self._clock = clock
-        is_live = console.is_terminal and not console.is_dumb_terminal
+        # Where colours are not wanted (NO_COLOR), no other escape is either.
+        is_live = console.is_terminal and not (console.is_dumb_terminal or console.no_color)
         self._live = Live(console=console, auto_refresh=False, transient=True) if is_live else None
         self._every_s = LIVE_INTERVAL_S if is_live else PLAIN_INTERVAL_S
         self._began_s = self._shown_s = clock()

@@ -20,10 +20,12 @@ TALLY = Tally(
 STEP = Progress("auditor", "os.py", "os.py: [bold]nothing[/] to report", TALLY)
 
 
-def shown(*, terminal: bool, steps_at: list[float]) -> str:
+def shown(*, terminal: bool, steps_at: list[float], no_color: bool = False) -> str:
     """Return what a display writes that began at 0 s."""
     out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, no_color=True, width=80, color_system=None)
+    console = Console(
+        file=out, force_terminal=terminal, no_color=no_color, width=80, color_system=None
+    )
     with Display(console, 1790, iter([0.0, *steps_at]).__next__) as display:
         for _ in steps_at:
             display.show(STEP)
@@ -49,6 +51,13 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert shown(terminal=False, steps_at=[1.0, 3.5, 4.0]) == (
         "  3.5 s  100 of 1,790 files, 28.6/s  "
         "1,234 correct, 3 incorrect, 2 unverified, 1 errors, 75 % sovereign\n"
+    )
+
+
+def test_who_wants_no_colour_gets_no_escape_at_all() -> None:
+    """With `NO_COLOR` a terminal gets what a log gets."""
+    assert shown(terminal=True, no_color=True, steps_at=[1.0, 3.5, 4.0]) == (
+        shown(terminal=False, steps_at=[1.0, 3.5, 4.0])
     )
 
 
