@@ -64,7 +64,8 @@ def main() -> None:
     try:
         with root.make_context("otel-metrics", sys.argv[1:]) as context:
             root.invoke(context)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the shell, `>&-`
+            sys.stdout.flush()
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as error:

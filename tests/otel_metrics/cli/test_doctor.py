@@ -56,6 +56,7 @@ def test_a_dead_endpoint_fails_with_a_plain_reason() -> None:
     assert "127.0.0.1:1" in trial["finding"]
 
 
+@pytest.mark.slow
 def test_a_port_that_another_program_holds_fails() -> None:
     """Status 1, and the finding says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:

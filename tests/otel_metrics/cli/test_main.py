@@ -91,6 +91,20 @@ def test_what_the_system_refuses_is_one_line(command: str, told: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_closed_standard_output_is_no_failure() -> None:
+    """`>&-` asks for nothing to be printed."""
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(PROGRAM)} catalog list >&-"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
 def test_run_hands_on_exit_status_and_arguments(tmp_path: Path) -> None:
     """The program's own flags and status are its own."""
     code = "import sys; print(sys.argv[1:]); sys.exit(7)"
