@@ -210,7 +210,8 @@ def _unknown(environ: Mapping[str, str]) -> list[Problem]:
         if name.startswith(_PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            problems.append(Problem(name, environ[name], f"no such variable; {hint}"))
+            # What a misspelt variable holds may be a secret, and a problem is logged.
+            problems.append(Problem(name, "***", f"no such variable; {hint}"))
     return problems
 
 

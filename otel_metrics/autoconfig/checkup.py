@@ -5,10 +5,8 @@ Says what `configure()` would do and starts nothing. No secret leaves this file:
 hold of one is masked here.
 """
 
-import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -157,8 +155,7 @@ def _from_file(
     """Return what a configuration file says as variables, what the SDK starts beside, and what is
     wrong with the file."""
     try:
-        with _silence():
-            configuration = declarative.read(file)
+        configuration = declarative.read(file)
         said = declarative.variables(configuration, environ)
     except Exception as error:  # noqa: BLE001  # upstream's loader raises what it likes
         why = " ".join(str(error).split())
@@ -177,18 +174,6 @@ def _beside(configuration: OpenTelemetryConfiguration) -> str:
     ]
     named = ", ".join(part for part in parts if part)
     return f" The SDK itself starts what it says of: {named}." if named else ""
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep upstream from logging, with a stack, what is told as a finding."""
-    logger = logging.getLogger("opentelemetry.configuration")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _wrong_catalog(file: str | None) -> list[Refused]:

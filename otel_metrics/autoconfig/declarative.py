@@ -9,6 +9,7 @@ schema has no place, stay in force.
 Schema: opentelemetry-configuration 1.1.0.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -28,7 +29,14 @@ def read(file: str) -> OpenTelemetryConfiguration:
     Raises:
         Exception: upstream's loader refuses the file; its message names the key.
     """
-    return load_config_file(file)
+    # Upstream also logs what it raises, with a stack; whoever calls says it in one line.
+    logger = logging.getLogger("opentelemetry.configuration")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        return load_config_file(file)
+    finally:
+        logger.setLevel(before)
 
 
 def variables(

@@ -161,3 +161,23 @@ def test_an_open_page_asked_for_in_code_raises(run: "Run") -> None:
     done = run(code, status=1)
 
     assert "OTEL_EXPORTER_PROMETHEUS_HOST=0.0.0.0" in done.stderr
+
+
+def test_a_broken_configuration_file_is_one_line(
+    run: "Run", tmp_path: Path, archived: "Archived"
+) -> None:
+    """The file and what is wrong are said without a stack; the other variables are used."""
+    (tmp_path / "otel.yaml").write_text('file_format: "1.1"\nmeter_provider: {readers: 7}\n')
+    done = run(GOOD, env={"OTEL_CONFIG_FILE": "otel.yaml"})
+
+    assert "OTEL_CONFIG_FILE=otel.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert archived.total("skill.outcomes") == 1
+
+
+def test_what_a_misspelt_variable_holds_is_not_logged(run: "Run") -> None:
+    """It may be a secret."""
+    done = run(GOOD, env={"OTEL_EXPORTER_PROMETHEUS_BEARER": "hunter2hunter2"})
+
+    assert "OTEL_EXPORTER_PROMETHEUS_BEARER" in done.stderr
+    assert "hunter2" not in done.stderr

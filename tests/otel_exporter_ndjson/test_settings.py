@@ -52,7 +52,6 @@ def test_accepted_values(variable: str, text: str, field: str, value: object) ->
         ("FILE_MODE", "rw-r-----", "octal permissions such as 0640"),
         ("DIR_MODE", "0777", "not let everyone write"),
         ("ALLOW_NETWORK_FS", "perhaps", "accepted are true and false"),
-        ("PAHT", "/x", "did you mean OTEL_EXPORTER_NDJSON_PATH?"),
     ],
 )
 def test_refused_values_are_told_and_the_default_is_used(
@@ -65,6 +64,15 @@ def test_refused_values_are_told_and_the_default_is_used(
     assert (problem.variable, problem.value) == (PREFIX + variable, text)
     assert message in problem.message
     assert str(problem).startswith(f"{PREFIX}{variable}={text}: ")
+
+
+def test_an_unknown_variable_gets_a_hint() -> None:
+    """A typing error in a variable's name is found; its value, maybe a secret, is not told."""
+    _, problems = from_environ({f"{PREFIX}PAHT": "/x"})
+
+    assert [str(problem) for problem in problems] == [
+        f"{PREFIX}PAHT=***: no such variable; did you mean {PREFIX}PATH?"
+    ]
 
 
 def test_what_has_no_effect_yet_is_told() -> None:

@@ -80,11 +80,11 @@ def test_a_bad_value_falls_back_to_the_default(variable: str, value: str, messag
 
 
 def test_an_unknown_variable_gets_a_hint() -> None:
-    """A typing error in a variable's name is found."""
+    """A typing error in a variable's name is found; its value, maybe a secret, is not told."""
     _, problems = from_environ({PREFIX + "PROT": "1"})
 
     assert [str(problem) for problem in problems] == [
-        f"{PREFIX}PROT=1: no such variable; did you mean {PREFIX}PORT?"
+        f"{PREFIX}PROT=***: no such variable; did you mean {PREFIX}PORT?"
     ]
 
 
