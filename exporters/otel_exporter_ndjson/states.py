@@ -5,9 +5,11 @@ handler may itself archive what is logged, and would wait for that lock while it
 """
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 __all__ = ["News", "StateLog"]
@@ -24,23 +26,33 @@ class News:
         lines: level and text of each, in order; empty but for an instant.
     """
 
-    __slots__ = ("_logger", "lines")
+    __slots__ = ("_logger", "_telling", "lines")
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Leave what there is to say to the parent: this is a forked child."""
         self.lines: deque[tuple[int, str]] = deque(maxlen=NEWS_MAX)
+        self._telling = threading.Lock()
 
     def tell(self) -> None:
-        """Log what there is to say; call this only while no lock is held. Never raises."""
-        while True:
+        """Log what there is to say; call this only while no lock is held. Never raises.
+
+        One thread at a time does, so that the lines keep their order, and no other waits for it.
+        """
+        while self.lines and self._telling.acquire(blocking=False):
             try:
-                level, text = self.lines.popleft()
-            except IndexError:  # all is told, perhaps by another thread
-                return
-            try:
-                self._logger.log(level, "%s", text)
-            except Exception:  # noqa: BLE001, S112 # a service's handler; there is nobody to tell
-                continue
+                if self.lines:  # another thread may have told it meanwhile
+                    self._log(*self.lines.popleft())
+            finally:
+                self._telling.release()
+
+    def _log(self, level: int, text: str) -> None:
+        # A service's handler may raise anything, and there is nobody left to tell.
+        with suppress(Exception):
+            self._logger.log(level, "%s", text)
 
 
 class StateLog:

@@ -1,37 +1,33 @@
-"""What happens behind the callers' backs: fsync once an interval, closing, compressing.
+"""What happens behind the callers' backs: fsync once an interval, and closing.
 
-One thread a writer syncs; it sleeps while nothing is dirty. One more compresses, while there is
-something to compress. After a fork the writer makes a new one of these.
+One thread a writer; it sleeps while nothing is dirty, and `compressor` has another. After a fork
+the writer makes a new one of these. What a recording thread calls here takes no lock that a signal
+handler of that thread could find taken.
 """
 
-import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
-from otel_exporter_ndjson.errors import DamagedError
+from otel_exporter_ndjson.bell import Bell
+from otel_exporter_ndjson.compressor import Compressor, Heeding
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs
 from otel_exporter_ndjson.openfile import OpenSegment
-from otel_exporter_ndjson.recovery import Recovered, recover_service
-from otel_exporter_ndjson.sealing import compress_segment
 from otel_exporter_ndjson.settings import Settings
 
 __all__ = ["Upkeep"]
 
-_logger = logging.getLogger("otel_exporter_ndjson")
-
-COMPRESSIONS_MAX: Final = 16
-"""Sealed segments that wait for compression; the next start finds those that do not fit."""
 PROBE_MAX_S: Final = 60.0
 FAILURES_MAX: Final = 16
 """After a failed fsync each probe waits twice as long as the one before, up to `PROBE_MAX_S`."""
 
 
-class Syncable(Protocol):
+class Syncable(Heeding, Protocol):
     """The writer, as its upkeep sees it."""
 
     def tick(self) -> list[OpenSegment]:
@@ -40,18 +36,15 @@ class Syncable(Protocol):
     def synced(self, segment: OpenSegment, appended: int, seconds: float) -> None:
         """Take note of an fsync that worked."""
 
-    def sync_failed(self, segment: OpenSegment, error: OSError) -> None:
+    def sync_failed(self, segment: OpenSegment, error: Exception) -> None:
         """Take note of one that did not; never retried on the same segment."""
 
     def heal(self) -> None:
         """Try to leave the state after a failed fsync."""
 
-    def damaged(self, segments: int) -> None:
-        """Take note of sealed segments that do not hold what was sealed."""
-
 
 class Upkeep:
-    """The threads of one writer, begun when there is work."""
+    """The thread of one writer that forces to the disk, begun when there is work."""
 
     def __init__(
         self, writer: Syncable, fs: Fs, settings: Settings, monotonic_s: Callable[[], float]
@@ -60,23 +53,22 @@ class Upkeep:
         self._fs = fs
         self._settings = settings
         self._monotonic_s = monotonic_s
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._ending = False
-        self._failures = 0
-        self._idle = threading.Condition(self._lock)
-        self._asked = self._answered = 0
-        self._healthy = True
-        self._retired: deque[OpenSegment] = deque()
+        self._starting = threading.RLock()  # a signal handler may come to it twice
         self._thread: threading.Thread | None = None
-        self._jobs: deque[tuple[str, str | None]] = deque()
-        self._compressor: threading.Thread | None = None
+        self._bell = Bell()
+        self._written = False
+        self._asked: deque[SimpleQueue[bool]] = deque()
+        self._ending = self._over = False
+        self._healthy = True
+        self._failures = 0
+        self._retired: deque[OpenSegment] = deque()
+        self._compressor = Compressor(writer, fs, compress=settings.compression == "zstd")
 
     def wake(self) -> None:
         """Say that something was written; it is on the disk an interval later."""
-        if not self._wake.is_set():
-            self._wake.set()
+        if not self._written:
+            self._written = True
+            self._bell.ring()
             if self._thread is None:
                 self._start()
 
@@ -85,8 +77,7 @@ class Upkeep:
         if self._settings.sync == "never":
             self._finish(segment)
             return
-        with self._lock:
-            self._retired.append(segment)
+        self._retired.append(segment)
         self.wake()
 
     def release(self, segment: OpenSegment) -> None:
@@ -100,83 +91,114 @@ class Upkeep:
     def recover_behind(self, paths: list[str]) -> None:
         """Recover the rest of services' folders, and compress what is sealed there."""
         for path in paths:
-            self._enqueue(path, None)
+            self._compressor.recover(path)
 
     def compress_no_more(self) -> None:
         """Leave to the next start what is not compressed by now."""
-        self._ending = True
+        self._compressor.stop()
 
     def flush(self, timeout_s: float) -> bool:
         """Force everything to the disk now, on the thread; False when it failed or took longer."""
-        with self._lock:
-            if self._thread is None and not self._wake.is_set():
-                return True
-            self._asked += 1
-            asked = self._asked
-        self._wake.set()
-        self._start()
-        with self._idle:
-            self._idle.notify_all()
-            done = self._idle.wait_for(lambda: self._answered >= asked, timeout_s)
-            return done and self._healthy
+        if self._thread is None and not self._written:
+            return True
+        answer: SimpleQueue[bool] = SimpleQueue()
+        self._asked.append(answer)
+        self._bell.ring()
+        if self._over:
+            return self._healthy
+        if not self._start():
+            return False
+        try:
+            return answer.get(timeout=min(max(timeout_s, 0.0), threading.TIMEOUT_MAX))
+        except Empty:
+            with suppress(ValueError):  # it is being answered now, and too late
+                self._asked.remove(answer)
+            return False
 
     def stop(self, timeout_s: float) -> None:
         """Sync and close what is left, and end the thread, within `timeout_s` seconds."""
-        self._stop.set()
-        with self._lock:
+        self._ending = True
+        self._bell.ring()
+        with self._starting:
             thread = self._thread
         if thread is None:
-            self._pass()
-            return
-        self._wake.set()
-        with self._idle:
-            self._idle.notify_all()
-        thread.join(timeout_s)
+            self._end()
+        else:
+            with suppress(RuntimeError):  # a signal handler came while it was being started
+                thread.join(timeout_s)
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is not None or self._stop.is_set():
-                return
-            self._thread = threading.Thread(
-                target=self._run, name="otel-exporter-ndjson-sync", daemon=True
-            )
-        try:
-            self._thread.start()
-        except RuntimeError:  # the interpreter ends: what is written is with the kernel
-            self._thread = None
+    def _start(self) -> bool:
+        """Begin the thread unless there is one or the end has come; say whether there is one."""
+        with self._starting:
+            if self._thread is None and not self._ending:
+                self._thread = threading.Thread(
+                    target=self._run, name="otel-exporter-ndjson-sync", daemon=True
+                )
+                try:
+                    self._thread.start()
+                except RuntimeError:  # the interpreter ends: what is written is with the kernel
+                    self._thread = None
+            return self._thread is not None
 
     def _run(self) -> None:
-        interval_s = self._settings.sync_interval_s
-        while not self._stop.is_set():
-            if self._wake.wait(self._settings.rotate_interval_s):
-                self._wait(min(interval_s * 2**self._failures, max(interval_s, PROBE_MAX_S)))
-            self._wake.clear()
-            asked = self._asked
-            self._healthy = self._pass()
+        while not self._ending:
+            self._rest()
+            self._written = False
+            self._healthy = self._serve()
             self._failures = 0 if self._healthy else min(self._failures + 1, FAILURES_MAX)
             if self._failures:
-                self._wake.set()
-            with self._idle:
-                self._answered = asked
-                self._idle.notify_all()
-        self._pass()
+                self._written = True
+        self._end()
 
-    def _wait(self, interval_s: float) -> None:
-        """Wait for an interval, or until somebody asks for a flush or for the end."""
-        with self._idle:
-            self._idle.wait_for(
-                lambda: self._asked != self._answered or self._stop.is_set(), interval_s
-            )
+    def _end(self) -> None:
+        self._healthy = self._serve()
+        while self._retired and self._healthy:  # a call that was under way when the end came
+            self._healthy = self._serve()
+        self._over = True  # from here on a flush answers itself
+        _answer(self._take_asked(), healthy=self._healthy)
+
+    def _rest(self) -> None:
+        """Sleep until something is written and then for an interval, unless there is a hurry."""
+        interval_s = self._settings.sync_interval_s
+        self._bell.wait(self._settings.rotate_interval_s, lambda: self._written or self._hurried())
+        if self._written:
+            wait_s = min(interval_s * 2**self._failures, max(interval_s, PROBE_MAX_S))
+            self._bell.wait(wait_s, self._hurried)
+
+    def _hurried(self) -> bool:
+        """Whether somebody asks for a flush or for the end."""
+        return self._ending or bool(self._asked)
+
+    def _take_asked(self) -> list[SimpleQueue[bool]]:
+        taken: list[SimpleQueue[bool]] = []
+        with suppress(IndexError):  # that was the last
+            while True:
+                taken.append(self._asked.popleft())
+        return taken
+
+    def _serve(self) -> bool:
+        """Make one pass, and tell those who asked for it before it began; never raises."""
+        asked = self._take_asked()
+        try:
+            healthy = self._pass()
+        except Exception as error:  # noqa: BLE001 # whatever it is, the next pass must come
+            self._writer.failing("upkeep", error)
+            healthy = False
+        else:
+            self._writer.working("upkeep")
+        _answer(asked, healthy=healthy)
+        return healthy
 
     def _pass(self) -> bool:
         """Sync and close what was retired, then sync the open segment; say whether all worked."""
         healthy = True
         while self._retired:
             segment = self._retired[0]
-            healthy = self._sync(segment) and healthy
-            with self._lock:
+            try:
+                healthy = self._sync(segment) and healthy
+            finally:  # an fsync that failed is never tried again
                 self._retired.popleft()
-            self._finish(segment)
+                self._finish(segment)
         for segment in self._writer.tick():
             healthy = self._sync(segment) and healthy
         self._writer.heal()
@@ -190,7 +212,7 @@ class Upkeep:
             if segment.fresh:
                 self._sync_names(segment)
                 segment.fresh = False
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 # whatever it is, the bytes may not be there
             self._writer.sync_failed(segment, error)
             return False
         self._writer.synced(segment, appended, self._monotonic_s() - began_s)
@@ -210,58 +232,13 @@ class Upkeep:
 
     def _finish(self, segment: OpenSegment) -> None:
         _close(segment)
-        if segment.sealed and self._settings.compression == "zstd":
-            self._enqueue(os.path.dirname(segment.path), str(segment.name))
+        if segment.sealed:
+            self._compressor.compress(os.path.dirname(segment.path), str(segment.name))
 
-    def _enqueue(self, path: str, name: str | None) -> None:
-        with self._lock:
-            if self._ending or len(self._jobs) >= COMPRESSIONS_MAX:
-                return
-            self._jobs.append((path, name))
-            if self._compressor is not None:
-                return
-            self._compressor = threading.Thread(
-                target=self._compress, name="otel-exporter-ndjson-zstd", daemon=True
-            )
-            try:
-                self._compressor.start()
-            except RuntimeError:  # the interpreter ends; the next start compresses
-                self._compressor = None
 
-    def _compress(self) -> None:
-        while True:
-            with self._lock:
-                if not self._jobs or self._ending:
-                    self._compressor = None
-                    return
-                path, name = self._jobs.popleft()
-            try:
-                self._work(path, name)
-            except DamagedError as error:
-                self._writer.damaged(1)
-                _logger.error("%s: a segment is damaged and left as it is: %s", path, error)
-            except OSError as error:
-                _logger.warning("compressing in %s failed, the plain form stays: %s", path, error)
-
-    def _work(self, path: str, name: str | None) -> None:
-        with opened(self._fs, self._fs.open_root(path)) as directory:
-            if name is None:
-                zstd = self._settings.compression == "zstd"
-                self._tell(path, recover_service(self._fs, directory, compress=zstd))
-            else:
-                compress_segment(self._fs, directory, name)
-
-    def _tell(self, path: str, results: list[Recovered]) -> None:
-        """Say in one line what a recovery had to leave alone because it is damaged."""
-        reasons = [str(result.reason) for result in results if result.action == "damaged"]
-        if reasons:
-            self._writer.damaged(len(reasons))
-            _logger.error(
-                "%s: %d segment(s) damaged and left as they are, first: %s",
-                path,
-                len(reasons),
-                reasons[0],
-            )
+def _answer(asked: list[SimpleQueue[bool]], *, healthy: bool) -> None:
+    for answer in asked:
+        answer.put(healthy)
 
 
 def _close(segment: OpenSegment) -> None:

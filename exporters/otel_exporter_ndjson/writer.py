@@ -68,6 +68,11 @@ class SegmentWriter:
         self._news = News(_logger)
         self._log = StateLog(self._news, subject)
         self._sync_log = StateLog(self._news, f"{subject}: fsync")
+        self._late_log = StateLog(self._news, f"{subject}: records of a signal handler")
+        self._behind_logs = {
+            what: StateLog(self._news, f"{subject}: {what}")
+            for what in ("on_sync", "upkeep", "compress")
+        }
         self._begin_life()
 
     def _begin_life(self) -> None:
@@ -75,11 +80,12 @@ class SegmentWriter:
         self._busy = False
         self._deferred: deque[Batch] = deque()
         self._closed = False
+        self._stop_s: float | None = None
         self._segment: OpenSegment | None = None
         self._low = False
         self._space_s = float("-inf")
         self._sick: list[tuple[tuple[int, int], list[Batch]]] = []
-        self._news.lines.clear()
+        self._news.begin_anew()
         self.counts = Counts()
         self._opener = Opener(self._signal, self._settings, self._fs, self._clocks, self.counts)
         self._upkeep = Upkeep(self, self._fs, self._settings, self._clocks.monotonic_s)
@@ -97,53 +103,64 @@ class SegmentWriter:
     def append(self, batch: Batch) -> str | None:
         """Write a batch; return None when it is written, else the reason in one word.
 
-        In a signal handler that interrupts an append of its own thread the batch is written when
-        that append ends.
+        A signal handler that interrupted an append (or `prepare`) of its own thread is told None
+        before its batch is written, and the interrupted call writes it before it returns. Should
+        that write fail, no caller learns of it: the batch is counted as dropped, and it is logged.
+        After `close` the reason is `closed`.
         """
         with self._lock:
+            if self._closed:
+                return self._refused(batch, "closed")
             if self._busy:
-                if len(self._deferred) >= DEFERRED_MAX:
-                    return self._refused(batch, "busy")
-                self._deferred.append(batch)
-                return None
+                return self._defer(batch)
             self._busy = True
             try:
                 reason = self._append(batch)
-                while self._deferred:
-                    self._append(self._deferred.popleft())
             finally:
                 self._busy = False
-        if self._news.lines:
-            self._news.tell()
+                if self._deferred or self._closed:
+                    self._catch_up()
+        if self._news.lines or self._closed:
+            self._let_go()
         if reason is None and self._settings.sync == "interval":
             self._upkeep.wake()
         return reason
 
     def prepare(self, service: str) -> None:
-        """Recover what dead writers of a service left, now and not with the first record."""
+        """Do now what the first record of a service would wait for, if it has an archive already.
+
+        That is to recover what dead writers left, and to find the end of the service's chain.
+        """
         with self._lock:
+            self._busy = True
             try:
-                behind = self._opener.prepare(service)
-            except _FAULTS as error:
+                self._upkeep.recover_behind(self._opener.prepare(service))
+            except Exception as error:  # noqa: BLE001 # whatever it is, the service must start
                 self._failed(error)
-            else:
-                self._upkeep.recover_behind(behind)
-        self._news.tell()
+            finally:
+                self._busy = False
+                self._catch_up()
+        self._let_go()
 
     def flush(self, timeout_s: float) -> bool:
         """Force to the disk what is written; False when that took longer or failed."""
         return self._settings.sync == "never" or self._upkeep.flush(timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Seal the open segment and release what is held, within `timeout_s` where the disk can."""
+        """Seal the open segment and release what is held, within `timeout_s` where the disk can.
+
+        In a signal handler that interrupted an append of its own thread, that append does it.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+            self._stop_s = timeout_s
             self._upkeep.compress_no_more()
+            if self._busy:
+                return
             self._retire()
-        self._news.tell()
-        self._upkeep.stop(timeout_s)
+        self._let_go()
 
     def before_fork(self, timeout_s: float) -> bool:
         """Hold the lock, so that no segment is being made while the process is copied."""
@@ -183,9 +200,14 @@ class SegmentWriter:
             self._sync_log.up()
         self._news.tell()
         if self._on_sync is not None:
-            self._on_sync(seconds)
+            try:
+                self._on_sync(seconds)
+            except Exception as error:  # noqa: BLE001 # a callback's error is not the disk's
+                self.failing("on_sync", error)
+            else:
+                self.working("on_sync")
 
-    def sync_failed(self, segment: OpenSegment, error: OSError) -> None:
+    def sync_failed(self, segment: OpenSegment, error: Exception) -> None:
         """Leave a segment whose fsync failed, and write what it may have lost to a new one."""
         with self._lock:
             reason = _reason(error)
@@ -207,17 +229,63 @@ class SegmentWriter:
                 self._heal()
         self._news.tell()
 
+    def failing(self, what: str, error: Exception) -> None:
+        """Count that work behind the callers' backs failed, and log it once."""
+        with self._lock:
+            reason = _reason(error)
+            self.counts.error(f"{what}.{reason}")
+            self._behind_logs[what].down(reason, str(error))
+        self._news.tell()
+
+    def working(self, what: str) -> None:
+        """Take note that such work is well."""
+        with self._lock:
+            self._behind_logs[what].up()
+        self._news.tell()
+
     def damaged(self, segments: int) -> None:
         """Take note of sealed segments that do not match their seal, and stay uncompressed."""
         with self._lock:
             for _ in range(segments):
                 self.counts.error("seal")
 
+    def _let_go(self) -> None:
+        """Do what must wait until the lock is free: log, and end the threads of a closed writer."""
+        self._news.tell()
+        timeout_s, self._stop_s = self._stop_s, None
+        if timeout_s is not None:
+            self._upkeep.stop(timeout_s)
+
     # Below, the lock is held; nothing is logged.
 
-    def _append(self, batch: Batch) -> str | None:
+    def _defer(self, batch: Batch) -> str | None:
+        if len(self._deferred) >= DEFERRED_MAX:
+            return self._refused(batch, "busy")
+        self._deferred.append(batch)
+        return None
+
+    def _catch_up(self) -> None:
+        """Write what signal handlers left to the call that they interrupted, and close for them."""
+        while self._deferred:  # one may come until this is found empty while nobody is busy
+            self._busy = True
+            try:
+                while self._deferred:
+                    self._append_late(self._deferred.popleft())
+            finally:
+                self._busy = False
         if self._closed:
-            return self._refused(batch, "shutdown")
+            self._retire()
+
+    def _append_late(self, batch: Batch) -> None:
+        reason = self._append(batch)
+        if reason is None:
+            self._late_log.up()
+        else:
+            self._late_log.down(reason, f"{batch.records} were acknowledged and are lost")
+        if self._settings.sync == "interval":
+            self._upkeep.wake()
+
+    def _append(self, batch: Batch) -> str | None:
         try:
             try:
                 self._write(batch)
@@ -226,7 +294,7 @@ class SegmentWriter:
                     raise
                 self._leave(error)
                 self._write(batch)
-        except _FAULTS as error:
+        except Exception as error:  # noqa: BLE001 # whatever it is, the batch was not kept
             if self._segment is not None and self._segment.broken:
                 self._leave(error)
                 return self._refused(batch, _reason(error))

@@ -204,7 +204,7 @@ def test_after_shutdown_an_export_fails_and_is_counted(tmp_path: Path, batch: Ba
     exporter.shutdown()
 
     assert exporter.export(batch(2, 3)) is FAILURE
-    assert exporter.stats().dropped == {"shutdown": 2}
+    assert exporter.stats().dropped == {"closed": 2}
     assert numbers(tmp_path) == [1]
 
 
