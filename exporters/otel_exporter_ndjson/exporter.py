@@ -1,11 +1,12 @@
 """The two exporters: metrics and log records into the archive, on disk when `export` returns."""
 
+import difflib
 import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypedDict, Unpack
 
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
@@ -27,7 +28,7 @@ from otel_exporter_ndjson.stats import Stats
 from otel_exporter_ndjson.streams import Batch
 from otel_exporter_ndjson.writer import SegmentWriter
 
-__all__ = ["NdjsonLogRecordExporter", "NdjsonMetricExporter"]
+__all__ = ["Arguments", "NdjsonLogRecordExporter", "NdjsonMetricExporter"]
 
 _logger = logging.getLogger("otel_exporter_ndjson")
 
@@ -37,26 +38,61 @@ EXIT_TIMEOUT_S: Final = 2.0
 """How long a shutdown without a timeout of its own waits for the disk."""
 
 
+class Arguments(TypedDict, total=False):
+    """What both exporters take by keyword, beside `path`.
+
+    Those down to `retention_bytes` say the same as the variable
+    `OTEL_EXPORTER_NDJSON_<ARGUMENT>`, which the reference page explains; None, or none given,
+    leaves it to the variable and then to its default. A number is milliseconds or bytes, a text may
+    have a unit, so that a mapping read from YAML can be handed over as it stands.
+
+    Attributes:
+        settings: ready-made settings; the environment is then not read.
+        service: do this service's recovery now, so that its first export does not wait for it.
+        on_sync: told the seconds of each fsync, on the thread that forces to the disk.
+        fs, clocks: stand-ins for tests.
+    """
+
+    sync: str | None
+    sync_interval: str | float | None
+    rotate_bytes: str | int | None
+    rotate_interval: str | float | None
+    compression: str | None
+    free_bytes_min: str | int | None
+    file_mode: str | int | None
+    dir_mode: str | int | None
+    allow_network_fs: str | bool | None
+    seal_key_file: str | os.PathLike[str] | None
+    retention_age: str | float | None
+    retention_bytes: str | int | None
+    settings: Settings | None
+    service: str | None
+    on_sync: Callable[[float], None] | None
+    fs: Fs | None
+    clocks: Clocks | None
+
+
 class _Archive:
     """One signal's writer with the counts of what never reached it."""
 
     def __init__(
-        self,
-        signal: str,
-        settings: Settings | None,
-        arguments: Mapping[str, object],
-        *,
-        service: str | None,
-        on_sync: Callable[[float], None] | None,
-        fs: Fs | None,
-        clocks: Clocks | None,
+        self, signal: str, path: str | os.PathLike[str] | None, arguments: Arguments
     ) -> None:
+        _check(arguments)
+        settings = arguments.get("settings")
         if settings is None:
             settings, problems = configuration.from_environ(os.environ)
             for problem in problems:
                 _logger.warning("%s", problem)
-        self.settings = configuration.from_arguments(settings, arguments)
-        self.writer = SegmentWriter(signal, self.settings, on_sync=on_sync, fs=fs, clocks=clocks)
+        self.settings = configuration.from_arguments(settings, {"path": path, **arguments})
+        self.writer = SegmentWriter(
+            signal,
+            self.settings,
+            on_sync=arguments.get("on_sync"),
+            fs=arguments.get("fs"),
+            clocks=arguments.get("clocks"),
+        )
+        service = arguments.get("service")
         if service is not None:
             self.writer.prepare(service)
 
@@ -79,18 +115,17 @@ class NdjsonMetricExporter(MetricExporter):
     """Writes each metric export to `<path>/metrics/service=<name>/date=<day>/…ndjson`.
 
     `SUCCESS` means that every point which a line can hold is in the file and survives a kill of
-    the process. Every argument but `path` is for keywords, and None means the environment variable
-    `OTEL_EXPORTER_NDJSON_<ARGUMENT>`; a number is milliseconds or bytes, a text may have a unit.
+    the process; in a signal handler that interrupted an export of its own thread, that it will be
+    when that export returns.
 
     Args:
         path: the archive's folder.
-        service: recover this service's segments now, not with the first export.
-        settings: ready-made settings; the environment is then not read.
-        on_sync: told the seconds of each fsync, on the thread that forces to the disk.
-        fs, clocks: stand-ins for tests.
+        preferred_temporality, preferred_aggregation: as for every exporter of the SDK.
+        arguments: see `Arguments`; all are for keywords.
 
     Raises:
         SettingError: an argument is wrong.
+        TypeError: there is no such argument.
 
     >>> NdjsonMetricExporter("./telemetry", rotate_bytes="16MiB")  # doctest: +SKIP
     """
@@ -99,45 +134,12 @@ class NdjsonMetricExporter(MetricExporter):
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        sync: str | None = None,
-        sync_interval: str | float | None = None,
-        rotate_bytes: str | int | None = None,
-        rotate_interval: str | float | None = None,
-        compression: str | None = None,
-        free_bytes_min: str | int | None = None,
-        file_mode: str | int | None = None,
-        dir_mode: str | int | None = None,
-        allow_network_fs: str | bool | None = None,
-        seal_key_file: str | os.PathLike[str] | None = None,
-        retention_age: str | float | None = None,
-        retention_bytes: str | int | None = None,
-        service: str | None = None,
-        settings: Settings | None = None,
-        on_sync: Callable[[float], None] | None = None,
         preferred_temporality: dict[type, AggregationTemporality] | None = None,
         preferred_aggregation: dict[type, Aggregation] | None = None,
-        fs: Fs | None = None,
-        clocks: Clocks | None = None,
+        **arguments: Unpack[Arguments],
     ) -> None:
-        arguments = {
-            "path": path,
-            "sync": sync,
-            "sync_interval": sync_interval,
-            "rotate_bytes": rotate_bytes,
-            "rotate_interval": rotate_interval,
-            "compression": compression,
-            "free_bytes_min": free_bytes_min,
-            "file_mode": file_mode,
-            "dir_mode": dir_mode,
-            "allow_network_fs": allow_network_fs,
-            "seal_key_file": seal_key_file,
-            "retention_age": retention_age,
-            "retention_bytes": retention_bytes,
-        }
         super().__init__(preferred_temporality, preferred_aggregation)
-        self._archive = _Archive(
-            "metrics", settings, arguments, service=service, on_sync=on_sync, fs=fs, clocks=clocks
-        )
+        self._archive = _Archive("metrics", path, arguments)
         self._begin_life()
         _at_fork(self)
 
@@ -153,7 +155,7 @@ class NdjsonMetricExporter(MetricExporter):
 
     @property
     def last_error(self) -> str | None:
-        """What failed last, in words; None while nothing has."""
+        """What is wrong now, in words; None once an export has succeeded again."""
         return self._archive.writer.last_error
 
     @property
@@ -212,45 +214,9 @@ class NdjsonLogRecordExporter(LogRecordExporter):
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        sync: str | None = None,
-        sync_interval: str | float | None = None,
-        rotate_bytes: str | int | None = None,
-        rotate_interval: str | float | None = None,
-        compression: str | None = None,
-        free_bytes_min: str | int | None = None,
-        file_mode: str | int | None = None,
-        dir_mode: str | int | None = None,
-        allow_network_fs: str | bool | None = None,
-        seal_key_file: str | os.PathLike[str] | None = None,
-        retention_age: str | float | None = None,
-        retention_bytes: str | int | None = None,
-        service: str | None = None,
-        settings: Settings | None = None,
-        on_sync: Callable[[float], None] | None = None,
-        fs: Fs | None = None,
-        clocks: Clocks | None = None,
+        self, path: str | os.PathLike[str] | None = None, **arguments: Unpack[Arguments]
     ) -> None:
-        arguments = {
-            "path": path,
-            "sync": sync,
-            "sync_interval": sync_interval,
-            "rotate_bytes": rotate_bytes,
-            "rotate_interval": rotate_interval,
-            "compression": compression,
-            "free_bytes_min": free_bytes_min,
-            "file_mode": file_mode,
-            "dir_mode": dir_mode,
-            "allow_network_fs": allow_network_fs,
-            "seal_key_file": seal_key_file,
-            "retention_age": retention_age,
-            "retention_bytes": retention_bytes,
-        }
-        self._archive = _Archive(
-            "events", settings, arguments, service=service, on_sync=on_sync, fs=fs, clocks=clocks
-        )
+        self._archive = _Archive("events", path, arguments)
         self._encoder = EventEncoder()
         _at_fork(self)
 
@@ -261,7 +227,7 @@ class NdjsonLogRecordExporter(LogRecordExporter):
 
     @property
     def last_error(self) -> str | None:
-        """What failed last, in words; None while nothing has."""
+        """What is wrong now, in words; None once an export has succeeded again."""
         return self._archive.writer.last_error
 
     @property
@@ -290,6 +256,16 @@ class NdjsonLogRecordExporter(LogRecordExporter):
         """Begin anew in a forked child; called by itself, and harmless when called again."""
         self._archive.writer.after_fork()
         self._encoder = EventEncoder()
+
+
+def _check(arguments: Arguments) -> None:
+    """Raise for a keyword that there is not, as Python does where each is a parameter."""
+    known = Arguments.__annotations__
+    for name in arguments:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise TypeError(f"got an unexpected keyword argument {name!r}; {hint}")
 
 
 def _at_fork(exporter: NdjsonMetricExporter | NdjsonLogRecordExporter) -> None:

@@ -46,7 +46,7 @@ class SegmentWriter:
     """Appends batches to the segments of one signal. Thread-safe; never raises.
 
     Attributes:
-        last_error: what failed last, in words; None while nothing has.
+        last_error: what is wrong now, in words; None once a batch has been written again.
     """
 
     def __init__(
@@ -300,6 +300,7 @@ class SegmentWriter:
                 return self._refused(batch, _reason(error))
             return self._refused(batch, self._failed(error))
         self.counts.records += batch.records
+        self.last_error = None
         self._log.up()
         return None
 

@@ -6,6 +6,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -27,6 +28,7 @@ from otel_exporter_ndjson import (
     read_events,
     read_metrics,
 )
+from otel_exporter_ndjson.fs import RealFs
 
 Batches = Callable[..., MetricsData]
 Events = Callable[..., ReadableLogRecord]
@@ -208,6 +210,65 @@ def test_after_shutdown_an_export_fails_and_is_counted(tmp_path: Path, batch: Ba
     assert numbers(tmp_path) == [1]
 
 
+def test_threads_that_export_through_a_shutdown_lose_nothing_unsaid(
+    tmp_path: Path, event: Events
+) -> None:
+    """Each record is either in the archive or counted as dropped because it was closed."""
+    exporter = NdjsonLogRecordExporter(tmp_path)
+    begun = threading.Barrier(5)
+
+    def record(first: int) -> None:
+        exporter.export([event(first)])
+        begun.wait(10)
+        for n in range(first + 1, first + 100):
+            exporter.export([event(n)])
+
+    threads = [threading.Thread(target=record, args=(n * 100,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    begun.wait(10)
+    exporter.shutdown()
+    for thread in threads:
+        thread.join()
+    stats = exporter.stats()
+
+    assert stats.records + stats.dropped.get("closed", 0) == 400
+    assert len(numbers(tmp_path)) == stats.records
+    assert exporter.export([event(1)]) is LogRecordExportResult.FAILURE
+    assert exporter.last_error == "closed"
+
+
+def test_the_first_record_does_not_pay_for_the_last_run(tmp_path: Path, batch: Batches) -> None:
+    """With a service named, what the chain needs of its newest sealed segment is read at once."""
+
+    class Reading(RealFs):
+        read_bytes = 0
+
+        def read(self, descriptor: int, size: int, offset: int) -> bytes:
+            data = super().read(descriptor, size, offset)
+            self.read_bytes += len(data)
+            return data
+
+    before = NdjsonMetricExporter(tmp_path, compression="none")
+    for n in range(100):
+        before.export(batch(n))
+    before.shutdown()
+    (sealed,) = find_segments(tmp_path)
+    fs = Reading()
+    exporter = NdjsonMetricExporter(tmp_path, service="shop", fs=fs, compression="none")
+    for thread in threading.enumerate():
+        if thread.name.endswith("zstd"):
+            thread.join()
+    at_start, fs.read_bytes = fs.read_bytes, 0
+    exporter.export(batch(100))
+    by_the_first_record = fs.read_bytes
+    exporter.shutdown()
+
+    assert at_start > os.path.getsize(sealed.path)
+    assert by_the_first_record < 100  # the archive's id
+    assert numbers(tmp_path) == list(range(101))
+
+
 def test_one_bad_point_costs_nothing_beside_it(tmp_path: Path, batch: Batches) -> None:
     """A value that no line can hold is dropped and counted; the rest of the batch is written."""
     data = batch(1, 2, 3)
@@ -282,3 +343,37 @@ def test_a_bad_argument_raises_with_the_remedy(argument: str, value: object, sai
     arguments: dict[str, object] = {argument: value}
     with pytest.raises(SettingError, match=said.replace("?", r"\?")):
         NdjsonMetricExporter(**arguments)  # type: ignore[arg-type] # that is the point
+
+
+@pytest.mark.parametrize("kind", [NdjsonMetricExporter, NdjsonLogRecordExporter])
+def test_an_argument_that_there_is_not_raises_and_is_named(
+    kind: type[NdjsonMetricExporter | NdjsonLogRecordExporter],
+) -> None:
+    """A misspelt keyword is a TypeError, with the one that was meant."""
+    with pytest.raises(TypeError, match=r"'rotate_byte'; did you mean 'rotate_bytes'\?"):
+        kind(rotate_byte=8192)  # type: ignore[call-arg] # that is the point
+
+
+@pytest.mark.parametrize("kind", [NdjsonMetricExporter, NdjsonLogRecordExporter])
+def test_a_mapping_of_yaml_configures(
+    tmp_path: Path, kind: type[NdjsonMetricExporter | NdjsonLogRecordExporter]
+) -> None:
+    """Declarative configuration hands every argument over as it stands in a file; null is unset."""
+    mapping: dict[str, Any] = {
+        "path": str(tmp_path),
+        "sync": "never",
+        "sync_interval": 250,
+        "rotate_bytes": "1MiB",
+        "rotate_interval": None,
+        "allow_network_fs": True,
+        "file_mode": "0600",
+    }
+
+    assert kind(**mapping).settings == Settings(
+        path=str(tmp_path),
+        sync="never",
+        sync_interval_s=0.25,
+        rotate_bytes=2**20,
+        allow_network_fs=True,
+        file_mode=0o600,
+    )

@@ -168,13 +168,13 @@ def test_metrics_stop_before_events_when_the_disk_fills(
     tmp_path: Path, batch: Batches, event: Events, fs: FaultyFs
 ) -> None:
     """Below FREE_BYTES_MIN metrics are refused, below half of it events too; both come back."""
-    metrics = NdjsonMetricExporter(tmp_path, fs=fs, free_bytes_min=1000)
-    events = NdjsonLogRecordExporter(tmp_path, fs=fs, free_bytes_min=1000)
+    hands = Hands()
+    metrics = NdjsonMetricExporter(tmp_path, fs=fs, free_bytes_min=1000, clocks=hands.clocks)
+    events = NdjsonLogRecordExporter(tmp_path, fs=fs, free_bytes_min=1000, clocks=hands.clocks)
     taken = []
     for free in (2000, 900, 400, 2000):
         fs.free = free
-        for exporter in (metrics.writer, events.writer):
-            exporter._space_s = 0.0  # look now
+        hands.steady += 1  # how full the disk is, is asked once a second
         taken.append((metrics.export(batch(1)).name, events.export([event(1)]).name))
     metrics.shutdown()
     events.shutdown()
@@ -264,13 +264,21 @@ def test_each_sync_is_told_with_its_duration(tmp_path: Path, batch: Batches) -> 
     exporter.shutdown()
 
 
-def test_the_last_error_is_told_in_words(tmp_path: Path, batch: Batches) -> None:
-    """After a failure `last_error` says what it was."""
-    (tmp_path / "file").write_text("")
-    exporter = NdjsonMetricExporter(tmp_path / "file")
+def test_the_last_error_says_what_is_wrong_now(tmp_path: Path, batch: Batches) -> None:
+    """While exports fail `last_error` says why, in words; once one succeeds there is none."""
+    path = tmp_path / "archive"
+    path.write_text("")
+    exporter = NdjsonMetricExporter(path)
     exporter.export(batch(1))
+    while_it_fails = exporter.last_error
+    path.unlink()
+    exporter.export(batch(2))
+    afterwards = exporter.last_error
+    exporter.shutdown()
 
-    assert "file" in (exporter.last_error or "")
+    assert "archive" in (while_it_fails or "")
+    assert afterwards is None
+    assert exporter.stats().errors == {"ENOTDIR": 1}
 
 
 class Hands:
@@ -565,9 +573,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_loses_only_what_was_refused(small_disk: Path, event: Events) -> None:
     """On a real full disk every acknowledged event is read, and work resumes once there is room."""
-    exporter = NdjsonLogRecordExporter(small_disk, free_bytes_min=0, compression="none")
+    hands = Hands()
+    exporter = NdjsonLogRecordExporter(
+        small_disk, free_bytes_min=0, compression="none", clocks=hands.clocks
+    )
     acked = [n for n in range(400) if exporter.export([event(n, "x" * 100)]).value == 0]
-    exporter.writer._space_s = 0.0
+    hands.steady += 1
     (segment,) = find_segments(small_disk)
     before = values(small_disk)
     subprocess.run(["mount", "-o", "remount,size=256k", small_disk], check=True)
