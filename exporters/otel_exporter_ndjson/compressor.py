@@ -6,6 +6,7 @@ One thread a writer, begun when there is something to do; it ends when there is 
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from otel_exporter_ndjson.errors import DamagedError
@@ -25,8 +26,8 @@ JOBS_MAX: Final = 16
 class Heeding(Protocol):
     """The writer, as it hears what became of its segments."""
 
-    def damaged(self, segments: int) -> None:
-        """Take note of sealed segments that do not hold what was sealed."""
+    def damaged(self, names: Sequence[str]) -> list[str]:
+        """Count sealed segments that do not hold what was sealed; return those that are new."""
 
     def failing(self, what: str, error: Exception) -> None:
         """Count that work behind the callers' backs failed, and log it once."""
@@ -97,7 +98,8 @@ class Compressor:
         except FileNotFoundError:
             return  # somebody removed it, which the writer says where it is its own
         except DamagedError as error:
-            self._writer.damaged(1)
+            if not self._writer.damaged([name or path]):
+                return  # a recovery has told of it
             _logger.error("%s: a segment is damaged and left as it is: %s", path, error)
         except Exception as error:  # noqa: BLE001 # whatever it is, the next segment has its turn
             self._writer.failing("compress", error)
@@ -114,9 +116,9 @@ class Compressor:
 
     def _tell(self, path: str, results: list[Recovered]) -> None:
         """Say in one line what a recovery had to leave alone because it is damaged."""
-        reasons = [str(result.reason) for result in results if result.action == "damaged"]
+        found = {r.name: str(r.reason) for r in results if r.action == "damaged"}
+        reasons = [found[name] for name in self._writer.damaged(list(found))]
         if reasons:
-            self._writer.damaged(len(reasons))
             _logger.error(
                 "%s: %d segment(s) damaged and left as they are, first: %s",
                 path,

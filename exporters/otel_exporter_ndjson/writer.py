@@ -9,7 +9,7 @@ import errno
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -33,6 +33,8 @@ SPACE_INTERVAL_S: Final = 1.0
 """Between two looks at how full the disk is, while it is not."""
 PENDING_BYTES_MAX: Final = 8 * 2**20
 """What is kept in memory of what no fsync has confirmed, to write it again should one fail."""
+DAMAGED_MAX: Final = 1_000
+"""Damaged segments that are remembered, so that each is counted once."""
 DEFERRED_MAX: Final = 1_000
 """Batches of signal handlers that interrupted a write of their own thread."""
 _FREE_MIN: Final = 2**30
@@ -85,6 +87,7 @@ class SegmentWriter:
         self._low = False
         self._space_s = float("-inf")
         self._sick: list[tuple[tuple[int, int], list[Batch]]] = []
+        self._damaged: set[str] = set()
         self._news.begin_anew()
         self.counts = Counts()
         self._opener = Opener(self._signal, self._settings, self._fs, self._clocks, self.counts)
@@ -243,11 +246,18 @@ class SegmentWriter:
             self._behind_logs[what].up()
         self._news.tell()
 
-    def damaged(self, segments: int) -> None:
-        """Take note of sealed segments that do not match their seal, and stay uncompressed."""
+    def damaged(self, names: Sequence[str]) -> list[str]:
+        """Count sealed segments that do not match their seal, each once; return those that are new.
+
+        A recovery and a compression may both come upon one.
+        """
         with self._lock:
-            for _ in range(segments):
+            new = [name for name in names if name not in self._damaged]
+            for name in new:
                 self.counts.error("seal")
+                if len(self._damaged) < DAMAGED_MAX:
+                    self._damaged.add(name)
+        return new
 
     def _let_go(self) -> None:
         """Do what must wait until the lock is free: log, and end the threads of a closed writer."""

@@ -100,7 +100,7 @@ def test_bad_variables_are_warned_of_and_replaced(
 
     assert [record.getMessage() for record in caplog.records] == [
         (
-            "OTEL_EXPORTER_PROMETHEUS_PROT=1: no such variable; "
+            "OTEL_EXPORTER_PROMETHEUS_PROT=***: no such variable; "
             "did you mean OTEL_EXPORTER_PROMETHEUS_PORT?"
         )
     ]
