@@ -77,11 +77,13 @@ class EventLane(Lane[list[ReadableLogRecord]]):
             self._urgent = self._has_posted()
             self._condition.notify_all()
         verdict = super().wait(deadline)
+        if verdict.status == "timed_out":
+            return verdict  # what was lost is told by the flush that sees the end of it
         with self._condition:
             lost, self._lost = self._lost, 0
-        if not lost or verdict.status == "timed_out":
-            return verdict if lost or verdict.status == "timed_out" else Verdict("delivered")
-        return Verdict("failed", f"{lost} events were lost: {self._lost_reason}")
+        if lost:
+            return Verdict("failed", f"{lost} events were lost: {self._lost_reason}")
+        return Verdict("delivered")
 
     def _lose(self, records: int, reason: str | None) -> None:
         """Note records that will not arrive. Called with the condition held."""
