@@ -117,6 +117,23 @@ def test_a_loss_is_told_by_one_flush(lane: EventLane, sender: Sender) -> None:
     assert verdicts == ["failed", "delivered"]
 
 
+def test_a_flush_that_times_out_forgets_no_loss(lane: EventLane, sender: Sender) -> None:
+    """What found no room is told by the next flush that comes to an end."""
+    sender.gate.clear()
+    for _ in range(4):
+        lane.put(event("first"))
+    assert sender.entered.wait(5)
+    for _ in range(11):
+        lane.put(event("later"))
+
+    late = lane.wait(time.monotonic() + 0.2)
+    sender.gate.set()
+    told = lane.wait(time.monotonic() + 5)
+
+    assert late.status == "timed_out"
+    assert told.reason == "1 events were lost: the queue is full"
+
+
 def test_an_exporter_that_raises_is_a_failure(lane: EventLane, sender: Sender) -> None:
     """An exception becomes the reason, and the lane goes on."""
     sender.gate = None  # type: ignore[assignment]  # makes the sender raise
