@@ -4,12 +4,13 @@ All work is relative to directory descriptors, follows no link below the root, a
 from the umask. A simulated file system can stand in for `RealFs`.
 """
 
+import ctypes
 import errno
 import os
 import stat
 import sys
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 if sys.platform != "win32":  # there the package can be imported, and archives are refused
     import fcntl
@@ -19,6 +20,7 @@ __all__ = ["Fs", "RealFs", "Space", "Status", "is_network", "is_supported"]
 _SUPPORTED: Final = sys.platform != "win32"
 _DIRECTORY: Final = os.O_RDONLY | (os.O_DIRECTORY | os.O_CLOEXEC if _SUPPORTED else 0)
 _FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK if _SUPPORTED else 0
+_KEEP_SIZE: Final = 1
 _NETWORK: Final = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse", "glusterfs", "gpfs", "lustre"}
     | {"ncpfs", "nfs", "nfs4", "orangefs", "smb3", "smbfs"}
@@ -118,6 +120,15 @@ class Fs(Protocol):
 
     def unlink(self, directory: int, name: str) -> None:
         """Remove a name."""
+
+    def replace(self, directory: int, name: str, target: str) -> None:
+        """Rename a file, in one step in place of what has the new name."""
+
+    def reserve(self, descriptor: int, offset: int, size: int) -> None:
+        """Set room aside from `offset` on without changing the file's size.
+
+        `ENOSPC` or `EDQUOT` say that there is none, any other error that this cannot be had here.
+        """
 
     def close(self, descriptor: int) -> None:
         """Close a file or folder; its lock is free when no process has it open any more."""
@@ -257,6 +268,18 @@ class RealFs:
         """See `Fs`."""
         os.unlink(name, dir_fd=directory)
 
+    def replace(self, directory: int, name: str, target: str) -> None:
+        """See `Fs`."""
+        os.replace(name, target, src_dir_fd=directory, dst_dir_fd=directory)
+
+    def reserve(self, descriptor: int, offset: int, size: int) -> None:
+        """See `Fs`."""
+        if _fallocate is None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        if _fallocate(descriptor, _KEEP_SIZE, offset, size):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
     def close(self, descriptor: int) -> None:
         """See `Fs`."""
         os.close(descriptor)
@@ -283,6 +306,21 @@ class RealFs:
     def uid(self) -> int:
         """See `Fs`."""
         return os.geteuid()
+
+
+def _loaded_fallocate() -> Any:
+    """Linux's `fallocate`; `os.posix_fallocate` would change the file's size."""
+    if sys.platform != "linux":
+        return None
+    try:
+        function = ctypes.CDLL(None, use_errno=True).fallocate64
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return function
+
+
+_fallocate: Final = _loaded_fallocate()
 
 
 def is_supported() -> bool:

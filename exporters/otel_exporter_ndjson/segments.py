@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from otel_exporter_ndjson.errors import DamagedError
+from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.values import decode_time, time_json
 
 __all__ = [
@@ -172,15 +173,23 @@ def seal_line(
     sha256: str,
     *,
     recovered: bool = False,
+    key: SealKey | None = None,
 ) -> bytes:
-    """Return the last line of a segment; `recovered` when its own writer could not write it."""
-    return b'{"kind":"seal","records":%d,"first":%s,"last":%s,"sha256":"%s"%s}\n' % (
+    """Return the last line of a segment; `recovered` when its own writer could not write it.
+
+    With a key its signature comes last: over every byte of the line before `,"hmac":`.
+    """
+    line = b'{"kind":"seal","records":%d,"first":%s,"last":%s,"sha256":"%s"%s' % (
         records,
         time_json(first_ns),
         time_json(last_ns),
         sha256.encode(),
         b',"recovered":true' if recovered else b"",
     )
+    if key is None:
+        return line + b"}\n"
+    signed = b'%s,"key":"%s"' % (line, key.id.encode())
+    return b'%s,"hmac":"%s"}\n' % (signed, key.sign(signed).encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """`otel-metrics`: the root of the commands. Each lives in a file of its own, loaded when called."""
 
 import contextlib
-import importlib
 import os
 import sys
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 import click
 
 from otel_metrics.cli.formats import printable
+from otel_metrics.cli.lazy import LazyGroup
 from otel_metrics.version import __version__
 
 __all__ = ["main", "root"]
@@ -26,29 +26,12 @@ EXIT_NO: Final = 1
 EXIT_INTERRUPTED: Final = 130
 
 
-class _Lazy(click.Group):
-    """A group that imports a command when it is called, so that no command pays for another."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"otel_metrics.cli.{cmd_name}")
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    package="otel_metrics.cli",
+    summaries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="otel-metrics")
 def root() -> None:
     """Metrics of AI-agent systems: archived, scraped and shipped.

@@ -1,0 +1,20 @@
+"""`otel-metrics archive`: the group; a command is loaded when it is called."""
+
+from typing import Final
+
+import click
+
+from otel_metrics.cli.lazy import LazyGroup
+
+__all__ = ["archive"]
+
+COMMANDS: Final = {
+    "ls": "List the segments.",
+    "cat": "Print points and events.",
+}
+"""Every command with its summary; `otel_metrics.cli.archive.<command>` holds it."""
+
+
+@click.group(cls=LazyGroup, package="otel_metrics.cli.archive", summaries=COMMANDS)
+def archive() -> None:
+    """Look into an archive, check it, mend it and take it elsewhere."""
