@@ -1,14 +1,12 @@
 """`MetricsData` -> lines, at well under a microsecond a point.
 
-All that stays the same of a series from one collection to the next is one ready fragment of JSON,
-which `msgspec` copies behind the field that changes. Pure but for that memory, which never holds
-more than the series of the last batch. Not thread-safe: an exporter guards it.
+Pure but for its memory of metrics and their series, which never holds more than the series of the
+last batch (see `points`). Not thread-safe: an exporter guards it.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import msgspec
 from opentelemetry.sdk.metrics.export import (
     ExponentialHistogram,
     Gauge,
@@ -19,16 +17,12 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
+from opentelemetry.sdk.resources import Resource
 
 from otel_exporter_ndjson.errors import UnencodableError
-from otel_exporter_ndjson.points import (
-    LINE_BYTES_MAX,
-    Clock,
-    Points,
-    exponential_lines,
-    histogram_lines,
-    number_lines,
-)
+from otel_exporter_ndjson.histogram_points import ExponentialPoints, HistogramPoints
+from otel_exporter_ndjson.number_points import NumberPoints
+from otel_exporter_ndjson.points import LINE_BYTES_MAX, Clock, Points
 from otel_exporter_ndjson.streams import Batch, Origin, Part, Stream, origin_of, scope_json
 from otel_exporter_ndjson.values import Tally, text_json
 
@@ -39,28 +33,24 @@ SCOPES_MAX: Final = 1_000
 STREAMS_MAX: Final = 10_000
 """Metrics of one scope that are remembered."""
 
-_encode_lines = msgspec.json.Encoder().encode_lines
-_TYPES: Final[dict[type, tuple[str, Callable[..., None]]]] = {
-    Sum: ("sum", number_lines),
-    Gauge: ("gauge", number_lines),
-    Histogram: ("histogram", histogram_lines),
-    ExponentialHistogram: ("exponential_histogram", exponential_lines),
+_TYPES: Final[dict[type, tuple[str, type[Points]]]] = {
+    Sum: ("sum", NumberPoints),
+    Gauge: ("gauge", NumberPoints),
+    Histogram: ("histogram", HistogramPoints),
+    ExponentialHistogram: ("exponential_histogram", ExponentialPoints),
 }
-
-
 _FAULTS: Final = (TypeError, ValueError, OverflowError, AttributeError, RecursionError)
 """What data raises that no exporter should have been given; `UnencodableError` is one."""
 
 
 class _Metric:
-    """A stream of points, and the fragments of its series."""
+    """A stream of points, and its series."""
 
-    __slots__ = ("encode", "points", "stream")
+    __slots__ = ("points", "stream")
 
-    def __init__(self, stream: Stream, points: Points, encode: Callable[..., None]) -> None:
+    def __init__(self, stream: Stream, points: Points) -> None:
         self.stream = stream
         self.points = points
-        self.encode = encode
 
 
 class _Scope:
@@ -68,9 +58,11 @@ class _Scope:
 
     __slots__ = ("held", "json", "metrics", "name", "name_json", "origin")
 
-    def __init__(self, group: ResourceMetrics, scoped: ScopeMetrics, tally: Tally) -> None:
+    def __init__(
+        self, group: ResourceMetrics, scoped: ScopeMetrics, origin: Origin, tally: Tally
+    ) -> None:
         self.held = (group.resource, scoped.scope)
-        self.origin = origin_of(group.resource, tally, group.schema_url)
+        self.origin = origin
         self.json = scope_json(scoped.scope, tally, scoped.schema_url)
         self.name = scoped.scope.name
         self.name_json = b"null" if self.name is None else text_json(self.name, tally)
@@ -85,14 +77,16 @@ class MetricEncoder:
         self.clock = Clock()
         self.dropped: dict[str, int] = {}
         self._scopes: dict[tuple[object, ...], _Scope] = {}
+        self._origins: dict[tuple[int, str], tuple[Resource, Origin]] = {}
 
     def encode(self, data: MetricsData) -> Batch | None:
         """Return the lines of a batch, or None when it holds no data point.
 
         A point that no line can hold is left out and counted in `dropped` by reason.
         """
-        if len(self._scopes) > SCOPES_MAX:
+        if len(self._scopes) > SCOPES_MAX or len(self._origins) > SCOPES_MAX:
             self._scopes.clear()
+            self._origins.clear()
         try:
             return _Walk(self, careful=False).batch(data)
         except _FAULTS:
@@ -102,12 +96,21 @@ class MetricEncoder:
         """Count points that cannot be written."""
         self.dropped[reason] = self.dropped.get(reason, 0) + points
 
+    def origin(self, group: ResourceMetrics) -> Origin:
+        """Return what is known of a resource."""
+        key = (id(group.resource), group.schema_url)
+        known = self._origins.get(key)
+        if known is None:
+            origin = origin_of(group.resource, self.tally, group.schema_url)
+            known = self._origins[key] = (group.resource, origin)
+        return known[1]
+
     def scope(self, group: ResourceMetrics, scoped: ScopeMetrics) -> _Scope:
         """Return what is known of a scope; objects of the SDK live as long as their provider."""
         key = (id(group.resource), group.schema_url, id(scoped.scope), scoped.schema_url)
         scope = self._scopes.get(key)
         if scope is None:
-            scope = self._scopes[key] = _Scope(group, scoped, self.tally)
+            scope = self._scopes[key] = _Scope(group, scoped, self.origin(group), self.tally)
         return scope
 
     def metric(self, scope: _Scope, metric: Metric) -> _Metric:
@@ -126,7 +129,7 @@ class MetricEncoder:
     def _new(self, scope: _Scope, metric: Metric) -> _Metric:
         if type(metric.data) not in _TYPES:
             raise UnencodableError("unknown_type")
-        kind, encode = _TYPES[type(metric.data)]
+        kind, points = _TYPES[type(metric.data)]
         name, unit = text_json(metric.name, self.tally), _optional(metric.unit, self.tally)
         temporality = getattr(metric.data, "aggregation_temporality", None)
         monotonic = getattr(metric.data, "is_monotonic", None)
@@ -143,7 +146,7 @@ class MetricEncoder:
             b",".join([*members, b'"scope":%s' % scope.json]),
         )
         head = b",".join([name, *shared, b'"scope":%s' % scope.name_json])
-        return _Metric(stream, Points(head, self.clock, self.tally), encode)
+        return _Metric(stream, points(head, self.clock, self.tally))
 
 
 class _Walk:
@@ -153,7 +156,8 @@ class _Walk:
         self.encoder = encoder
         self.careful = careful
         self.parts: list[Part] = []
-        self.lines: list[Any] = []
+        self.chunks: list[bytes] = []
+        self.records = 0
         self.described: dict[tuple[object, ...], Stream] = {}
         self.shape: list[bytes] = []
         self.plain = True
@@ -187,7 +191,7 @@ class _Walk:
             return self._resource(group, before)
         except _FAULTS as error:  # of the resource, a scope or a metric itself: all of it goes
             del self.parts[parts:]
-            self.lines, self.described, self.plain = [], {}, False
+            self.chunks, self.records, self.described, self.plain = [], 0, {}, False
             points = [
                 metric.data.data_points
                 for scoped in group.scope_metrics
@@ -198,7 +202,7 @@ class _Walk:
             return before
 
     def _resource(self, group: ResourceMetrics, before: Origin | None) -> Origin:
-        origin = origin_of(group.resource, self.encoder.tally, group.schema_url)
+        origin = self.encoder.origin(group)
         self.plain = self.plain and bool(group.scope_metrics)
         self.plain = self.plain and (before is None or before.json != origin.json)
         shapes: list[bytes] = []
@@ -233,35 +237,36 @@ class _Walk:
         if not described.same(stream):
             self._end_part()
             self.described[stream.key] = stream
-        before = len(self.lines)
+        before = self.records
         if self.careful:
             self._one_by_one(known, metric)
         else:
-            known.encode(known.points, metric.data.data_points, self.lines)
-        return len(self.lines) - before
+            self.chunks.append(known.points.lines(metric.data.data_points))
+            self.records += len(metric.data.data_points)
+        return self.records - before
 
     def _one_by_one(self, known: _Metric, metric: Metric) -> None:
         for point in metric.data.data_points:
-            line: list[Any] = []
+            kind = type(known.points)
             try:
-                points = Points(known.points.head, self.encoder.clock, self.encoder.tally)
-                known.encode(points, (point,), line)
-                if len(_encode_lines(line)) > LINE_BYTES_MAX:
+                points = kind(known.points.head, self.encoder.clock, self.encoder.tally)
+                line = points.lines((point,))
+                if len(line) > LINE_BYTES_MAX:
                     raise UnencodableError("too_large")
             except _FAULTS as error:
                 self.encoder.drop(_reason(error))
             else:
-                self.lines += line
+                self.chunks.append(line)
+                self.records += 1
 
     def _end_part(self) -> None:
-        body = _encode_lines(self.lines)
+        body = b"".join(self.chunks)
         long = len(body) > LINE_BYTES_MAX and not self.careful
         if long and max(map(len, body.split(b"\n"))) > LINE_BYTES_MAX:
             raise UnencodableError("too_large")
-        if self.lines:
-            self.parts.append(Part(tuple(self.described.values()), body, len(self.lines)))
-        self.lines = []
-        self.described = {}
+        if self.records:
+            self.parts.append(Part(tuple(self.described.values()), body, self.records))
+        self.chunks, self.records, self.described = [], 0, {}
 
 
 def _reason(error: Exception) -> str:

@@ -1,90 +1,45 @@
-"""One data point -> one line: the fast way for what the SDK makes, the exact way for the rest."""
+"""What points of every kind have in common: the series of a metric, the clock, exemplars.
+
+All that stays the same of a series from one collection to the next is one ready fragment of JSON.
+The kinds themselves are in `number_points` and `histogram_points`: each has a fast way for what
+the SDK makes, which is the same series in the same places, and an exact way for the rest.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-from msgspec import Raw, Struct
 from opentelemetry.sdk.metrics import Exemplar
-from opentelemetry.sdk.metrics.export import (
-    ExponentialHistogramDataPoint,
-    HistogramDataPoint,
-    NumberDataPoint,
-)
 
 from otel_exporter_ndjson.values import Tally, attributes_json, number_json, time_json
 
-__all__ = [
-    "LINE_BYTES_MAX",
-    "Clock",
-    "Points",
-    "exponential_lines",
-    "histogram_lines",
-    "number_lines",
-]
+__all__ = ["LINE_BYTES_MAX", "Clock", "Points", "exemplars_json"]
 
 LINE_BYTES_MAX: Final = 2**20
 """A record whose line would be longer is dropped and counted: a reader must not need more."""
 
-_encode = msgspec.json.Encoder().encode
 _NEVER: Final = object()
 _IMMUTABLE: Final = frozenset({str, int, float, bool, bytes, type(None)})
-
-
-class _Number(Struct, gc=False, tag_field="kind", tag="metric"):
-    time: Raw
-    start: Raw  # and behind it, in the same fragment, all that stays the same of a series
-    value: Any
-
-
-class _Histogram(Struct, gc=False, tag_field="kind", tag="metric"):
-    time: Raw
-    start: Raw
-    count: int
-    sum: Any
-    min: Any
-    max: Any
-    counts: Any
-
-
-class _Buckets(Struct, gc=False):
-    offset: int
-    counts: Any
-
-
-class _Exponential(Struct, gc=False, tag_field="kind", tag="metric"):
-    time: Raw
-    start: Raw
-    count: int
-    sum: Any
-    min: Any
-    max: Any
-    scale: int
-    zero_count: int
-    positive: _Buckets
-    negative: _Buckets
-    flags: int
 
 
 class Clock:
     """The time of the points at hand as JSON; the points of a collection share theirs."""
 
-    __slots__ = ("raw", "time_ns", "times")
+    __slots__ = ("text", "time_ns", "times")
 
     def __init__(self) -> None:
         self.time_ns: int | None = None
-        self.raw = Raw(b"null")
+        self.text = b"null"
         self.times: set[int] = set()
 
-    def at(self, time_ns: int | None) -> Raw:
+    def at(self, time_ns: int | None) -> bytes:
         """Return a time as JSON, and remember it among the times of this batch."""
         if time_ns is None:
-            return Raw(b"null")
+            return b"null"
         if time_ns != self.time_ns:
-            self.raw = Raw(time_json(time_ns))
+            self.text = time_json(time_ns)
             self.time_ns = time_ns
         self.times.add(time_ns)
-        return self.raw
+        return self.text
 
     def range(self) -> tuple[int | None, int | None]:
         """Return the first and last time seen since the last call."""
@@ -92,179 +47,136 @@ class Clock:
         return min(times, default=None), max(times, default=None)
 
 
-class _Series:
-    """The fragment of one series, and what it was made from."""
-
-    __slots__ = ("attributes", "bounds", "copy", "raw", "start")
-
-    def __init__(self, point: Any, bounds: Sequence[float] | None, raw: Raw) -> None:
-        self.attributes: object = point.attributes
-        self.copy = None if point.attributes is None else dict(point.attributes)
-        self.start = point.start_time_unix_nano
-        self.bounds = bounds
-        self.raw = raw
-        if not self._lasting():
-            self.attributes = _NEVER
-
-    def _lasting(self) -> bool:
-        """Whether nothing can change unseen inside what the fragment was made from."""
-        values = self.copy.values() if self.copy else ()
-        return all(type(value) in _IMMUTABLE for value in values) and (
-            self.bounds is None or type(self.bounds) is tuple
-        )
-
-    def fits(self, point: Any, bounds: Sequence[float] | None) -> bool:
-        """Whether the fragment is still what this point needs."""
-        return (
-            point.attributes is self.attributes
-            and point.start_time_unix_nano == self.start
-            and bounds is self.bounds
-            and point.attributes == self.copy
-        )
-
-
-_NONE: Final = _Series.__new__(_Series)
-_NONE.attributes = _NEVER
-
-
 class Points:
-    """The series of one metric, in the order of the last batch.
+    """The series of one metric, in the order of the last batch: a table, held by column.
 
     The SDK gives the points of a metric in the same order at each collection, with the same
     attribute mapping for a series; what has moved is looked up by that mapping's identity.
+
+    Attributes:
+        attributes: the mapping of each series, or an object that is no point's own where something
+            could change unseen inside it.
+        copies: the same as they were when the fragment was made. A mapping that was changed in
+            place does not equal its copy: compare them before a fragment is used.
+        starts, bounds: the start time and, of a histogram, the bounds; both are in the fragment.
+        fragments: the JSON of all that, in the form that the kind of point needs.
     """
 
-    __slots__ = ("_moved", "clock", "head", "series", "tally")
+    __slots__ = (
+        "_moved",
+        "attributes",
+        "bounds",
+        "clock",
+        "copies",
+        "fragments",
+        "head",
+        "starts",
+        "tally",
+    )
 
     def __init__(self, head: bytes, clock: Clock, tally: Tally) -> None:
         self.head = head
         self.clock = clock
         self.tally = tally
-        self.series: list[_Series] = []
-        self._moved: dict[int, _Series] | None = None
+        self.attributes: list[object] = []
+        self.copies: list[object] = []
+        self.starts: list[int | None] = []
+        self.bounds: list[Sequence[float] | None] = []
+        self.fragments: list[Any] = []
+        self._moved: dict[int, tuple[Any, ...]] | None = None
 
-    def begin(self, count: int) -> list[_Series]:
-        """Return as many series as a batch has points; those of the last batch come first."""
-        self._moved = None
-        if len(self.series) > count:
-            self._moved = {id(series.attributes): series for series in self.series}
-            del self.series[count:]
-        elif len(self.series) < count:
-            self.series += [_NONE] * (count - len(self.series))
-        return self.series
+    def lines(self, data: Sequence[Any]) -> bytes:
+        """Return the lines of a batch's points."""
+        if 0 < len(data) == len(self.fragments):
+            lines = self._alike(data)
+            if lines is not None:
+                return lines
+        self._place(len(data))
+        return self._each(data)
 
-    def find(self, index: int, point: Any, bounds: Sequence[float] | None = None) -> Raw:
-        """Return the fragment of a series that is not where it was, or that is new."""
+    def _alike(self, data: Sequence[Any]) -> bytes | None:  # noqa: ARG002 # not every kind has one
+        """Return the lines the fast way, or None where a point needs more than that."""
+        return None
+
+    def _each(self, data: Sequence[Any]) -> bytes:
+        """Return the lines, each point looked at for itself."""
+        raise NotImplementedError
+
+    def _finish(self, fragment: bytes) -> Any:
+        """Return a new fragment in the form that this kind of point needs."""
+        raise NotImplementedError
+
+    def _fragment(self, index: int, point: Any, bounds: Sequence[float] | None = None) -> Any:
+        """Return the fragment of a point's series: from its place, from where it was, or new."""
+        if (
+            point.attributes is self.attributes[index]
+            and point.start_time_unix_nano == self.starts[index]
+            and bounds is self.bounds[index]
+            and point.attributes == self.copies[index]
+        ):
+            return self.fragments[index]
+        return self._found(index, point, bounds)
+
+    def _found(self, index: int, point: Any, bounds: Sequence[float] | None) -> Any:
         if self._moved is None:
-            self._moved = {id(series.attributes): series for series in self.series}
-        series = self._moved.get(id(point.attributes))
-        if series is None or not series.fits(point, bounds):
-            series = self._new(point, bounds)
-        self.series[index] = series
-        return series.raw
+            self._moved = self._by_identity()
+        row = self._moved.get(id(point.attributes))
+        if row is None or not _fits(row, point, bounds):
+            row = self._new(point, bounds)
+        for column, cell in zip(self._columns(), row, strict=True):
+            column[index] = cell
+        return row[-1]
 
-    def _new(self, point: Any, bounds: Sequence[float] | None) -> _Series:
+    def _place(self, count: int) -> None:
+        """Make room for as many series as a batch has points; the last batch's stay in place."""
+        self._moved = self._by_identity() if len(self.fragments) > count else None
+        empty = [_NEVER] * (count - len(self.fragments))
+        for column in self._columns():
+            del column[count:]
+            column += empty
+
+    def _by_identity(self) -> dict[int, tuple[Any, ...]]:
+        return {id(row[0]): row for row in zip(*self._columns(), strict=True)}
+
+    def _columns(self) -> tuple[list[Any], ...]:
+        return self.attributes, self.copies, self.starts, self.bounds, self.fragments
+
+    def _new(self, point: Any, bounds: Sequence[float] | None) -> tuple[Any, ...]:
+        attributes, start = point.attributes, point.start_time_unix_nano
         text = [
-            time_json(point.start_time_unix_nano),
+            time_json(start),
             b'"metric":%s' % self.head,
-            b'"attributes":%s' % attributes_json(point.attributes, self.tally),
+            b'"attributes":%s' % attributes_json(attributes, self.tally),
         ]
         if bounds is not None:
             text.append(b'"bounds":[%s]' % b",".join([number_json(bound) for bound in bounds]))
-        return _Series(point, bounds, Raw(b",".join(text)))
+        copy = None if attributes is None else dict(attributes)
+        held = attributes if _lasting(copy, bounds) else _NEVER
+        return held, copy, start, bounds, self._finish(b",".join(text))
 
 
-def number_lines(points: Points, data: Sequence[NumberDataPoint], lines: list[Any]) -> None:
-    """Append the lines of a sum's or a gauge's points."""
-    time_ns: int | None = None
-    time = Raw(b"null")
-    append = lines.append
-    before = len(lines)
-    for point, series in zip(data, points.begin(len(data)), strict=True):
-        if point.time_unix_nano != time_ns:
-            time_ns = point.time_unix_nano
-            time = points.clock.at(time_ns)
-        attributes = point.attributes
-        if (
-            series.attributes is attributes
-            and series.start is point.start_time_unix_nano
-            and series.copy == attributes
-        ):
-            raw = series.raw
-        else:
-            raw = points.find(len(lines) - before, point)
-        value: Any = point.value
-        kind: type = value.__class__
-        if kind is int or (kind is float and value - value == 0):  # neither NaN nor infinite
-            line: Any = _Number(time, raw, value)
-        else:
-            line = _Number(time, raw, Raw(number_json(value)))
-        append(_with_exemplars(line, point.exemplars, points) if point.exemplars else line)
+def _fits(row: tuple[Any, ...], point: Any, bounds: Sequence[float] | None) -> bool:
+    """Whether the fragment of a series that has moved is still what a point needs."""
+    attributes, copy, start, bounds_then, _ = row
+    return bool(
+        point.attributes is attributes
+        and point.start_time_unix_nano == start
+        and bounds is bounds_then
+        and point.attributes == copy
+    )
 
 
-def histogram_lines(points: Points, data: Sequence[HistogramDataPoint], lines: list[Any]) -> None:
-    """Append the lines of a histogram's points; the bounds are part of the series."""
-    time_ns: int | None = None
-    time = Raw(b"null")
-    append = lines.append
-    before = len(lines)
-    for point, series in zip(data, points.begin(len(data)), strict=True):
-        if point.time_unix_nano != time_ns:
-            time_ns = point.time_unix_nano
-            time = points.clock.at(time_ns)
-        attributes = point.attributes
-        bounds = point.explicit_bounds
-        if (
-            series.attributes is attributes
-            and series.start is point.start_time_unix_nano
-            and series.bounds is bounds
-            and series.copy == attributes
-        ):
-            raw = series.raw
-        else:
-            raw = points.find(len(lines) - before, point, bounds)
-        total: Any = point.sum
-        least: Any = point.min
-        most: Any = point.max
-        try:
-            every: Any = total + least + most  # a finite float only if all three can be written
-        except (TypeError, OverflowError):
-            every = None
-        line: Any
-        if every.__class__ is float and every - every == 0:
-            line = _Histogram(time, raw, point.count, total, least, most, point.bucket_counts)
-        else:
-            line = _Histogram(time, raw, point.count, *_raw(point), point.bucket_counts)
-        append(_with_exemplars(line, point.exemplars, points) if point.exemplars else line)
+def _lasting(copy: dict[str, object] | None, bounds: Sequence[float] | None) -> bool:
+    """Whether nothing can change unseen inside what a fragment was made from."""
+    values = copy.values() if copy else ()
+    return all(type(value) in _IMMUTABLE for value in values) and (
+        bounds is None or type(bounds) is tuple
+    )
 
 
-def exponential_lines(
-    points: Points, data: Sequence[ExponentialHistogramDataPoint], lines: list[Any]
-) -> None:
-    """Append the lines of an exponential histogram's points."""
-    for index, (point, series) in enumerate(zip(data, points.begin(len(data)), strict=True)):
-        line = _Exponential(
-            points.clock.at(point.time_unix_nano),
-            series.raw if series.fits(point, None) else points.find(index, point),
-            point.count,
-            *_raw(point),
-            point.scale,
-            point.zero_count,
-            _Buckets(point.positive.offset, point.positive.bucket_counts),
-            _Buckets(point.negative.offset, point.negative.bucket_counts),
-            point.flags,
-        )
-        exemplars = point.exemplars
-        lines.append(_with_exemplars(line, exemplars, points) if exemplars else line)
-
-
-def _raw(point: Any) -> tuple[Raw, Raw, Raw]:
-    return Raw(number_json(point.sum)), Raw(number_json(point.min)), Raw(number_json(point.max))
-
-
-def _with_exemplars(line: Struct, exemplars: Sequence[Exemplar], points: Points) -> Raw:
-    listed = b",".join([_exemplar(exemplar, points.tally) for exemplar in exemplars])
-    return Raw(b'%s,"exemplars":[%s]}' % (_encode(line)[:-1], listed))
+def exemplars_json(exemplars: Sequence[Exemplar], tally: Tally) -> bytes:
+    """Return the last member of a point that has exemplars, with the comma before it."""
+    return b',"exemplars":[%s]' % b",".join([_exemplar(exemplar, tally) for exemplar in exemplars])
 
 
 def _exemplar(exemplar: Exemplar, tally: Tally) -> bytes:
