@@ -1,9 +1,11 @@
-"""Compresses sealed segments behind the callers' backs, and recovers the rest of a folder.
+"""Compresses sealed segments behind the callers' backs, recovers the rest of a folder, and removes
+what is beyond the archive's limits.
 
 One thread a writer, begun when there is something to do; it ends when there is nothing more.
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs
 from otel_exporter_ndjson.recovery import Recovered, recover_service
+from otel_exporter_ndjson.retention import Retention
 from otel_exporter_ndjson.sealing import compress_segment
+from otel_exporter_ndjson.sealkey import SealKey
 
 __all__ = ["Compressor"]
 
@@ -39,18 +43,28 @@ class Heeding(Protocol):
 class Compressor:
     """The thread that compresses for one writer."""
 
-    def __init__(self, writer: Heeding, fs: Fs, *, compress: bool) -> None:
+    def __init__(
+        self,
+        writer: Heeding,
+        fs: Fs,
+        *,
+        compress: bool,
+        key: SealKey | None = None,
+        retention: Retention | None = None,
+    ) -> None:
         self._writer = writer
         self._fs = fs
+        self._key = key
+        self._retention = retention
         self._compresses = compress
         self._lock = threading.RLock()  # a signal handler may come to it twice
         self._ending = False
         self._jobs: deque[tuple[str, str | None]] = deque()
         self._thread: threading.Thread | None = None
 
-    def compress(self, path: str, name: str) -> None:
-        """Compress a sealed segment of a folder, where sealed segments are compressed at all."""
-        if self._compresses:
+    def sealed(self, path: str, name: str) -> None:
+        """Do what is to be done when a segment of a day's folder has been sealed."""
+        if self._compresses or self._retention is not None:
             self._enqueue(path, name)
 
     def recover(self, path: str) -> None:
@@ -109,10 +123,15 @@ class Compressor:
     def _work(self, path: str, name: str | None) -> None:
         with opened(self._fs, self._fs.open_root(path)) as directory:
             if name is None:
-                found = recover_service(self._fs, directory, compress=self._compresses)
+                found = recover_service(
+                    self._fs, directory, compress=self._compresses, key=self._key
+                )
                 self._tell(path, found)
-            else:
+            elif self._compresses:
                 compress_segment(self._fs, directory, name)
+        if self._retention is not None:
+            service = path if name is None else os.path.dirname(path)
+            self._retention.enforce(self._fs, os.path.basename(service))
 
     def _tell(self, path: str, results: list[Recovered]) -> None:
         """Say in one line what a recovery had to leave alone because it is damaged."""

@@ -19,10 +19,14 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.metrics.view import Aggregation
 
 from otel_exporter_ndjson import settings as configuration
+from otel_exporter_ndjson.audit import AuditLog
 from otel_exporter_ndjson.encoding import MetricEncoder
+from otel_exporter_ndjson.errors import NdjsonError, SettingError
 from otel_exporter_ndjson.events import EventEncoder
-from otel_exporter_ndjson.fs import Fs
+from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.opening import Clocks
+from otel_exporter_ndjson.retention import Limits, Removed, Retention
+from otel_exporter_ndjson.sealkey import SealKey, read_key
 from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.stats import Stats
 from otel_exporter_ndjson.streams import Batch
@@ -85,16 +89,60 @@ class _Archive:
             for problem in problems:
                 _logger.warning("%s", problem)
         self.settings = configuration.from_arguments(settings, {"path": path, **arguments})
+        fs, clocks = arguments.get("fs") or RealFs(), arguments.get("clocks") or Clocks()
+        key, refusal = self._key(given=arguments.get("seal_key_file") is not None)
+        self._audit: AuditLog | None = None
         self.writer = SegmentWriter(
             signal,
             self.settings,
             on_sync=arguments.get("on_sync"),
-            fs=arguments.get("fs"),
-            clocks=arguments.get("clocks"),
+            fs=fs,
+            clocks=clocks,
+            key=key,
+            retention=self._retention(fs, clocks, key),
+            refusal=refusal,
         )
         service = arguments.get("service")
         if service is not None:
             self.writer.prepare(service)
+
+    def _key(self, *, given: bool) -> tuple[SealKey | None, str | None]:
+        """Return the key, or why the archive must stay closed: what is not signed as was asked
+        for would pass for something that somebody else made."""
+        if self.settings.seal_key_file is None:
+            return None, None
+        try:
+            return read_key(self.settings.seal_key_file), None
+        except (OSError, NdjsonError) as error:
+            if given:
+                raise SettingError(str(error)) from error
+            return None, str(error)
+
+    def _retention(self, fs: Fs, clocks: Clocks, key: SealKey | None) -> Retention | None:
+        limits = Limits(
+            age_s=self.settings.retention_age_s, bytes_max=self.settings.retention_bytes
+        )
+        if not limits:
+            return None
+
+        def say(removed: Removed) -> None:
+            if self._audit is None:
+                self._audit = AuditLog(self.settings, key=key, fs=fs, clocks=clocks)
+            self._audit.removed(removed)
+
+        return Retention(self.settings.path, limits, say, clocks.world_ns)
+
+    def close(self, timeout_s: float) -> None:
+        """Seal the open segments, that of the audit too."""
+        self.writer.close(timeout_s)
+        if self._audit is not None:
+            self._audit.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self.writer.after_fork()
+        if self._audit is not None:
+            self._audit.after_fork()
 
     def write(self, encode: Callable[[], Batch | None]) -> bool:
         """Encode and write a batch; an empty one writes nothing and is well. Never raises."""
@@ -183,7 +231,7 @@ class NdjsonMetricExporter(MetricExporter):
         **kwargs: Any,  # noqa: ARG002 # the SDK's signature
     ) -> None:
         """Seal the open segment; later exports fail."""
-        self._archive.writer.close(timeout_millis / 1000)
+        self._archive.close(timeout_millis / 1000)
 
     def stats(self) -> Stats:
         """Return plain numbers about what was done."""
@@ -191,7 +239,7 @@ class NdjsonMetricExporter(MetricExporter):
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; called by itself, and harmless when called again."""
-        self._archive.writer.after_fork()
+        self._archive.after_fork()
         self._begin_life()
 
     def _encode(self, metrics_data: MetricsData) -> Batch | None:
@@ -246,7 +294,7 @@ class NdjsonLogRecordExporter(LogRecordExporter):
 
     def shutdown(self) -> None:
         """Seal the open segment; later exports fail."""
-        self._archive.writer.close(EXIT_TIMEOUT_S)
+        self._archive.close(EXIT_TIMEOUT_S)
 
     def stats(self) -> Stats:
         """Return plain numbers about what was done."""
@@ -254,7 +302,7 @@ class NdjsonLogRecordExporter(LogRecordExporter):
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; called by itself, and harmless when called again."""
-        self._archive.writer.after_fork()
+        self._archive.after_fork()
         self._encoder = EventEncoder()
 
 

@@ -3,14 +3,65 @@
 Not thread-safe; a writer holds its lock around every call.
 """
 
+import errno
 import hashlib
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from otel_exporter_ndjson.fs import Fs, Status
+from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SegmentName, commit_line, seal_line
 from otel_exporter_ndjson.streams import Batch, Origin
 
-__all__ = ["OpenSegment"]
+__all__ = ["FULL", "OpenSegment", "Pending", "Ticket"]
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What an error of a full disk says."""
+SEAL_BYTES: Final = 4096
+"""Kept free behind every write, so that a commit and a seal always fit."""
+RESERVE_BYTES_MIN: Final = 2**16
+RESERVE_BYTES_MAX: Final = 2**20
+"""What is set aside at a time: as much as the segment has, within these."""
+_EVERYTHING: Final = 2**63
+
+
+class Ticket:
+    """What a caller waits on until its batch is on the disk, or refused.
+
+    Attributes:
+        reason: why it was refused, in one word; None until it is.
+    """
+
+    __slots__ = ("_settled", "reason")
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._settled = threading.Lock()
+        self._settled.acquire()
+
+    def settle(self, reason: str | None = None) -> None:
+        """Say that the batch is on the disk, or why it will not be; once."""
+        self.reason = reason
+        self._settled.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether it was settled in time; once."""
+        return self._settled.acquire(timeout=timeout_s)
+
+
+@dataclass(slots=True)
+class Pending:
+    """A batch that no fsync has confirmed; `line` is the number of lines before it.
+
+    `batch` is None once it had to be let go of: should the fsync fail, it cannot be written again.
+    """
+
+    line: int
+    batch: Batch | None
+    tickets: Sequence[Ticket] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,7 +72,8 @@ class OpenSegment:
         path: where it is, for people and for the check that it is still there.
         directory, descriptor: the folder of its day, and itself.
         size: bytes that are whole lines, which is all that is in the file.
-        pending: batches since the last fsync, each with the number of lines before it.
+        pending: batches since the last fsync.
+        reserved: up to which size the disk has set room aside.
         appended: how many batches there were in all.
         broken: something stands behind `size` that could not be cut off; append nothing more.
         fresh: neither the file nor its name has been forced to the disk.
@@ -50,8 +102,9 @@ class OpenSegment:
     committed_s: float = 0.0
     checked_s: float = 0.0
     appended: int = 0
-    pending: list[tuple[int, Batch]] = field(default_factory=list)
+    pending: list[Pending] = field(default_factory=list)
     pending_bytes: int = 0
+    reserved: int = 0
     _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     _described: dict[tuple[object, ...], bytes] = field(default_factory=dict)
 
@@ -64,8 +117,10 @@ class OpenSegment:
         """Write the first line."""
         self._put(line, self._hashed(line), lines=1)
 
-    def append(self, batch: Batch, *, commit: bool) -> None:
+    def append(self, batch: Batch, *, commit: bool, tickets: Sequence[Ticket] = ()) -> None:
         """Write a batch, with the describe lines it needs, by one write.
+
+        `tickets` are settled once it is on the disk.
 
         Raises:
             OSError: nothing of it is in the file, unless `broken` is set.
@@ -91,6 +146,7 @@ class OpenSegment:
             pieces.append(line)
         data = b"".join(pieces)
         before = self.lines
+        self._reserve(len(data))
         self._put(data, digest, lines=lines + commit)
         if fresh:
             self._described.update(fresh)
@@ -99,7 +155,7 @@ class OpenSegment:
         self._span(batch)
         self.dirty = True
         self.appended += 1
-        self.pending.append((before, batch))
+        self.pending.append(Pending(before, batch, tickets))
         self.pending_bytes += batch.size
 
     def commit(self) -> None:
@@ -109,12 +165,15 @@ class OpenSegment:
         self.committed = self.records
         self.dirty = True
 
-    def seal(self) -> None:
-        """Write the last line."""
-        line = seal_line(self.records, self.first_ns, self.last_ns, self.sha256)
+    def seal(self, key: SealKey | None = None) -> None:
+        """Write the last line, signed where there is a key, and give back what was set aside."""
+        line = seal_line(self.records, self.first_ns, self.last_ns, self.sha256, key=key)
         self._put(line, self._hashed(line), lines=1)
         self.sealed = True
         self.dirty = True
+        if self.reserved > self.size:
+            with suppress(OSError):  # then it is given back when the file is compressed
+                self.fs.truncate(self.descriptor, self.size)
 
     def present(self) -> bool:
         """Whether the file is still where it was, with the size that we gave it."""
@@ -126,15 +185,25 @@ class OpenSegment:
 
     def settle(self, appended: int) -> None:
         """Let go of the first `appended` batches: they are where they have to be."""
-        del self.pending[: max(0, len(self.pending) - (self.appended - appended))]
-        self.pending_bytes = sum([batch.size for _, batch in self.pending])
+        settled = max(0, len(self.pending) - (self.appended - appended))
+        for each in self.pending[:settled]:
+            if each.batch is not None:
+                self.pending_bytes -= each.batch.size
+            for ticket in each.tickets:
+                ticket.settle()
+        del self.pending[:settled]
         self.dirty = bool(self.pending)
 
     def forget_oldest(self, bytes_max: int) -> None:
-        """Let go of the oldest pending batches beyond a bound."""
-        while self.pending_bytes > bytes_max and len(self.pending) > 1:
-            _, batch = self.pending.pop(0)
-            self.pending_bytes -= batch.size
+        """Let go of the oldest pending batches beyond a bound, but not of who waits for them."""
+        for each in self.pending[:-1]:
+            if self.pending_bytes <= bytes_max:
+                break
+            if each.batch is not None:
+                self.pending_bytes -= each.batch.size
+                each.batch = None
+        while self.pending and self.pending[0].batch is None and not self.pending[0].tickets:
+            del self.pending[0]
 
     def close(self) -> None:
         """Close file and folder, and with them the lock."""
@@ -151,6 +220,25 @@ class OpenSegment:
         digest = self._hash.copy()
         digest.update(data)
         return digest
+
+    def _reserve(self, size: int) -> None:
+        """Set room aside for `size` bytes and a seal, or raise before a byte is written."""
+        needed = self.size + size + SEAL_BYTES
+        if needed <= self.reserved:
+            return
+        ahead = min(max(RESERVE_BYTES_MIN, self.size), RESERVE_BYTES_MAX)
+        for until in (needed + ahead, needed):
+            try:
+                self.fs.reserve(self.descriptor, self.size, until - self.size)
+            except OSError as error:
+                if error.errno not in FULL:
+                    self.reserved = _EVERYTHING  # not to be had here: a write finds out by itself
+                    return
+                if until == needed:
+                    raise
+            else:
+                self.reserved = until
+                return
 
     def _put(self, data: bytes, digest: "hashlib._Hash", *, lines: int) -> None:
         try:

@@ -15,6 +15,7 @@ from otel_exporter_ndjson.fs import Fs
 from otel_exporter_ndjson.openfile import OpenSegment
 from otel_exporter_ndjson.previous import newest_sealed
 from otel_exporter_ndjson.recovery import recover_service
+from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SegmentName, Writer, date_folder, segment_line
 from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.stats import Counts
@@ -40,13 +41,20 @@ class Opener:
     """Begins the segments of one writer, one after the other, each chained to the one before."""
 
     def __init__(
-        self, signal: str, settings: Settings, fs: Fs, clocks: Clocks, counts: Counts
+        self,
+        signal: str,
+        settings: Settings,
+        fs: Fs,
+        clocks: Clocks,
+        counts: Counts,
+        key: SealKey | None = None,
     ) -> None:
         self._signal = signal
         self._settings = settings
         self._fs = fs
         self._clocks = clocks
         self._counts = counts
+        self._key = key
         self._folders = Folders(
             fs,
             os.path.abspath(settings.path),
@@ -143,6 +151,7 @@ class Opener:
                 compress=False,
                 until_s=until_s,
                 monotonic=self._clocks.monotonic_s,
+                key=self._key,
             )
             for result in results:
                 if result.action == "failed":

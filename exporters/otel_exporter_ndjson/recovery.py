@@ -22,12 +22,13 @@ from otel_exporter_ndjson.sealing import (
     sealed_hash,
     write_all,
 )
+from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import Scan, SegmentName, seal_line
 
 __all__ = ["Recovered", "recover_service"]
 
 TORN: Final = ".torn"
-_KINDS: Final = frozenset({"segment", "describe", "metric", "event", "commit", "seal"})
+_KINDS: Final = frozenset({"segment", "describe", "metric", "event", "erased", "commit", "seal"})
 
 Action = Literal["sealed", "set_aside", "compressed", "damaged", "failed"]
 
@@ -58,6 +59,7 @@ def recover_service(
     compress: bool,
     until_s: float | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    key: SealKey | None = None,
 ) -> list[Recovered]:
     """Recover every segment of dead writers in a service's folder.
 
@@ -65,6 +67,7 @@ def recover_service(
         service: the open folder.
         compress: whether to compress what is sealed and not yet compressed, too.
         until_s: stop beginning new work at this reading of the monotonic clock.
+        key: what seals are signed with.
     """
     done: list[Recovered] = []
     for date in fs.names(service):
@@ -78,12 +81,12 @@ def recover_service(
             for name in fs.names(directory):
                 if until_s is not None and monotonic() > until_s:
                     return done
-                done += _recovered(fs, directory, date, name, compress=compress)
+                done += _recovered(fs, directory, date, name, compress=compress, key=key)
     return done
 
 
 def _recovered(
-    fs: Fs, directory: int, date: str, name: str, *, compress: bool
+    fs: Fs, directory: int, date: str, name: str, *, compress: bool, key: SealKey | None
 ) -> Iterator[Recovered]:
     try:
         if name.startswith(".") and name.endswith(TEMPORARY):
@@ -92,7 +95,7 @@ def _recovered(
         parsed = SegmentName.parse(name)
         if parsed is None or name != str(parsed):
             return
-        result = _seal(fs, directory, date, name)
+        result = _seal(fs, directory, date, name, key)
         if result is not None:
             yield result
         if compress and _is_sealed(fs, directory, name) and compress_segment(fs, directory, name):
@@ -134,7 +137,7 @@ def _ends_with_seal(fs: Fs, descriptor: int, size: int) -> bool:
     return sealed_hash(tail[:-1].rpartition(b"\n")[2] + tail[-1:]) is not None
 
 
-def _seal(fs: Fs, directory: int, date: str, name: str) -> Recovered | None:
+def _seal(fs: Fs, directory: int, date: str, name: str, key: SealKey | None) -> Recovered | None:
     """Seal one segment of a dead writer; None when there is nothing to do or it is alive."""
     with opened(fs, fs.open(directory, name, write=True)) as descriptor:
         facts = fs.status(descriptor)
@@ -155,7 +158,7 @@ def _seal(fs: Fs, directory: int, date: str, name: str) -> Recovered | None:
             fs.sync_dir(directory)
             return Recovered(date, name, "set_aside")
         times = scan.times
-        seal = seal_line(scan.records, *times, scan.sha256, recovered=True)
+        seal = seal_line(scan.records, *times, scan.sha256, recovered=True, key=key)
         tail = b"".join(_range(fs, descriptor, good, facts.size))
         if tail:
             own = seal.startswith(tail)  # of a recovery that was killed while it wrote the seal

@@ -40,7 +40,7 @@ __all__ = [
 OTEL_EXPORTER_NDJSON_PATH: Final = "OTEL_EXPORTER_NDJSON_PATH"
 """The folder of the archive. Default `./telemetry`."""
 OTEL_EXPORTER_NDJSON_SYNC: Final = "OTEL_EXPORTER_NDJSON_SYNC"
-"""When what was written is forced to the disk: `interval` (default) or `never`."""
+"""When what was written is forced to the disk: `interval` (default), `always` or `never`."""
 OTEL_EXPORTER_NDJSON_SYNC_INTERVAL: Final = "OTEL_EXPORTER_NDJSON_SYNC_INTERVAL"
 """The longest time that a written record waits for the disk in mode `interval`. Default `1s`."""
 OTEL_EXPORTER_NDJSON_ROTATE_BYTES: Final = "OTEL_EXPORTER_NDJSON_ROTATE_BYTES"
@@ -50,9 +50,9 @@ OTEL_EXPORTER_NDJSON_ROTATE_INTERVAL: Final = "OTEL_EXPORTER_NDJSON_ROTATE_INTER
 OTEL_EXPORTER_NDJSON_COMPRESSION: Final = "OTEL_EXPORTER_NDJSON_COMPRESSION"
 """What a sealed segment is compressed with: `zstd` (default) or `none`."""
 OTEL_EXPORTER_NDJSON_RETENTION_AGE: Final = "OTEL_EXPORTER_NDJSON_RETENTION_AGE"
-"""Sealed segments older than this are removed. Default `none`: nothing is ever removed."""
+"""Sealed segments whose records are all older are removed. Default `none`: nothing ever is."""
 OTEL_EXPORTER_NDJSON_RETENTION_BYTES: Final = "OTEL_EXPORTER_NDJSON_RETENTION_BYTES"
-"""The oldest sealed segments beyond this size are removed. Default `none`."""
+"""The oldest sealed segments of a service beyond this size are removed. Default `none`."""
 OTEL_EXPORTER_NDJSON_FREE_BYTES_MIN: Final = "OTEL_EXPORTER_NDJSON_FREE_BYTES_MIN"
 """Below this much free disk nothing is written: metrics stop first, events at half of it.
 Default: the smaller of 1 GiB and 5 % of the file system."""
@@ -110,7 +110,7 @@ class Settings:
     """
 
     path: str = "./telemetry"
-    sync: Literal["interval", "never"] = "interval"
+    sync: Literal["interval", "always", "never"] = "interval"
     sync_interval_s: float = 1.0
     rotate_bytes: int = 64 * 2**20
     rotate_interval_s: float = 3600.0
@@ -169,7 +169,6 @@ def from_environ(environ: Mapping[str, str]) -> tuple[Settings, tuple[Problem, .
             problems.append(
                 Problem(variable.name, text, f"{error}; {variable.default} is used instead")
             )
-    problems += _without_effect(values, environ)
     return dataclasses.replace(Settings(), **values), tuple(problems)  # type: ignore[arg-type] # checked by each parser
 
 
@@ -188,8 +187,6 @@ def from_arguments(settings: Settings, arguments: Mapping[str, object]) -> Setti
             values[variable.field] = variable.parse(text)
         except ValueError as error:
             raise SettingError(f"{variable.argument}={text}: {error}") from None
-    for problem in _without_effect(values, {}):
-        raise SettingError(f"{problem.variable.removeprefix(_PREFIX).lower()}: {problem.message}")
     return dataclasses.replace(settings, **values)  # type: ignore[arg-type] # checked by each parser
 
 
@@ -213,26 +210,6 @@ def _unknown(environ: Mapping[str, str]) -> list[Problem]:
             # What a misspelt variable holds may be a secret, and a problem is logged.
             problems.append(Problem(name, "***", f"no such variable; {hint}"))
     return problems
-
-
-def _without_effect(values: Mapping[str, object], environ: Mapping[str, str]) -> list[Problem]:
-    """Settings whose meaning is fixed and whose work is not there yet: never silently ignored."""
-    return [
-        Problem(
-            variable.name,
-            environ.get(variable.name, ""),
-            f"is not supported by this version; {_NOT_YET[variable.field]}",
-        )
-        for variable in VARIABLES
-        if variable.field in _NOT_YET and values.get(variable.field) is not None
-    ]
-
-
-_NOT_YET: Final = {
-    "retention_age_s": "nothing is removed",
-    "retention_bytes": "nothing is removed",
-    "seal_key_file": "seals carry a hash and no signature",
-}
 
 
 def _path(text: str) -> str:
@@ -314,9 +291,10 @@ VARIABLES: Final = (
     Variable(
         OTEL_EXPORTER_NDJSON_SYNC,
         "interval",
-        "When what was written is forced to the disk: `interval` or `never`.",
+        "When what was written is forced to the disk: at least once an `interval`, `always` before "
+        "a call returns (callers share an fsync, and wait for it at most 5 s), or `never`.",
         "sync",
-        _choice("interval", "never"),
+        _choice("interval", "always", "never"),
     ),
     Variable(
         OTEL_EXPORTER_NDJSON_SYNC_INTERVAL,
@@ -349,14 +327,15 @@ VARIABLES: Final = (
     Variable(
         OTEL_EXPORTER_NDJSON_RETENTION_AGE,
         "none",
-        "Sealed segments older than this are removed. Not supported by this version.",
+        "Sealed segments whose records are all older than this are removed, and the audit says so.",
         "retention_age_s",
         _or_none(duration(0)),
     ),
     Variable(
         OTEL_EXPORTER_NDJSON_RETENTION_BYTES,
         "none",
-        "The oldest sealed segments beyond this size are removed. Not supported by this version.",
+        "The oldest sealed segments of a service beyond this size on disk are removed, and the "
+        "audit says so.",
         "retention_bytes",
         _or_none(_ANY_SIZE),
     ),
@@ -370,7 +349,8 @@ VARIABLES: Final = (
     Variable(
         OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE,
         "none",
-        "A file with the key that seals are signed with. Not supported by this version.",
+        "A file with the key that seals are signed with, mode 0600; `otel-metrics archive keygen` "
+        "makes one. A key that cannot be used closes the archive.",
         "seal_key_file",
         _or_none(_path),
     ),

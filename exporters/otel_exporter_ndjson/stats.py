@@ -11,7 +11,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What one exporter did since its process began.
 
     Attributes:
-        records: points or events acknowledged.
+        records: points or events written; in mode `always` those that the disk did not confirm
+            are in `errors` as `unacknowledged`, too.
         bytes: bytes written, with all lines.
         segments_sealed: segments closed by a seal line.
         head_sequence: sequence of the newest segment; 0 when none was begun.
@@ -49,9 +50,9 @@ class Counts:
         self.errors: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
 
-    def error(self, kind: str) -> None:
+    def error(self, kind: str, times: int = 1) -> None:
         """Count a failed operation."""
-        self.errors[kind] = self.errors.get(kind, 0) + 1
+        self.errors[kind] = self.errors.get(kind, 0) + times
 
     def drop(self, reason: str, records: int) -> None:
         """Count records that were not written."""

@@ -4,6 +4,7 @@ A point names its metric, an event its scope. The rest of what they belong to st
 `describe` line before them that has the same key, so that it is written once a segment.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_exporter_ndjson.values import Tally, attributes_json, text_json
 
-__all__ = ["Batch", "Origin", "Part", "Stream", "origin_of", "scope_json"]
+__all__ = ["Batch", "Origin", "Part", "Stream", "joined", "origin_of", "scope_json"]
 
 _UNKNOWN_SERVICE = "unknown_service"
 
@@ -28,12 +29,13 @@ class Origin:
 class Stream:
     """One metric of one scope and resource (or one scope of events), with its `describe` line."""
 
-    __slots__ = ("_members", "_with_resource", "key", "origin")
+    __slots__ = ("_alone", "_members", "_with_resource", "key", "origin")
 
     def __init__(self, key: tuple[object, ...], origin: Origin, members: bytes) -> None:
         self.key = key
         self.origin = origin
         self._members = members
+        self._alone = b'{"kind":"describe",%s}\n' % members
         self._with_resource = b'{"kind":"describe",%s,"resource":%s}\n' % (members, origin.json)
 
     @property
@@ -44,7 +46,7 @@ class Stream:
     def describe(self, segment_origin: Origin) -> bytes:
         """Return the line; the resource is in it where it is not the segment's own."""
         if segment_origin.json == self.origin.json:
-            return b'{"kind":"describe",%s}\n' % self._members
+            return self._alone
         return self._with_resource
 
     def same(self, other: "Stream") -> bool:
@@ -80,6 +82,22 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     last_ns: int | None = None
     shape: bytes | None = None
     commit: bool = False
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return events of one origin as one batch, so that one write takes them all."""
+    if len(batches) == 1:
+        return batches[0]
+    firsts = [batch.first_ns for batch in batches if batch.first_ns is not None]
+    lasts = [batch.last_ns for batch in batches if batch.last_ns is not None]
+    return Batch(
+        parts=[part for batch in batches for part in batch.parts],
+        records=sum([batch.records for batch in batches]),
+        size=sum([batch.size for batch in batches]),
+        origin=batches[0].origin,
+        first_ns=min(firsts, default=None),
+        last_ns=max(lasts, default=None),
+    )
 
 
 def origin_of(resource: Resource, tally: Tally, data_schema_url: str | None = None) -> Origin:

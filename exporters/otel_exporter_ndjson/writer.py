@@ -1,8 +1,9 @@
-"""The one writer of a process for one signal: which segment a batch goes to, and what if not.
+"""The one writer of a process for one signal: what many threads and signal handlers may call.
 
 The caller makes the write, so that what it acknowledges survives a kill. Forcing to the disk,
 closing and compressing is `upkeep`'s, on threads of its own: in mode `interval` no caller ever
-waits for the disk.
+waits for the disk. In mode `always` a caller hands its batch over to upkeep's thread, which writes
+and syncs for all who wait: so it takes no lock that others hold while they write.
 """
 
 import errno
@@ -13,39 +14,44 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from otel_exporter_ndjson.errors import DamagedError, UnsafeArchiveError
+from otel_exporter_ndjson.current import Current
+from otel_exporter_ndjson.errors import UnsafeArchiveError
 from otel_exporter_ndjson.fs import Fs, RealFs
-from otel_exporter_ndjson.openfile import OpenSegment
-from otel_exporter_ndjson.opening import DAY_NS, Clocks, Opener
+from otel_exporter_ndjson.openfile import OpenSegment, Ticket
+from otel_exporter_ndjson.opening import Clocks, Opener
+from otel_exporter_ndjson.retention import Retention
+from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.states import News, StateLog
 from otel_exporter_ndjson.stats import Counts
-from otel_exporter_ndjson.streams import Batch
+from otel_exporter_ndjson.streams import Batch, joined
 from otel_exporter_ndjson.upkeep import Upkeep
 
 __all__ = ["SegmentWriter"]
 
 _logger = logging.getLogger("otel_exporter_ndjson")
 
-COMMIT_INTERVAL_S: Final = 1.0
-"""Between two commit lines among events; a metric export always ends with one."""
-SPACE_INTERVAL_S: Final = 1.0
-"""Between two looks at how full the disk is, while it is not."""
-PENDING_BYTES_MAX: Final = 8 * 2**20
-"""What is kept in memory of what no fsync has confirmed, to write it again should one fail."""
+SYNC_WAIT_S: Final = 5.0
+"""How long a caller in mode `always` waits for the disk; then its records are unacknowledged."""
 DAMAGED_MAX: Final = 1_000
 """Damaged segments that are remembered, so that each is counted once."""
 DEFERRED_MAX: Final = 1_000
-"""Batches of signal handlers that interrupted a write of their own thread."""
-_FREE_MIN: Final = 2**30
-_FREE_PART: Final = 20
-_FLOOR: Final = {"metrics": 1.0, "events": 0.5, "audit": 0.25}
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FAULTS: Final = (OSError, UnsafeArchiveError, DamagedError)
+"""Batches of signal handlers that interrupted a write of their own thread, and batches that were
+handed over and are not yet written."""
+HANDED_OVER_LOOK: Final = 64
+HANDED_OVER_BYTES_MAX: Final = 64 * 2**20
+"""So many bytes of them, looked at from so many batches on."""
+TOGETHER_BYTES_MAX: Final = 2**20
+"""Events that were handed over and go to the file by one write."""
 
 
 class SegmentWriter:
     """Appends batches to the segments of one signal. Thread-safe; never raises.
+
+    Args:
+        key: what seals are signed with.
+        retention: what removes sealed segments, where there is a limit.
+        refusal: why nothing may be written at all; every batch is then refused as `unsafe`.
 
     Attributes:
         last_error: what is wrong now, in words; None once a batch has been written again.
@@ -59,8 +65,14 @@ class SegmentWriter:
         on_sync: Callable[[float], None] | None = None,
         fs: Fs | None = None,
         clocks: Clocks | None = None,
+        key: SealKey | None = None,
+        retention: Retention | None = None,
+        refusal: str | None = None,
     ) -> None:
+        self._refusal = refusal
         self._signal = signal
+        self._key = key
+        self._retention = retention
         self._on_sync = on_sync
         self.last_error: str | None = None
         self._settings = settings
@@ -81,17 +93,34 @@ class SegmentWriter:
         self._lock = threading.RLock()
         self._busy = False
         self._deferred: deque[Batch] = deque()
+        self._handed_over: deque[tuple[Batch, Ticket]] = deque()
         self._closed = False
         self._stop_s: float | None = None
-        self._segment: OpenSegment | None = None
-        self._low = False
-        self._space_s = float("-inf")
-        self._sick: list[tuple[tuple[int, int], list[Batch]]] = []
         self._damaged: set[str] = set()
         self._news.begin_anew()
         self.counts = Counts()
-        self._opener = Opener(self._signal, self._settings, self._fs, self._clocks, self.counts)
-        self._upkeep = Upkeep(self, self._fs, self._settings, self._clocks.monotonic_s)
+        self._opener = Opener(
+            self._signal, self._settings, self._fs, self._clocks, self.counts, self._key
+        )
+        self._upkeep = Upkeep(
+            self,
+            self._fs,
+            self._settings,
+            self._clocks.monotonic_s,
+            key=self._key,
+            retention=self._retention,
+        )
+        self._current = Current(
+            self._signal,
+            self._settings,
+            fs=self._fs,
+            clocks=self._clocks,
+            counts=self.counts,
+            opener=self._opener,
+            upkeep=self._upkeep,
+            key=self._key,
+            failed=self._failed,
+        )
 
     @property
     def instance(self) -> str:
@@ -106,11 +135,16 @@ class SegmentWriter:
     def append(self, batch: Batch) -> str | None:
         """Write a batch; return None when it is written, else the reason in one word.
 
-        A signal handler that interrupted an append (or `prepare`) of its own thread is told None
-        before its batch is written, and the interrupted call writes it before it returns. Should
-        that write fail, no caller learns of it: the batch is counted as dropped, and it is logged.
-        After `close` the reason is `closed`.
+        In mode `always` None means that it is on the disk. A batch that does not come there within
+        5 s is `unacknowledged`: it may still come, but nobody must rely on it.
+
+        In the other modes a signal handler that interrupted an append (or `prepare`) of its own
+        thread is told None before its batch is written, and the interrupted call writes it before
+        it returns. Should that write fail, no caller learns of it: the batch is counted as dropped,
+        and it is logged. After `close` the reason is `closed`.
         """
+        if self._settings.sync == "always":
+            return self._hand_over(batch)
         with self._lock:
             if self._closed:
                 return self._refused(batch, "closed")
@@ -137,6 +171,7 @@ class SegmentWriter:
         with self._lock:
             self._busy = True
             try:
+                self._permitted()
                 self._upkeep.recover_behind(self._opener.prepare(service))
             except Exception as error:  # noqa: BLE001 # whatever it is, the service must start
                 self._failed(error)
@@ -162,7 +197,8 @@ class SegmentWriter:
             self._upkeep.compress_no_more()
             if self._busy:
                 return
-            self._retire()
+            self._take()
+            self._current.retire()
         self._let_go()
 
     def before_fork(self, timeout_s: float) -> bool:
@@ -175,7 +211,8 @@ class SegmentWriter:
         The child's copies of the parent's descriptors are closed, which leaves the parent's lock
         alone and keeps it from outliving the parent. Nothing is written until a record comes.
         """
-        held = [self._segment] if self._segment is not None else []
+        segment = self._current.segment
+        held = [] if segment is None else [segment]
         for segment in held + self._upkeep.held():
             with suppress(OSError):  # it was closed while the process forked
                 segment.close()
@@ -189,10 +226,15 @@ class SegmentWriter:
 
     # What upkeep calls, on its thread, while it holds no lock.
 
+    def take(self) -> None:
+        """Write what callers handed over."""
+        with self._lock:
+            self._take()
+
     def tick(self) -> list[OpenSegment]:
         """Say what must be forced to the disk now: the open segment, or nothing."""
         with self._lock:
-            dirty = self._dirty()
+            dirty = self._current.due()
         self._news.tell()
         return dirty
 
@@ -216,20 +258,13 @@ class SegmentWriter:
             reason = _reason(error)
             self.counts.error(f"sync.{reason}")
             self._sync_log.down(reason, f"{segment.path}: {error}")
-            if segment is self._segment:
-                self._segment = None
-                self._upkeep.release(segment)
-            line = segment.pending[0][0] if segment.pending else segment.lines
-            kept = [batch for _, batch in segment.pending]
-            self._sick.append(((segment.name.sequence, line), kept))
-            self._heal()
+            self._current.distrust(segment)
         self._news.tell()
 
     def heal(self) -> None:
         """Try once more to write again what a failed fsync may have lost."""
         with self._lock:
-            if self._sick:
-                self._heal()
+            self._current.heal()
         self._news.tell()
 
     def failing(self, what: str, error: Exception) -> None:
@@ -259,6 +294,28 @@ class SegmentWriter:
                     self._damaged.add(name)
         return new
 
+    def _hand_over(self, batch: Batch) -> str | None:
+        """Have upkeep's thread write and sync a batch, and wait for it, without the lock."""
+        if self._is_full():
+            with self._lock:
+                return self._refused(batch, "busy")
+        ticket = Ticket()
+        self._handed_over.append((batch, ticket))
+        if self._upkeep.awaited(ticket, SYNC_WAIT_S):
+            return ticket.reason
+        with self._lock:
+            self.counts.error("unacknowledged", batch.records)
+            self.last_error = self.last_error or "the disk did not confirm what was written"
+        return "unacknowledged"
+
+    def _is_full(self) -> bool:
+        """Whether more waits to be written than memory should hold, as where a disk hangs."""
+        waiting = len(self._handed_over)
+        if waiting < HANDED_OVER_LOOK:
+            return False
+        size = sum([batch.size for batch, _ in list(self._handed_over)])
+        return waiting >= DEFERRED_MAX or size > HANDED_OVER_BYTES_MAX
+
     def _let_go(self) -> None:
         """Do what must wait until the lock is free: log, and end the threads of a closed writer."""
         self._news.tell()
@@ -267,6 +324,37 @@ class SegmentWriter:
             self._upkeep.stop(timeout_s)
 
     # Below, the lock is held; nothing is logged.
+
+    def _take(self) -> None:
+        """Write what was handed over, and tell those who wait what could not be."""
+        while self._handed_over and not self._busy:
+            self._busy = True
+            try:
+                self._write_together(self._next_together())
+            finally:
+                self._busy = False
+
+    def _next_together(self) -> list[tuple[Batch, Ticket]]:
+        """Take a metric batch, or events of one origin that one write can take."""
+        taken = [self._handed_over.popleft()]
+        first, _ = taken[0]
+        size = first.size
+        while self._handed_over and not first.commit:
+            batch, _ = self._handed_over[0]
+            size += batch.size
+            if batch.commit or batch.origin != first.origin or size > TOGETHER_BYTES_MAX:
+                break
+            taken.append(self._handed_over.popleft())
+        return taken
+
+    def _write_together(self, taken: list[tuple[Batch, Ticket]]) -> None:
+        closed = self._closed and self._current.segment is None
+        batch = joined([batch for batch, _ in taken])
+        tickets = [ticket for _, ticket in taken]
+        reason = self._refused(batch, "closed") if closed else self._append(batch, tickets)
+        if reason is not None:
+            for ticket in tickets:
+                ticket.settle(reason)
 
     def _defer(self, batch: Batch) -> str | None:
         if len(self._deferred) >= DEFERRED_MAX:
@@ -284,7 +372,7 @@ class SegmentWriter:
             finally:
                 self._busy = False
         if self._closed:
-            self._retire()
+            self._current.retire()
 
     def _append_late(self, batch: Batch) -> None:
         reason = self._append(batch)
@@ -295,165 +383,23 @@ class SegmentWriter:
         if self._settings.sync == "interval":
             self._upkeep.wake()
 
-    def _append(self, batch: Batch) -> str | None:
+    def _append(self, batch: Batch, tickets: Sequence[Ticket] = ()) -> str | None:
         try:
-            try:
-                self._write(batch)
-            except OSError as error:
-                if error.errno in _FULL or self._segment is None:
-                    raise
-                self._leave(error)
-                self._write(batch)
+            self._permitted()
+            self._current.append(batch, tickets)
         except Exception as error:  # noqa: BLE001 # whatever it is, the batch was not kept
-            if self._segment is not None and self._segment.broken:
-                self._leave(error)
-                return self._refused(batch, _reason(error))
+            segment = self._current.segment
+            if segment is not None and segment.broken:
+                return self._refused(batch, self._current.leave(error))
             return self._refused(batch, self._failed(error))
         self.counts.records += batch.records
         self.last_error = None
         self._log.up()
         return None
 
-    def _write(self, batch: Batch) -> None:
-        now_s = self._clocks.monotonic_s()
-        self._check(batch, now_s)
-        segment = self._segment
-        if segment is None:
-            if self._sick:
-                raise OSError(errno.EIO, "an earlier fsync failed, and no new segment works yet")
-            segment = self._segment = self._begun(batch)
-        self._room(segment, now_s)
-        before = segment.size
-        commit = batch.commit or now_s - segment.committed_s >= COMMIT_INTERVAL_S
-        segment.append(batch, commit=commit)
-        self.counts.bytes += segment.size - before
-        if commit:
-            segment.committed_s = now_s
-        if self._settings.sync == "never":
-            segment.settle(segment.appended)
-        else:
-            segment.forget_oldest(PENDING_BYTES_MAX)
-
-    def _begun(self, batch: Batch) -> OpenSegment:
-        segment, behind = self._opener.begin(batch)
-        self._upkeep.recover_behind(behind)
-        return segment
-
-    def _check(self, batch: Batch, now_s: float) -> None:
-        """Leave a segment that is full, old, of another day or service, or no longer there."""
-        segment = self._segment
-        if segment is None:
-            return
-        if now_s - segment.checked_s >= self._settings.sync_interval_s:
-            segment.checked_s = now_s
-            if not segment.present():
-                self._lost(segment)
-                return
-        if (
-            (segment.records and segment.size + batch.size > self._settings.rotate_bytes)
-            or now_s - segment.opened_s >= self._settings.rotate_interval_s
-            or self._clocks.world_ns() // DAY_NS != segment.day
-            or segment.service != batch.origin.service
-        ):
-            self._retire()
-
-    def _room(self, segment: OpenSegment, now_s: float) -> None:
-        """Refuse to fill the last of a disk; metrics stop first, then events."""
-        if not self._low and now_s - self._space_s < SPACE_INTERVAL_S:
-            return
-        self._space_s = now_s
-        space = self._fs.space(segment.directory)
-        floor = self._settings.free_bytes_min
-        if floor is None:
-            floor = min(_FREE_MIN, space.total // _FREE_PART)
-        self._low = space.free < floor * _FLOOR[self._signal]
-        if self._low:
-            raise OSError(errno.ENOSPC, f"{space.free} bytes are free, fewer than the floor")
-
-    def _dirty(self) -> list[OpenSegment]:
-        segment = self._segment
-        if segment is None:
-            return []
-        now_s = self._clocks.monotonic_s()
-        try:
-            self._commit(segment, now_s)
-        except OSError as error:
-            self._leave(error)
-            return []
-        if now_s - segment.opened_s >= self._settings.rotate_interval_s:
-            self._retire()
-            return []
-        return [segment] if segment.dirty else []
-
-    def _commit(self, segment: OpenSegment, now_s: float) -> None:
-        """Write a commit line over events that have none, at most once a second."""
-        if segment.committed == segment.records:
-            return
-        if now_s - segment.committed_s < COMMIT_INTERVAL_S:
-            self._upkeep.wake()
-            return
-        before = segment.size
-        segment.commit()
-        segment.committed_s = now_s
-        self.counts.bytes += segment.size - before
-
-    def _retire(self) -> None:
-        """Seal the open segment and hand it to upkeep, which syncs and closes it."""
-        segment, self._segment = self._segment, None
-        if segment is None:
-            return
-        before = segment.size
-        try:
-            if not segment.broken:
-                segment.seal()
-        except OSError as error:  # the next start seals it
-            self._failed(error)
-        if segment.sealed:
-            self._opener.sealed(segment)
-            self.counts.segments_sealed += 1
-            self.counts.bytes += segment.size - before
-        self._upkeep.retire(segment)
-
-    def _leave(self, error: Exception) -> None:
-        """Leave a segment that could not be written."""
-        self._failed(error)
-        self._retire()
-
-    def _lost(self, segment: OpenSegment) -> None:
-        """Begin anew, as a new writer, after somebody moved, removed or changed our file."""
-        self._failed(OSError(errno.ESTALE, f"{segment.path} was moved, removed or changed"))
-        gone = True
-        with suppress(OSError):  # what cannot even be asked counts as gone
-            gone = self._fs.status(segment.descriptor).links == 0
-        if gone:
-            self.counts.drop("removed", segment.records)
-        self._segment = None
-        self._upkeep.retire(segment)
-        self._opener.anew()
-
-    def _heal(self) -> None:
-        self._retire()
-        batches = [batch for _, kept in self._sick for batch in kept]
-        if not batches:
-            self._sick.clear()
-            return
-        try:
-            positions = [position for position, _ in self._sick]
-            segment, _ = self._opener.begin(batches[0], positions)
-        except _FAULTS as error:
-            self._failed(error)
-            return
-        try:
-            for batch in batches:
-                segment.append(batch, commit=batch.commit)
-        except OSError as error:
-            self._failed(error)
-            self._sick.append(((segment.name.sequence, 1), []))  # the next one has it all again
-            segment.settle(segment.appended)
-            self._upkeep.retire(segment)
-        else:
-            self._segment = segment
-            self._sick.clear()
+    def _permitted(self) -> None:
+        if self._refusal is not None:
+            raise UnsafeArchiveError(self._refusal)
 
     def _refused(self, batch: Batch, reason: str) -> str:
         self.counts.drop(reason, batch.records)

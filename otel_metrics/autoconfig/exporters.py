@@ -22,6 +22,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from otel_exporter_ndjson import NdjsonLogRecordExporter, NdjsonMetricExporter
+from otel_exporter_ndjson.settings import OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE
 from otel_exporter_prometheus.server import MetricsServer
 from otel_metrics import events, instruments
 from otel_metrics.autoconfig.settings import Settings
@@ -154,7 +155,7 @@ def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> E
     built = Exporters(settings=settings, logger_provider=make_provider(made_of))
     for name in sorted(settings.metrics_exporters, key=lambda name: name != "ndjson"):
         try:
-            _build_metrics(built, name, made_of)
+            _build_metrics(built, name, made_of, given=given)
         except Exception as error:  # any exporter's own reasons
             if isinstance(error, ValueError) and any(name.upper() in key for key in given):
                 raise ConfigurationError(str(error)) from error
@@ -171,17 +172,29 @@ def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> E
     return built
 
 
-def _build_metrics(built: Exporters, name: str, made_of: Resource) -> None:
+def _build_metrics(
+    built: Exporters, name: str, made_of: Resource, *, given: Collection[str]
+) -> None:
     settings = built.settings
     timeout_s = settings.export_timeout_s
     if name == "ndjson":
         # Named now, so that what a killed process left is recovered at start.
         service = str(made_of.attributes.get(SERVICE_NAME) or "") or None
+        # As an argument it raises where it cannot be used; from a variable it closes the archive.
+        key_file = (
+            settings.ndjson.seal_key_file if OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE in given else None
+        )
         built.archive = NdjsonMetricExporter(
-            settings=settings.ndjson, service=service, on_sync=_timer("metrics")
+            settings=settings.ndjson,
+            service=service,
+            on_sync=_timer("metrics"),
+            seal_key_file=key_file,
         )
         built.event_archive = NdjsonLogRecordExporter(
-            settings=settings.ndjson, service=service, on_sync=_timer("events")
+            settings=settings.ndjson,
+            service=service,
+            on_sync=_timer("events"),
+            seal_key_file=key_file,
         )
         built.lanes.append(MetricLane(name, SdkSender(built.archive), timeout_s=timeout_s))
     elif name == "otlp":

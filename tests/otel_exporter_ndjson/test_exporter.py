@@ -323,18 +323,19 @@ def test_settings_come_from_arguments_then_environment(
         path=str(tmp_path), rotate_bytes=8192, sync_interval_s=0.25, file_mode=0o600
     )
     assert "OTEL_EXPORTER_NDJSON_SYNC=sometimes" in caplog.text
-    assert "interval, never" in caplog.text
+    assert "interval, always, never" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("argument", "value", "said"),
     [
-        ("sync", "nevr", "sync=nevr: accepted are interval, never; did you mean never?"),
+        ("sync", "nevr", "sync=nevr: accepted are interval, always, never; did you mean never?"),
         ("rotate_bytes", "64 parsecs", "rotate_bytes=64 parsecs: accepted are bytes"),
         ("rotate_bytes", 1, "rotate_bytes=1: must be 4096"),
         ("dir_mode", "0777", "not let everyone write"),
         ("allow_network_fs", "perhaps", "accepted are true and false"),
-        ("retention_age", "30d", "not supported by this version"),
+        ("retention_age", "30 days", "milliseconds, or a time such as 2s or 30d"),
+        ("seal_key_file", "no/such/key", "No such file"),
         ("path", ["x"], "is no text, number or path"),
     ],
 )
