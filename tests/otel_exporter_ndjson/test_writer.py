@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -590,3 +591,21 @@ def test_a_full_disk_loses_only_what_was_refused(small_disk: Path, event: Events
     assert resumed is LogRecordExportResult.SUCCESS
     assert values(small_disk) == [*acked, 1000]
     assert segment.sequence == 1
+
+
+def test_a_seal_fits_on_a_full_disk(small_disk: Path, event: Events) -> None:
+    """Room for it was set aside: with not a byte left the segment is closed and is whole."""
+    exporter = NdjsonLogRecordExporter(small_disk, free_bytes_min=0, compression="none")
+    exporter.export([event(0)])
+    filler = os.open(small_disk / "filler", os.O_CREAT | os.O_WRONLY)
+    with suppress(OSError):
+        while os.write(filler, b"x" * 4096):
+            pass
+    os.close(filler)
+
+    exporter.shutdown()
+
+    (segment,) = find_segments(small_disk)
+    scan = check(line for _, _, line in read_lines(segment))
+    assert (scan.sealed, scan.damages, values(small_disk)) == (True, [], [0])
+    assert exporter.stats().errors == {}
