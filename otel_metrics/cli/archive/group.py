@@ -11,6 +11,7 @@ __all__ = ["archive"]
 COMMANDS: Final = {
     "ls": "List the segments.",
     "cat": "Print points and events.",
+    "prune": "Remove the oldest sealed segments.",
 }
 """Every command with its summary; `otel_metrics.cli.archive.<command>` holds it."""
 

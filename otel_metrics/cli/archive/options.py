@@ -12,8 +12,9 @@ from typing import Any, Final, NoReturn
 import click
 from click.core import ParameterSource
 
-from otel_exporter_ndjson import Finding, Segment, find_segments
+from otel_exporter_ndjson import Finding, NdjsonError, Segment, find_segments
 from otel_exporter_ndjson.folders import ARCHIVE_FILE
+from otel_exporter_ndjson.sealkey import SealKey, read_key
 from otel_exporter_ndjson.settings import duration
 from otel_metrics.cli import formats
 from otel_metrics.cli.matching import suggestion
@@ -28,6 +29,7 @@ __all__ = [
     "archive_option",
     "is_of",
     "refuse",
+    "seal_key",
     "segments",
     "service_option",
     "since_option",
@@ -96,6 +98,20 @@ def segments(context: click.Context, path: str) -> list[Segment]:
     if not found and not os.path.lexists(os.path.join(path, ARCHIVE_FILE)):
         refuse(context, path, f"is no archive, it has no file {ARCHIVE_FILE}; {remedy}", EXIT_NO)
     return found
+
+
+def seal_key(context: click.Context, path: str | None) -> SealKey | None:
+    """Return the key of `--key-file`, or None where none is given; end where it cannot be used."""
+    if path is None:
+        return None
+    try:
+        return read_key(path)
+    except OSError as error:
+        message = f"--key-file={path}: {error.strerror}"
+    except NdjsonError as error:
+        message = str(error).replace("seal_key_file=", "--key-file=", 1)
+    click.echo(formats.printable(message), err=True)
+    context.exit(EXIT_WRONG)
 
 
 def refuse(context: click.Context, path: str, message: str, status: int) -> NoReturn:
