@@ -6,10 +6,10 @@ A realistic set: 100 skills with three attributes each, a quarter of an hour, a 
 5 s; in each interval a third of the skills does nothing, so that their points stay the same. For
 each skill there is a counter, a sum of costs, a gauge and a histogram of twelve buckets.
 
-The same collections are written by `NdjsonMetricExporter`, whose segment is then sealed and
-compressed by what compresses every sealed segment, and by upstream's `opentelemetry-exporter-otlp-json-file`,
-whose file is compressed by zstd at the same level. The segment before it is compressed, and that
-by gzip at its highest level, stand beside them. Sizes depend on the seed only, and hardly on that.
+The same collections are written by `NdjsonMetricExporter`, whose segment is then compressed by what
+compresses every sealed segment, and by upstream's `opentelemetry-exporter-otlp-json-file`, whose
+file is compressed by zstd at the same level. The segment before it is compressed, and that by gzip
+at its highest level, stand beside them. Sizes depend on the seed only, and hardly on that.
 """
 
 import argparse

@@ -9,12 +9,15 @@ The same successive collections of one SDK reader, half sums and half histograms
 * `msgspec` encoding dicts that were made ready beforehand, and one write.
 
 Each round times all three one after the other, each some times in a row, so that a busy machine
-slows all alike; the best time of each counts. An event is timed as the recording thread sees it:
-one call, one record.
+slows all alike; the best time of each counts. Before a round, more than it writes is written and
+removed: a virtual machine that must first be given memory for its page cache writes ten times more
+slowly, which would hide all else. An event is timed as the recording thread sees it: one call, one
+record.
 """
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +37,7 @@ COLLECTIONS = 5
 IN_A_ROW = 3
 INSTRUMENTS = 10
 EVENTS = 5_000
+WARM_UP_BYTES = 64 * 2**20
 PEER_RATIO_MIN = 20.0
 DICTS_RATIO_MIN = 1.0
 EVENT_US_MAX = 15.0
@@ -59,10 +63,23 @@ def collections(points: int) -> list[MetricsData]:
     return found
 
 
-def best_ns(work: Sequence[Callable[[], None]], *, rounds: int, points: int) -> list[float]:
+def warm_up(folder: str) -> None:
+    """Have the page cache given the memory that a round needs."""
+    path = os.path.join(folder, "warm-up")
+    block = bytes(2**20)
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(WARM_UP_BYTES // len(block)):
+            file.write(block)
+    os.remove(path)
+
+
+def best_ns(
+    work: Sequence[Callable[[], None]], folder: str, *, rounds: int, points: int
+) -> list[float]:
     """Return the best time of each, in nanoseconds a point."""
     best = [float("inf")] * len(work)
     for _ in range(rounds):
+        warm_up(folder)
         for at, function in enumerate(work):
             for _ in range(IN_A_ROW):
                 began = time.perf_counter_ns()
@@ -95,7 +112,7 @@ def event_us(folder: str) -> float:
     return sorted(times)[EVENTS // 2] / 1000
 
 
-def main() -> None:
+def main() -> int:
     """Print the times, the ratios and whether each bar is met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--points", type=int, default=1000, help="data points a collection")
@@ -128,7 +145,7 @@ def main() -> None:
 
         points = arguments.points * COLLECTIONS
         work = (write_ours, write_peer, write_dicts)
-        own, other, ready = best_ns(work, rounds=arguments.rounds, points=points)
+        own, other, ready = best_ns(work, folder, rounds=arguments.rounds, points=points)
         ours.shutdown()
         peer.shutdown()
         os.close(plain)
@@ -136,19 +153,30 @@ def main() -> None:
     print(f"NdjsonMetricExporter          {own:8.0f} ns a point")
     print(f"otlp-json-file (upstream)     {other:8.0f} ns a point")
     print(f"msgspec, ready-made dicts     {ready:8.0f} ns a point")
-    verdict(
-        "times faster than upstream", other / own, PEER_RATIO_MIN, met=other / own >= PEER_RATIO_MIN
-    )
-    verdict(
-        "times the speed of dicts", ready / own, DICTS_RATIO_MIN, met=ready / own >= DICTS_RATIO_MIN
-    )
-    verdict("microseconds an event", event, EVENT_US_MAX, met=event <= EVENT_US_MAX)
+    peer_ratio, dicts_ratio = other / own, ready / own
+    met = [
+        verdict(
+            "times faster than upstream",
+            peer_ratio,
+            PEER_RATIO_MIN,
+            met=peer_ratio >= PEER_RATIO_MIN,
+        ),
+        verdict(
+            "times the speed of dicts",
+            dicts_ratio,
+            DICTS_RATIO_MIN,
+            met=dicts_ratio >= DICTS_RATIO_MIN,
+        ),
+        verdict("microseconds an event", event, EVENT_US_MAX, met=event <= EVENT_US_MAX),
+    ]
+    return 0 if all(met) else 1
 
 
-def verdict(what: str, value: float, bar: float, *, met: bool) -> None:
+def verdict(what: str, value: float, bar: float, *, met: bool) -> bool:
     """Print one figure beside its bar."""
     print(f"{value:8.2f} {what:30} bar {bar:g}: {'met' if met else 'MISSED'}")
+    return met
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
