@@ -14,6 +14,7 @@ from otel_exporter_ndjson.openfile import FULL, OpenSegment, Pending, Ticket
 from otel_exporter_ndjson.opening import DAY_NS, Clocks, Opener
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.settings import Settings
+from otel_exporter_ndjson.space import floor_bytes
 from otel_exporter_ndjson.stats import Counts
 from otel_exporter_ndjson.streams import Batch
 from otel_exporter_ndjson.upkeep import Upkeep
@@ -26,9 +27,6 @@ SPACE_INTERVAL_S: Final = 1.0
 """Between two looks at how full the disk is, while it is not."""
 PENDING_BYTES_MAX: Final = 8 * 2**20
 """What is kept in memory of what no fsync has confirmed, to write it again should one fail."""
-_FREE_MIN: Final = 2**30
-_FREE_PART: Final = 20
-_FLOOR: Final = {"metrics": 1.0, "events": 0.5, "audit": 0.25}
 _FAULTS: Final = (OSError, UnsafeArchiveError, DamagedError)
 
 
@@ -208,10 +206,7 @@ class Current:
             return
         self._space_s = now_s
         space = self._fs.space(segment.directory)
-        floor = self._settings.free_bytes_min
-        if floor is None:
-            floor = min(_FREE_MIN, space.total // _FREE_PART)
-        self._low = space.free < floor * _FLOOR[self._signal]
+        self._low = space.free < floor_bytes(self._settings, space, self._signal)
         if self._low:
             raise OSError(errno.ENOSPC, f"{space.free} bytes are free, fewer than the floor")
 

@@ -74,12 +74,7 @@ class Folders:
         self._fs.make_root(self._path, self._dir_mode)
         root = self._fs.open_root(self._path)
         try:
-            kind = self._fs.kind(root)
-            if is_network(kind) and not self._allow_network_fs:
-                raise UnsafeArchiveError(
-                    f"path={self._path}: lies on {kind}, where locks and fsync may not hold; use "
-                    "a local disk, or set OTEL_EXPORTER_NDJSON_ALLOW_NETWORK_FS=true"
-                )
+            self._local(root)
             self._give_id(root)
         except BaseException:
             self._fs.close(root)
@@ -96,6 +91,33 @@ class Folders:
     def open_date(self, parent: int, name: str) -> int:
         """Make and open the folder of a day inside a service's folder."""
         return self._made(parent, name, f"{self._path}/.../{name}")
+
+    def examine(self, signal: str, service: str) -> None:
+        """Raise what `open_root` and `open_service` would, without making anything.
+
+        Raises:
+            UnsafeArchiveError, OSError: as they do.
+        """
+        if self._fs.status_of(self._path) is None:
+            return
+        with opened(self._fs, self._fs.open_root(self._path)) as root:
+            self._local(root)
+            if self._fs.status_at(root, signal) is None:
+                return
+            path, name = f"{self._path}/{signal}", service_folder(service)
+            with opened(self._fs, self._opened(root, signal, path)) as parent:
+                if self._fs.status_at(parent, name) is None:
+                    return
+                with opened(self._fs, self._opened(parent, name, f"{path}/{name}")) as directory:
+                    self._safe(directory, f"{path}/{name}")
+
+    def _local(self, root: int) -> None:
+        kind = self._fs.kind(root)
+        if is_network(kind) and not self._allow_network_fs:
+            raise UnsafeArchiveError(
+                f"path={self._path}: lies on {kind}, where locks and fsync may not hold; use "
+                "a local disk, or set OTEL_EXPORTER_NDJSON_ALLOW_NETWORK_FS=true"
+            )
 
     def _made(self, parent: int, name: str, path: str) -> int:
         self._fs.make_dir(parent, name, self._dir_mode)

@@ -4,20 +4,19 @@ Writes no metric and starts no telemetry: a nameless file is made where the arch
 page's port is bound and given back, the endpoint gets an empty request.
 """
 
-import errno
 import json
-import os
-import shutil
-import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Final
 
-import otel_exporter_ndjson.settings
+from opentelemetry.sdk.resources import SERVICE_NAME
+
 import otel_exporter_prometheus.settings
 from otel_exporter_prometheus.errors import ListenError
 from otel_exporter_prometheus.listeners import listen
+from otel_metrics.autoconfig.archive_trial import try_archive
+from otel_metrics.autoconfig.providers import resource
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
 
@@ -47,7 +46,7 @@ def try_exporters(settings: Settings) -> list[Trial]:
 
 def _try(name: str, settings: Settings) -> Trial:
     if name == "ndjson":
-        return _try_archive(settings.ndjson)
+        return _try_archive(settings)
     if name == "prometheus":
         return _try_page(settings.prometheus)
     if name == "otlp":
@@ -55,32 +54,10 @@ def _try(name: str, settings: Settings) -> Trial:
     return Trial(exporter=name, ok=True, finding="not tried: it is not this bundle's")
 
 
-def _try_archive(settings: otel_exporter_ndjson.settings.Settings) -> Trial:
-    root = os.path.abspath(settings.path)
-    there = root
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            free = shutil.disk_usage(there).free
-    except OSError as error:
-        finding = (
-            f"{settings.path}: {there} {_why_not(there, error)}; "
-            "set OTEL_EXPORTER_NDJSON_PATH to a folder that can be written to"
-        )
-        return Trial(exporter="ndjson", ok=False, finding=finding)
-    state = "is writable" if there == root else "can be made"
-    return Trial(exporter="ndjson", ok=True, finding=f"{root} {state}, {free >> 20} MiB free")
-
-
-def _why_not(there: str, error: OSError) -> str:
-    if not os.path.exists(there):
-        return "is a link to what is not there"
-    if not os.path.isdir(there):
-        return "is no folder"
-    if error.errno == errno.ENOENT:  # what /proc says to whoever wants to make a file there
-        return "takes no files: it is not writable"
-    return f"is not writable: {error.strerror}"
+def _try_archive(settings: Settings) -> Trial:
+    service = str(resource(settings.resource_attributes).attributes.get(SERVICE_NAME) or "")
+    ok, finding = try_archive(settings.ndjson, service)
+    return Trial(exporter="ndjson", ok=ok, finding=finding)
 
 
 def _try_page(settings: otel_exporter_prometheus.settings.Settings) -> Trial:
