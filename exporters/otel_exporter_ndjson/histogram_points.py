@@ -84,24 +84,21 @@ class HistogramPoints(_StructPoints):
             return None
         time_ns = data[0].time_unix_nano
         time = Raw(self.clock.at(time_ns))
-        lines: list[_Histogram] = []
-        append = lines.append
-        every: Any = 0.0  # a finite float in the end only if all numbers are finite
-        for point, attributes, start, bounds, fragment in zip(
-            data, self.attributes, self.starts, self.bounds, self.fragments, strict=True
-        ):
-            if (
-                point.attributes is not attributes
-                or point.start_time_unix_nano is not start
-                or point.explicit_bounds is not bounds
-                or point.time_unix_nano is not time_ns
-                or point.exemplars
-            ):
-                return None
-            total, least, most = point.sum, point.min, point.max
-            every += total + least + most
-            append(_Histogram(time, fragment, point.count, total, least, most, point.bucket_counts))
-        return _encode_lines(lines) if every.__class__ is float and every - every == 0 else None
+        structs = [
+            _Histogram(
+                time, fragment, point.count, point.sum, point.min, point.max, point.bucket_counts
+            )
+            for point, attributes, start, bounds, fragment in zip(
+                data, self.attributes, self.starts, self.bounds, self.fragments, strict=True
+            )
+            if point.attributes is attributes
+            and point.start_time_unix_nano is start
+            and point.explicit_bounds is bounds
+            and point.time_unix_nano is time_ns
+            and not point.exemplars
+            and (point.sum + point.min + point.max) * 0.0 == 0.0  # neither NaN nor infinite
+        ]
+        return _encode_lines(structs) if len(structs) == len(data) else None
 
     def _struct(self, index: int, point: HistogramDataPoint) -> Struct:
         time = Raw(self.clock.at(point.time_unix_nano))
