@@ -73,7 +73,7 @@ def emit(
             context=get_current(),
             severity_number=SeverityNumber.INFO,
             severity_text="INFO",
-            body=values.clean(body),
+            body=_ruled_body(values.clean(body)),
             attributes=_ruled(cleaned),
         )
     except Exception as error:  # noqa: BLE001  # a processor of the service's must not stop it
@@ -92,6 +92,13 @@ def _ruled(cleaned: AnyValue) -> Mapping[str, AnyValue]:
     }
 
 
+def _ruled_body(cleaned: AnyValue) -> AnyValue:
+    """Apply the content rule to a body, which is content."""
+    if cleaned is None or _content == "full":
+        return cleaned
+    return values.MASK if _content == "redacted" else None
+
+
 def bind(provider: LoggerProvider) -> None:
     """Send events to `provider` from now on."""
     global _sink
@@ -106,6 +113,6 @@ def reset() -> None:
 
 
 def set_content(content: Content) -> None:
-    """Keep content attributes (`full`), mask them (`redacted`) or leave them out (`none`)."""
+    """Keep bodies and content attributes (`full`), mask them (`redacted`) or leave them out."""
     global _content
     _content = content
