@@ -1,4 +1,4 @@
-"""OTEL_PYTHON_METRICS_EVENT_CONTENT: what people and models wrote is not on the disk unless kept."""
+"""OTEL_PYTHON_METRICS_EVENT_CONTENT: what people wrote is not on the disk unless it is kept."""
 
 import subprocess
 from collections.abc import Callable
