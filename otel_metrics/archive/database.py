@@ -73,7 +73,7 @@ def connect(
     Example:
         >>> from otel_metrics import archive
         >>> db = archive.connect("./telemetry")
-        >>> db.sql("SELECT metric, sum(increase) FROM increments GROUP BY ALL")
+        >>> db.sql("SELECT metric, sum(increase) FROM increments GROUP BY metric")
     """
     duckdb = _duckdb()
     found: list[Finding] = []

@@ -127,7 +127,7 @@ def damage(files: Mapping[str, Sequence[str]]) -> str:
         source = _read(paths, {"kind": "VARCHAR"}, strict=False)
         scans.append(
             f"SELECT {literal(service)} AS service, {_listed(_FILE_COLUMNS)}, "
-            f"count(*) AS lines FROM {source} WHERE kind IS NULL GROUP BY ALL"
+            f"count(*) AS lines FROM {source} WHERE kind IS NULL GROUP BY date, instance, sequence"
         )
     return _view("damage", scans, (None, None))
 

@@ -11,6 +11,8 @@ __all__ = ["archive"]
 COMMANDS: Final = {
     "ls": "List the segments.",
     "cat": "Print points and events.",
+    "query": "Answer a question in SQL.",
+    "plot": "Draw a metric as a line.",
     "prune": "Remove the oldest sealed segments.",
 }
 """Every command with its summary; `otel_metrics.cli.archive.<command>` holds it."""

@@ -62,13 +62,19 @@ def gauge(value: float, at_s: float, *, name: str = "level") -> Metric:
 
 
 def histogram(
-    counts: tuple[int, int, int], amount: float, at_s: float, *, start_s: float = 0
+    counts: tuple[int, int, int],
+    amount: float,
+    at_s: float,
+    *,
+    start_s: float = 0,
+    name: str = "took",
+    attributes: Attributes | None = None,
 ) -> Metric:
     """Return one point of a histogram with the bounds 1 and 10."""
     point = HistogramDataPoint(
-        {}, _ns(start_s), _ns(at_s), sum(counts), amount, counts, BOUNDS, 0.5, 20.0
+        attributes or {}, _ns(start_s), _ns(at_s), sum(counts), amount, counts, BOUNDS, 0.5, 20.0
     )
-    return Metric("took", "", "s", Histogram([point], CUMULATIVE))
+    return Metric(name, "", "s", Histogram([point], CUMULATIVE))
 
 
 def batch(*metrics: Metric, service: str = "shop") -> MetricsData:

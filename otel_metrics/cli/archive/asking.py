@@ -1,0 +1,135 @@
+"""Putting a question to an archive's views from a command: progress, interrupts, damage, errors.
+
+The first attempt trusts that lines are JSON. Where one is not, every line is looked at and the
+question put again, so that a sound archive costs no second look and a damaged one still answers.
+"""
+
+import importlib
+import re
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from otel_exporter_ndjson import Finding
+from otel_metrics.archive import DamageMode, MissingDuckdbError, connect
+from otel_metrics.cli import formats
+from otel_metrics.cli.archive.options import EXIT_WRONG
+from otel_metrics.cli.matching import suggestion
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Subject", "ask"]
+
+PROGRESS_AFTER_S: Final = 1.0
+PROGRESS_EVERY_S: Final = 0.1
+_VIEWS: Final = ("metrics", "increments", "events", "audit", "damage")
+_DAMAGE: Final = re.compile("JSON|maximum_object_size|zstd|frame")
+_NO_TABLE: Final = re.compile(r"Table with name (\S+) does not exist!(\nDid you mean .*)?")
+
+T = TypeVar("T")
+Work = Callable[["DuckDBPyConnection"], T]
+
+
+@dataclass(kw_only=True)
+class Subject:
+    """What is asked: which archive, and what of it. `findings` says what was amiss with it."""
+
+    path: str
+    service: str | None
+    since: int | None
+    until: int | None
+    findings: list[Finding] = field(default_factory=list)
+
+    def connect(self, damage: DamageMode) -> "DuckDBPyConnection":
+        """Return a connection to the archive as it is now."""
+        self.findings.clear()
+        return connect(
+            self.path,
+            service=self.service,
+            since=self.since,
+            until=self.until,
+            damage=damage,
+            findings=self.findings,
+        )
+
+
+def ask(context: click.Context, subject: Subject, work: Work[T]) -> T:
+    """Return what `work` finds out over a connection; end where the question is wrong."""
+    try:
+        first = subject.connect("raise")
+    except MissingDuckdbError as error:
+        click.echo(str(error), err=True)
+        context.exit(EXIT_WRONG)
+    duckdb: Any = importlib.import_module("duckdb")
+    try:
+        try:
+            return _run(first, work)
+        except duckdb.IOException:  # a segment was compressed or removed meanwhile
+            return _again(subject, "raise", work)
+    except duckdb.Error as error:
+        if not isinstance(error, duckdb.IOException | duckdb.InvalidInputException) or not (
+            _DAMAGE.search(str(error))
+        ):
+            _refuse(context, error)
+    try:
+        return _again(subject, "salvage", work)
+    except duckdb.Error as error:
+        _refuse(context, error)
+
+
+def _again(subject: Subject, damage: DamageMode, work: Work[T]) -> T:
+    return _run(subject.connect(damage), work)
+
+
+def _refuse(context: click.Context, error: Exception) -> NoReturn:
+    text = _NO_TABLE.sub(
+        lambda match: f"There is no {match[1]}{suggestion(match[1], _VIEWS)}", str(error)
+    )
+    click.echo(formats.printable(text), err=True)
+    context.exit(EXIT_WRONG)
+
+
+def _run(connection: "DuckDBPyConnection", work: Work[T]) -> T:
+    """Do the work on another thread: DuckDB itself does not look for Ctrl-C."""
+    answers: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(work(connection))
+        except BaseException as error:  # noqa: BLE001  # raised again below, where it is waited for
+            errors.append(error)
+
+    connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+    thread = threading.Thread(target=run, name="archive-query", daemon=True)
+    thread.start()
+    try:
+        _wait(thread, connection)
+    except BaseException:
+        connection.interrupt()
+        thread.join()
+        raise
+    if errors:
+        raise errors[0]
+    return answers[0]
+
+
+def _wait(thread: threading.Thread, connection: "DuckDBPyConnection") -> None:
+    thread.join(PROGRESS_AFTER_S)
+    if not sys.stderr.isatty():
+        while thread.is_alive():  # in pieces, or a signal is not seen before the end
+            thread.join(PROGRESS_AFTER_S)
+        return
+    columns = (TextColumn("reading the archive"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=100)
+        while thread.is_alive():
+            progress.update(task, completed=max(0.0, connection.query_progress()))
+            thread.join(PROGRESS_EVERY_S)

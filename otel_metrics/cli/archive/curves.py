@@ -1,0 +1,245 @@
+"""What `archive plot` draws: a metric's points in steps of time, from the views of an archive.
+
+A counter is drawn as its increase in each step, a gauge and an up-down counter as their value, a
+histogram as its mean or a quantile. A step in which nothing was recorded has no value.
+"""
+
+# ruff: noqa: S608  # made of our own words and quoted literals, and run with the caller's rights
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_metrics.archive.views import literal
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Curves", "Wanted", "curves", "names", "step_text"]
+
+SERIES_MAX: Final = 8
+"""Lines of one plot; more cannot be told apart."""
+_STEPS_S: Final = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200),
+    *(86400, 172800, 604800, 2592000, 7776000, 31536000),
+)
+_COLUMNS: Final = ("service", "instance", "scope")
+_NS: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be drawn.
+
+    Attributes:
+        by: attributes, or service, instance, scope, each value of which has a line of its own.
+        where: attributes and the values that they must have.
+        quantile: of a histogram, instead of the mean.
+        steps: at most this many.
+    """
+
+    metric: str
+    by: Sequence[str]
+    where: Mapping[str, str]
+    quantile: float | None
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """Lines over one axis of time.
+
+    Attributes:
+        what: what the values are.
+        start_s, step_s: where the first step begins, since 1970, and how long each is.
+        lines: by name, a value for each step, or None where nothing was recorded.
+        left_out: lines beyond the most that are drawn.
+    """
+
+    metric: str
+    unit: str
+    what: str
+    start_s: int
+    step_s: int
+    lines: Mapping[str, Sequence[float | None]]
+    left_out: int
+
+
+def names(connection: "DuckDBPyConnection") -> list[str]:
+    """Return every metric that there is."""
+    rows = connection.execute("SELECT DISTINCT metric FROM metrics WHERE metric IS NOT NULL")
+    return sorted(row[0] for row in rows.fetchall())
+
+
+def curves(connection: "DuckDBPyConnection", wanted: Wanted) -> Curves | None:
+    """Return the lines of a metric, or None where it has no points."""
+    name = literal(wanted.metric)
+    facts = connection.execute(
+        f"SELECT type, coalesce(monotonic, true), coalesce(unit, '') FROM metrics "
+        f"WHERE metric = {name} LIMIT 1"
+    ).fetchone()
+    if facts is None:
+        return None
+    kind, monotonic, unit = facts
+    counts = kind != "gauge" and (monotonic or kind != "sum")
+    _gather(connection, wanted, "increments" if counts else "metrics")
+    step_s = _step_s(connection, wanted.steps)
+    if step_s is None:
+        return None
+    if not counts:
+        what, rows = _values(connection, step_s, summed=kind == "sum")
+    elif kind == "sum":
+        what, rows = f"increase per {step_text(step_s)}", _increases(connection, step_s)
+    elif wanted.quantile is None:
+        what, rows = f"mean per {step_text(step_s)}", _means(connection, step_s)
+    else:
+        what = f"quantile {wanted.quantile:g} per {step_text(step_s)}"
+        rows = _quantiles(connection, step_s, wanted.quantile)
+    return _laid_out(wanted.metric, unit, what, step_s, rows)
+
+
+def step_text(step_s: int) -> str:
+    """Return a step in words: `5 min`."""
+    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if step_s % size == 0:
+            return f"{step_s // size} {word}"
+    return f"{step_s} s"
+
+
+def _gather(connection: "DuckDBPyConnection", wanted: Wanted, view: str) -> None:
+    """Read the archive once; the questions after it are put to a table."""
+    columns = (
+        "increase, sum_increase, bounds, counts_increase"
+        if view == "increments"
+        else "value, hash(service, instance, scope, attributes) AS series"
+    )
+    parts = [_part(by) for by in wanted.by]
+    label = f"concat_ws(', ', {', '.join(parts)})" if parts else "''"
+    conditions = [f"metric = {literal(wanted.metric)}", "time IS NOT NULL"] + [
+        f"{_column(key)} = {literal(value)}" for key, value in wanted.where.items()
+    ]
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE gathered AS SELECT epoch_ns(time) AS ns, {label} AS line, "
+        f"hash(service, instance, attributes) AS source, {columns} "
+        f"FROM {view} WHERE {' AND '.join(conditions)}"
+    )
+
+
+def _column(key: str) -> str:
+    return f'"{key}"' if key in _COLUMNS else f"attr(attributes, {literal(key)})"
+
+
+def _part(by: str) -> str:
+    return f"coalesce({_column(by)}, '(none)')"
+
+
+def _step_s(connection: "DuckDBPyConnection", steps: int) -> int | None:
+    """Return a round step, no shorter than the time between two points: that would draw gaps."""
+    row = connection.execute(
+        "SELECT max(ns) - min(ns), (SELECT median(gap) FROM ("
+        "SELECT ns - lag(ns) OVER (PARTITION BY source ORDER BY ns) AS gap FROM gathered) "
+        "WHERE gap > 0) FROM gathered"
+    ).fetchone()
+    if row is None or row[0] is None:
+        return None
+    span_ns, between_ns = row
+    least_s = max(span_ns / steps, 1.1 * (between_ns or 0)) / _NS
+    return next((step for step in _STEPS_S if step >= least_s), _STEPS_S[-1])
+
+
+Rows = list[tuple[int, str, float]]
+
+
+def _increases(connection: "DuckDBPyConnection", step_s: int) -> Rows:
+    return _rows(
+        connection, f"SELECT {_at(step_s)}, line, sum(increase) FROM gathered GROUP BY 1, 2"
+    )
+
+
+def _means(connection: "DuckDBPyConnection", step_s: int) -> Rows:
+    return _rows(
+        connection,
+        f"SELECT {_at(step_s)}, line, sum(sum_increase) / sum(increase) FROM gathered "
+        "GROUP BY 1, 2 HAVING sum(increase) > 0",
+    )
+
+
+def _values(connection: "DuckDBPyConnection", step_s: int, *, summed: bool) -> tuple[str, Rows]:
+    rows = _rows(
+        connection,
+        f"SELECT step, line, {'sum' if summed else 'avg'}(newest) FROM ("
+        f"SELECT {_at(step_s)} AS step, line, series, arg_max(value, ns) AS newest "
+        "FROM gathered WHERE isfinite(value) GROUP BY 1, 2, 3) GROUP BY 1, 2",
+    )
+    several = connection.execute(
+        "SELECT max(n) FROM (SELECT count(DISTINCT series) AS n FROM gathered GROUP BY line)"
+    ).fetchone()
+    if several is None or (several[0] or 0) <= 1:
+        return "value", rows
+    return "sum of all series" if summed else "mean of all series", rows
+
+
+def _quantiles(connection: "DuckDBPyConnection", step_s: int, quantile: float) -> Rows:
+    found = connection.execute(
+        "SELECT step, line, bounds, list(n ORDER BY bucket) FROM ("
+        "SELECT step, line, bounds, bucket, sum(n) AS n FROM ("
+        f"SELECT {_at(step_s)} AS step, line, bounds, unnest(counts_increase) AS n, "
+        "unnest(range(len(counts_increase))) AS bucket FROM gathered) GROUP BY 1, 2, 3, 4) "
+        "GROUP BY 1, 2, 3"
+    ).fetchall()
+    rows = []
+    for step, line, bounds, counts in found:
+        value = _quantile(quantile, bounds, counts)
+        if value is not None:
+            rows.append((step, line, value))
+    return rows
+
+
+def _quantile(quantile: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
+    """Return the value inside its bucket as if values were spread evenly there, as Prometheus."""
+    upto, reached = [], 0
+    for count in counts:
+        reached += int(count)
+        upto.append(reached)
+    if not bounds or reached <= 0:
+        return None
+    rank = quantile * reached
+    bucket = bisect_left(upto, rank)
+    if bucket >= len(bounds):
+        return bounds[-1]
+    low = bounds[bucket - 1] if bucket else min(0.0, bounds[0])
+    before = upto[bucket - 1] if bucket else 0
+    inside = upto[bucket] - before
+    return low + (bounds[bucket] - low) * ((rank - before) / inside if inside else 1.0)
+
+
+def _at(step_s: int) -> str:
+    return f"ns // {step_s * _NS}"
+
+
+def _rows(connection: "DuckDBPyConnection", sql: str) -> Rows:
+    return [row for row in connection.execute(sql).fetchall() if row[2] is not None]
+
+
+def _laid_out(metric: str, unit: str, what: str, step_s: int, rows: Rows) -> Curves | None:
+    if not rows:
+        return None
+    first, last = min(row[0] for row in rows), max(row[0] for row in rows)
+    weight: dict[str, float] = {}
+    for _, line, value in rows:
+        weight[line] = weight.get(line, 0.0) + abs(value)
+    kept = sorted(sorted(weight, key=lambda line: -weight[line])[:SERIES_MAX])
+    lines: dict[str, list[Any]] = {line: [None] * (last - first + 1) for line in kept}
+    for step, line, value in rows:
+        if line in lines:
+            lines[line][step - first] = float(value)
+    return Curves(
+        metric=metric,
+        unit=unit,
+        what=what,
+        start_s=first * step_s,
+        step_s=step_s,
+        lines=lines,
+        left_out=len(weight) - len(kept),
+    )

@@ -1,0 +1,75 @@
+"""Lines drawn by matplotlib into a file; nothing of it is loaded before it is asked for."""
+
+import importlib
+import math
+import os
+import secrets
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from otel_metrics.cli.archive.curves import Curves
+from otel_metrics.cli.archive.linechart import heading
+from otel_metrics.errors import OtelMetricsError
+
+__all__ = ["ENDINGS", "MissingMatplotlibError", "draw"]
+
+ENDINGS: Final = (".png", ".svg")
+_SIZE_INCHES: Final = (10, 4.5)
+_DPI: Final = 120
+
+
+class MissingMatplotlibError(OtelMetricsError, ImportError):
+    """matplotlib is not installed; the message says how to install it."""
+
+
+def draw(curves: Curves, out: str) -> None:
+    """Write a picture; its ending says of which kind.
+
+    Raises:
+        MissingMatplotlibError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    try:
+        figures: Any = importlib.import_module("matplotlib.figure")
+        agg: Any = importlib.import_module("matplotlib.backends.backend_agg")
+        dates: Any = importlib.import_module("matplotlib.dates")
+    except ImportError as error:
+        message = "matplotlib is not installed; pip install 'otel-metrics[plot]'"
+        raise MissingMatplotlibError(message) from error
+    figure = figures.Figure(figsize=_SIZE_INCHES, layout="constrained")
+    agg.FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, values in curves.lines.items():
+        times = [
+            datetime.fromtimestamp(curves.start_s + step * curves.step_s, UTC)
+            for step in range(len(values))
+        ]
+        shown = [math.nan if value is None else value for value in values]  # NaN breaks the line
+        axes.plot(times, shown, marker=".", markersize=3, linewidth=1.2, label=_plain(name))
+    locator = dates.AutoDateLocator(tz=UTC)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
+    axes.set_title(_plain(heading(curves)), fontsize=10, loc="left")
+    axes.set_ylabel(_plain(curves.unit.strip("{}")))
+    axes.grid(visible=True, alpha=0.3)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    if any(curves.lines):
+        axes.legend(fontsize=8, loc="best")
+    _save(figure, out)
+
+
+def _plain(text: str) -> str:
+    """Return text that matplotlib does not take for mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _save(figure: Any, out: str) -> None:
+    """Write beside the place first: what was there stays until all of it is written."""
+    folder, name = os.path.split(os.path.abspath(out))
+    beside = os.path.join(folder, f".{secrets.token_hex(4)}-{name}")
+    try:
+        figure.savefig(beside, dpi=_DPI)
+        os.replace(beside, out)
+    finally:
+        if os.path.lexists(beside):
+            os.unlink(beside)

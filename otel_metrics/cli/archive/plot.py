@@ -1,0 +1,143 @@
+"""`otel-metrics archive plot`: a metric as a line, in the terminal or in a picture."""
+
+import os
+import shutil
+import sys
+from typing import Any, Final
+
+import click
+
+from otel_metrics.cli import formats
+from otel_metrics.cli.archive.asking import Subject, ask
+from otel_metrics.cli.archive.curves import Curves, Wanted, curves, names
+from otel_metrics.cli.archive.linechart import drawn
+from otel_metrics.cli.archive.options import (
+    EXIT_NO,
+    EXIT_PARTLY,
+    EXIT_WRONG,
+    archive_option,
+    segments,
+    service_option,
+    since_option,
+    tell,
+    tell_service,
+    until_option,
+)
+from otel_metrics.cli.archive.picture import ENDINGS, MissingMatplotlibError, draw
+from otel_metrics.cli.matching import suggestion
+
+__all__ = ["plot"]
+
+STEPS_OF_A_PICTURE: Final = 300
+WIDTH_MAX: Final = 160
+
+
+class _Pair(click.ParamType[tuple[str, str]]):
+    name = "attribute=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, sign, wanted = str(value).partition("=")
+        if not sign or not key:
+            self.fail(f"{value!r} is not of the form attribute=value", param, ctx)
+        return key, wanted
+
+
+@click.command()
+@click.argument("metric")
+@click.option("--by", multiple=True, help="A line for each value of this attribute, or of service.")
+@click.option("--where", multiple=True, type=_Pair(), help="Only points with this attribute.")
+@click.option(
+    "--quantile",
+    type=click.FloatRange(0, 1),
+    help="Of a histogram this quantile, 0.95 for instance, not the mean.",
+)
+@archive_option
+@service_option
+@since_option
+@until_option
+@click.option("--out", type=click.Path(), help="Draw into this file, .png or .svg.")
+@click.pass_context
+def plot(
+    context: click.Context,
+    *,
+    metric: str,
+    by: tuple[str, ...],
+    where: tuple[tuple[str, str], ...],
+    quantile: float | None,
+    path: str,
+    service: str | None,
+    since: int | None,
+    until: int | None,
+    out: str | None,
+) -> None:
+    """Draw a metric over time.
+
+    A counter is drawn as its increase in each step, a gauge as its value, a histogram as its mean
+    or --quantile. Where nothing was recorded the line is broken.
+
+    Exit status 1 when there is no such metric or nothing of it, 2 when an option is wrong, 3 when
+    some of the archive is damaged.
+    """
+    _check(context, out)
+    found = segments(context, path)
+    subject = Subject(path=path, service=service, since=since, until=until)
+    width = min(WIDTH_MAX, shutil.get_terminal_size().columns)
+    wanted = Wanted(
+        metric=metric,
+        by=by,
+        where=dict(where),
+        quantile=quantile,
+        steps=width if out is None else STEPS_OF_A_PICTURE,
+    )
+    made = ask(context, subject, lambda connection: curves(connection, wanted))
+    damaged = tell(subject.findings)
+    if made is None:
+        if not tell_service(found, service):
+            _tell_nothing(context, subject, wanted)
+        context.exit(EXIT_NO)
+    _show(context, made, out, width)
+    context.exit(EXIT_PARTLY if damaged else 0)
+
+
+def _check(context: click.Context, out: str | None) -> None:
+    if out is None:
+        return
+    folder = os.path.dirname(os.path.abspath(out))
+    wrong = None
+    if os.path.splitext(out)[1].lower() not in ENDINGS:
+        wrong = f"the file must end in {', '.join(ENDINGS)}"
+    elif not os.path.isdir(folder):
+        wrong = f"there is no folder {folder}; make it first"
+    if wrong is not None:
+        click.echo(formats.printable(f"--out={out}: {wrong}"), err=True)
+        context.exit(EXIT_WRONG)
+
+
+def _show(context: click.Context, made: Curves, out: str | None, width: int) -> None:
+    if out is None:
+        coded = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
+        text = drawn(made, width=width, ascii_only=coded != "utf8")
+        click.echo(formats.printable(text))
+    else:
+        try:
+            draw(made, out)
+        except MissingMatplotlibError as error:
+            click.echo(str(error), err=True)
+            context.exit(EXIT_WRONG)
+    if made.left_out:
+        click.echo(f"{made.left_out} more lines are not drawn; narrow with --where", err=True)
+
+
+def _tell_nothing(context: click.Context, subject: Subject, wanted: Wanted) -> None:
+    """Say whether the metric is not there, or nothing of it is of that time or those attributes."""
+    everything = Subject(path=subject.path, service=subject.service, since=None, until=None)
+    there = ask(context, everything, names)
+    if wanted.metric in there:
+        message = f"{wanted.metric}: nothing is of that time or has those attributes"
+    else:
+        message = f"{wanted.metric}: no such metric{suggestion(wanted.metric, there)}"
+    click.echo(formats.printable(message), err=True)
