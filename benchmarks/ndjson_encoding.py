@@ -9,10 +9,10 @@ The same successive collections of one SDK reader, half sums and half histograms
 * `msgspec` encoding dicts that were made ready beforehand, and one write.
 
 Each round times all three one after the other, each some times in a row, so that a busy machine
-slows all alike; the best time of each counts. Before a round, more than it writes is written and
-removed: a virtual machine that must first be given memory for its page cache writes ten times more
-slowly, which would hide all else. An event is timed as the recording thread sees it: one call, one
-record.
+slows all alike; the best time of each counts. Before a round, far more than it writes is written
+and removed: a virtual machine that must first be given memory for its page cache writes ten times
+more slowly, which would hide all else. An event is timed as the recording thread sees it: one
+call, one record.
 """
 
 import argparse
@@ -37,7 +37,7 @@ COLLECTIONS = 5
 IN_A_ROW = 3
 INSTRUMENTS = 10
 EVENTS = 5_000
-WARM_UP_BYTES = 64 * 2**20
+WARM_UP_BYTES = 256 * 2**20
 PEER_RATIO_MIN = 20.0
 DICTS_RATIO_MIN = 1.0
 EVENT_US_MAX = 15.0
