@@ -32,6 +32,7 @@ WARNINGS_MAX: Final = 5
 
 _SETTINGS: Final = (
     "SET TimeZone = 'UTC'",
+    "SET enable_progress_bar = false",  # it is written to standard output, pipe or not
     "SET autoinstall_known_extensions = false",  # a query must not reach for the network
     "SET autoload_known_extensions = false",
 )
