@@ -57,8 +57,9 @@ class _StructPoints(Points):
 
     def _line(self, index: int, point: Any) -> Struct | Raw:
         struct = self._struct(index, point)
-        if not point.exemplars:
-            return struct
+        return self._with_exemplars(struct, point) if point.exemplars else struct
+
+    def _with_exemplars(self, struct: Struct | Raw, point: Any) -> Raw:
         return Raw(b"%b%b}" % (_encode(struct)[:-1], exemplars_json(point.exemplars, self.tally)))
 
     def _struct(self, index: int, point: Any) -> Struct:
@@ -84,7 +85,7 @@ class HistogramPoints(_StructPoints):
             return None
         time_ns = data[0].time_unix_nano
         time = Raw(self.clock.at(time_ns))
-        structs = [
+        structs: list[Struct | Raw] = [
             _Histogram(
                 time, fragment, point.count, point.sum, point.min, point.max, point.bucket_counts
             )
@@ -95,10 +96,13 @@ class HistogramPoints(_StructPoints):
             and point.start_time_unix_nano is start
             and point.explicit_bounds is bounds
             and point.time_unix_nano is time_ns
-            and not point.exemplars
             and (point.sum + point.min + point.max) * 0.0 == 0.0  # neither NaN nor infinite
         ]
-        return _encode_lines(structs) if len(structs) == len(data) else None
+        if len(structs) != len(data):
+            return None
+        for index in [index for index, point in enumerate(data) if point.exemplars]:
+            structs[index] = self._with_exemplars(structs[index], data[index])
+        return _encode_lines(structs)
 
     def _struct(self, index: int, point: HistogramDataPoint) -> Struct:
         time = Raw(self.clock.at(point.time_unix_nano))

@@ -30,7 +30,6 @@ class NumberPoints(Points):
             if point.attributes is attributes
             and point.start_time_unix_nano is start
             and point.time_unix_nano is time_ns
-            and not point.exemplars
         ]
         if len(values) != len(data) or self.copies != self.attributes:
             return None
@@ -41,6 +40,8 @@ class NumberPoints(Points):
                 return None  # a sum shows whether one is NaN or infinite, which JSON cannot say
         except _UNLIKE:
             return None
+        for index in [index for index, point in enumerate(data) if point.exemplars]:
+            texts[index] += exemplars_json(data[index].exemplars, self.tally)
         head = b'{"kind":"metric","time":%b,"start":' % self.clock.at(time_ns)
         pieces = [b"}\n" + head] * (3 * len(values) + 1)
         pieces[0], pieces[-1] = head, b"}\n"
