@@ -55,29 +55,37 @@ class _Group:
 
 
 class Decoder:
-    """Keeps what `segment` and `describe` lines say, for the lines after them."""
+    """Keeps what `segment` and `describe` lines say, for the lines after them.
 
-    def __init__(self) -> None:
-        self._resource: Line = {}
+    Args:
+        service: whose segment it is; said of records where the first line cannot be read.
+    """
+
+    def __init__(self, service: str | None = None) -> None:
+        known = {} if service is None else {"service.name": service}
+        self._resource: Line = {"attributes": known, "schema_url": ""}
         self._described: dict[tuple[object, ...], Line] = {}
         self._groups: list[_Group] = []
         self._scopes: dict[int, tuple[Line, InstrumentationScope | None, Resource]] = {}
 
     def segment(self, line: Line) -> None:
-        """Take the first line."""
-        self._resource = _object(line, "resource")
+        """Take the first line.
+
+        Raises:
+            DamagedError: it says something that no exporter wrote; likewise below.
+        """
+        resource = _object(line, "resource")
+        _guarded(_resource_metrics, resource)
+        self._resource = resource
 
     def describe(self, line: Line) -> None:
         """Take a describe line."""
         line.setdefault("resource", self._resource)
+        _guarded(_described, line)
         self._described[_key(line, _name(line.get("scope")))] = line
 
     def point(self, line: Line) -> None:
-        """Take a metric line.
-
-        Raises:
-            DamagedError: it says something that no exporter wrote.
-        """
+        """Take a metric line."""
         describe = self._described.get(_key(line, line.get("scope")))
         if describe is None:
             raise DamagedError(f"no describe line for {str(line.get('metric'))[:80]!r}")
@@ -109,11 +117,7 @@ class Decoder:
         return MetricsData(resource_metrics=data)
 
     def event(self, line: Line) -> ReadableLogRecord:
-        """Return the log record of an event line.
-
-        Raises:
-            DamagedError: it says something that no exporter wrote.
-        """
+        """Return the log record of an event line."""
         describe = self._described.get(_key(line, line.get("scope")))
         if describe is None:
             raise DamagedError("no describe line for the scope of an event")
@@ -190,6 +194,16 @@ def _guarded(decode: Any, line: Any) -> Any:
         raise DamagedError(f"a line lacks or garbles a member: {error!r}"[:200]) from None
 
 
+def _described(line: Line) -> None:
+    """Make what the line describes, and let it go: what cannot be made is told here, once."""
+    _resource_metrics(line["resource"])
+    if "metric" in line:
+        _metric(line, [])
+        _scope_metrics(line["scope"])
+    elif line.get("scope") is not None:
+        _scope(line["scope"])
+
+
 def _unknown(line: Line) -> Point:
     raise DamagedError(f"points of type {str(line.get('type'))[:80]!r} are not known")
 
@@ -209,9 +223,9 @@ def _histogram_point(line: Line) -> Point:
         attributes=_attributes(line["attributes"]),
         start_time_unix_nano=_time(line["start"]),
         time_unix_nano=_time(line["time"]),
-        count=line["count"],
+        count=_count(line["count"]),
         sum=decode_number(line["sum"]),
-        bucket_counts=tuple(line["counts"]),
+        bucket_counts=_counts(line["counts"]),
         explicit_bounds=tuple([decode_number(bound) for bound in line["bounds"]]),
         min=decode_number(line["min"]),
         max=decode_number(line["max"]),
@@ -224,13 +238,13 @@ def _exponential_point(line: Line) -> Point:
         attributes=_attributes(line["attributes"]),
         start_time_unix_nano=_time(line["start"]),
         time_unix_nano=_time(line["time"]),
-        count=line["count"],
+        count=_count(line["count"]),
         sum=decode_number(line["sum"]),
-        scale=line["scale"],
-        zero_count=line["zero_count"],
+        scale=_count(line["scale"]),
+        zero_count=_count(line["zero_count"]),
         positive=_buckets(line["positive"]),
         negative=_buckets(line["negative"]),
-        flags=line["flags"],
+        flags=_count(line["flags"]),
         min=decode_number(line["min"]),
         max=decode_number(line["max"]),
         exemplars=_exemplars(line),
@@ -245,8 +259,20 @@ _POINTS: Final[dict[Any, Any]] = {
 }
 
 
+def _count(value: object) -> int:
+    if type(value) is not int:
+        raise DamagedError(f"{str(value)[:80]!r} is no whole number")
+    return value
+
+
+def _counts(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not set(map(type, value)) <= {int}:
+        raise DamagedError(f"{str(value)[:80]!r} are no whole numbers")
+    return tuple(value)
+
+
 def _buckets(value: Line) -> Buckets:
-    return Buckets(offset=value["offset"], bucket_counts=tuple(value["counts"]))
+    return Buckets(offset=_count(value["offset"]), bucket_counts=_counts(value["counts"]))
 
 
 def _exemplars(line: Line) -> list[Exemplar]:

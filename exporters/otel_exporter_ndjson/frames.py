@@ -17,7 +17,8 @@ __all__ = ["TRAILER_BYTES", "compress", "inflate", "trailer", "trailer_holds"]
 
 LEVEL: Final = 9
 CHUNK_BYTES: Final = 2**20
-WINDOW_BYTES_MAX: Final = 2**27
+WINDOW_BYTES_MAX: Final = 2**23
+"""Twice what our level asks for; a frame that declares more would take that much memory."""
 INFLATED_BYTES_MAX: Final = 2 * 2**30
 """No segment inflates to more; a writer rotates at 1 GiB at the latest."""
 RATIO_MAX: Final = 200
@@ -56,7 +57,9 @@ def trailer_holds(data: bytes) -> bool:
     return len(data) > TRAILER_BYTES and end == trailer(hashlib.sha256(body).digest())
 
 
-def inflate(chunks: Iterable[bytes], *, bytes_max: int = INFLATED_BYTES_MAX) -> Iterator[bytes]:
+def inflate(
+    chunks: Iterable[bytes], *, bytes_max: int = INFLATED_BYTES_MAX, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[bytes]:
     """Return the content of a `.zst` file, piece by piece; the trailer is not looked at.
 
     Raises:
@@ -66,8 +69,12 @@ def inflate(chunks: Iterable[bytes], *, bytes_max: int = INFLATED_BYTES_MAX) -> 
     source = _Pieces(chunks)
     inflated = 0
     try:
-        with inflater.stream_reader(source, read_size=CHUNK_BYTES) as stream:  # type: ignore[arg-type] # it only reads
-            while chunk := stream.read(CHUNK_BYTES):
+        with inflater.stream_reader(
+            source,  # type: ignore[arg-type] # it only reads
+            read_size=chunk_bytes,
+            read_across_frames=True,  # as other readers do: nobody sees more in a file than we
+        ) as stream:
+            while chunk := stream.read(chunk_bytes):
                 inflated += len(chunk)
                 if inflated > bytes_max or (
                     inflated > RATIO_FROM_BYTES and inflated > RATIO_MAX * source.taken

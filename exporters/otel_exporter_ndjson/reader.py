@@ -5,30 +5,33 @@ not a record, and what a writer wrote twice, because an fsync failed, is read on
 """
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any, Final
 
-import msgspec
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.metrics.export import MetricsData
 
+from otel_exporter_ndjson.chains import caps, holes, removed
 from otel_exporter_ndjson.decoding import Decoder
 from otel_exporter_ndjson.errors import DamagedError
-from otel_exporter_ndjson.files import Finding, Findings, Segment, find_segments, read_lines
-from otel_exporter_ndjson.fs import Fs, RealFs
+from otel_exporter_ndjson.files import START, Place, lines_from
+from otel_exporter_ndjson.findings import Finding, Findings, Told
+from otel_exporter_ndjson.fs import Fs
+from otel_exporter_ndjson.listing import Segment, find_segments
+from otel_exporter_ndjson.parsing import parsed
+from otel_exporter_ndjson.segments import service_folder
 from otel_exporter_ndjson.values import decode_time
 
-__all__ = ["Record", "read", "read_events", "read_metrics"]
+__all__ = ["RECORDS", "Record", "read", "read_events", "read_metrics", "records_of"]
 
-NESTING_MAX: Final = 64
+RECORDS: Final = frozenset({"metric", "event"})
+"""The kinds of lines that are records."""
 
-_RECORDS: Final = frozenset({"metric", "event"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_BRACKETS = re.compile(rb"[][{}]")
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,9 @@ def read(
         FileNotFoundError: there is no such archive.
     """
     window = (_nanoseconds(since), _nanoseconds(until))
-    for segment, caps in _segments(path, signal, service, fs):
-        for record in _records(segment, caps, findings, fs):
-            if record.data["kind"] in _RECORDS and _within(record, window, findings):
+    for segment, cap in _segments(path, signal, service, findings, fs):
+        for record in _lines(segment, cap, findings, fs):
+            if record.data["kind"] in RECORDS and _within(record, window, findings):
                 yield record
 
 
@@ -93,9 +96,9 @@ def read_metrics(
     A batch that a killed writer did not finish comes with the points that were written. Arguments
     and errors are those of `read`.
     """
-    for segment, caps in _segments(path, "metrics", service, fs):
-        decoder = Decoder()
-        for record in _records(segment, caps, findings, fs):
+    for segment, cap in _segments(path, "metrics", service, findings, fs):
+        decoder = Decoder(segment.service)
+        for record in _lines(segment, cap, findings, fs):
             data = _decoded(decoder, record, findings)
             if isinstance(data, MetricsData):
                 yield data
@@ -112,9 +115,9 @@ def read_events(
     fs: Fs | None = None,
 ) -> Iterator[ReadableLogRecord]:
     """Return the log records that were exported. Arguments and errors are those of `read`."""
-    for segment, caps in _segments(path, "events", service, fs):
-        decoder = Decoder()
-        for record in _records(segment, caps, findings, fs):
+    for segment, cap in _segments(path, "events", service, findings, fs):
+        decoder = Decoder(segment.service)
+        for record in _lines(segment, cap, findings, fs):
             data = _decoded(decoder, record, findings)
             if isinstance(data, ReadableLogRecord):
                 yield data
@@ -140,69 +143,118 @@ def _decoded(
     return None
 
 
-def _segments(
-    path: str | os.PathLike[str], signal: str | None, service: str | None, fs: Fs | None
-) -> Iterator[tuple[Segment, int | None]]:
-    """Return each segment with the last line of it that counts, where a later one says so."""
-    files = fs or RealFs()
-    found = find_segments(path, signal=signal, service=service, fs=files)
-    caps = _caps(found, files)
-    for segment in found:
-        yield segment, caps.get((segment.folder_of_service, segment.instance, segment.sequence))
+def records_of(
+    segment: Segment, told: Told, *, begin: Place = START, fs: Fs | None = None
+) -> Iterator[tuple[int, Record]]:
+    """Return each line of a segment that says something, from `begin` on, and where it begins.
 
-
-def _caps(found: list[Segment], fs: Fs) -> dict[tuple[str, str, int], int]:
-    """After a failed fsync a writer writes again, in a new segment, what may be lost."""
-    caps: dict[tuple[str, str, int], int] = {}
-    for segment in found:
-        if segment.sequence == 1:
+    Not only records: also the lines that describe them.
+    """
+    odd_ends = False
+    for number, offset, line in lines_from(segment, told, begin=begin, fs=fs):
+        if line.startswith(b"\n"):
+            told.tell("damage", number, offset, f"no JSON: {len(line)} empty lines")
             continue
-        for again in _head(segment, fs).get("continues", ()):
-            key = (segment.folder_of_service, segment.instance, again.get("sequence"))
-            caps[key] = again.get("line")
-    return caps
-
-
-def _head(segment: Segment, fs: Fs) -> dict[str, Any]:
-    for _, _, line in read_lines(segment, fs=fs):
-        decoded = _object(line)
-        return decoded if isinstance(decoded, dict) else {}
-    return {}
-
-
-def _records(
-    segment: Segment, cap: int | None, findings: Findings, fs: Fs | None
-) -> Iterator[Record]:
-    for number, offset, line in read_lines(segment, findings=findings, fs=fs):
         if line.startswith(b"\0"):
             lost = len(line) - len(line := line.lstrip(b"\0"))
-            _tell(findings, Finding("damage", segment, number, offset, f"{lost} NULs"))
-        decoded = _object(line)
-        if isinstance(decoded, str):
-            _tell(findings, Finding("damage", segment, number, offset, decoded))
-        elif cap is None or number <= cap or decoded["kind"] not in _RECORDS:
-            yield Record(segment.instance, segment.sequence, number, decoded, segment, line)
+            told.tell("damage", number, offset, f"{lost} NULs")
+        if number == 1 and line.startswith(_BOM):
+            line = line.removeprefix(_BOM)
+            told.tell("damage", 1, 0, "a byte order mark stands before the first line")
+        if line.endswith(b"\r\n") and not odd_ends:
+            odd_ends = True
+            told.tell("damage", number, offset, "this line, and maybe more, ends with CR and LF")
+        said = parsed(line)
+        if isinstance(said, str):
+            told.tell("damage", number, offset, said)
+        else:
+            yield offset, Record(segment.instance, segment.sequence, number, said, segment, line)
 
 
-def _object(line: bytes) -> dict[str, Any] | str:
-    """Return what a line says, or what is wrong with it."""
-    if line.count(b"[") + line.count(b"{") > NESTING_MAX and _nesting(line) > NESTING_MAX:
-        return f"nested deeper than {NESTING_MAX}"
-    try:
-        decoded = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return f"no JSON: {error}"
-    if not isinstance(decoded, dict) or not isinstance(decoded.get("kind"), str):
-        return "no object with a kind"
-    return decoded
+def _segments(
+    path: str | os.PathLike[str],
+    signal: str | None,
+    service: str | None,
+    findings: Findings,
+    fs: Fs | None,
+) -> Iterator[tuple[Segment, int | None]]:
+    """Return each segment with the last line of it that counts, where a later one says so."""
+    every = find_segments(path, signal=signal, fs=fs)
+    found = [each for each in every if service is None or _is_of(each, service)]
+    if findings is not None:
+        findings += _gaps(os.fspath(path), found, every, signal, fs)
+    wrote = _by_writer(every)
+    for writer, segments in groupby(found, key=lambda segment: segment.writer):
+        ends = caps(wrote[writer], fs=fs)
+        for segment in segments:
+            yield segment, ends.get(segment.sequence)
 
 
-def _nesting(line: bytes) -> int:
-    depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", line)):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _by_writer(segments: list[Segment]) -> dict[tuple[str, str], list[Segment]]:
+    wrote: dict[tuple[str, str], list[Segment]] = {}
+    for segment in segments:
+        wrote.setdefault(segment.writer, []).append(segment)
+    for each in wrote.values():
+        each.sort(key=lambda segment: (segment.sequence, segment.name))
+    return wrote
+
+
+def _gaps(
+    path: str, found: list[Segment], every: list[Segment], signal: str | None, fs: Fs | None
+) -> list[Finding]:
+    """Return a finding for each hole in the numbers of a writer that the audit does not explain."""
+    wanted = {segment.writer for segment in found}
+
+    def missing(segments: list[Segment]) -> dict[tuple[str, str, int], tuple[Segment, int]]:
+        wrote = _by_writer([each for each in segments if each.writer in wanted])
+        behind = [hole for each in wrote.values() for hole in holes(each)]
+        return {(*each.writer, each.sequence): (each, before) for each, before in behind}
+
+    seen = missing(every)
+    if not seen:
+        return []
+    # Look once more: what is compressed meanwhile may be missing from one look at a large folder.
+    again = missing(find_segments(path, signal=signal, fs=fs))
+    known = removed(path, fs=fs)
+    return [
+        Finding("gap", segment, 0, 0, _hole(before, segment))
+        for key, (segment, before) in seen.items()
+        if again.get(key, (None, 0))[1] == before and not _explained(known, segment, before)
+    ]
+
+
+def _explained(known: set[tuple[str, str, int]], segment: Segment, before: int) -> bool:
+    told = [
+        each
+        for signal, instance, each in known
+        if (signal, instance) == segment.writer and before < each < segment.sequence
+    ]
+    return len(told) == segment.sequence - before - 1
+
+
+def _hole(before: int, segment: Segment) -> str:
+    first, last = before + 1, segment.sequence - 1
+    which = (
+        f"segment {first} of this writer is"
+        if first == last
+        else (f"segments {first} to {last} of this writer are")
+    )
+    return f"{which} missing: neither here nor in the audit of what was removed"
+
+
+def _is_of(segment: Segment, service: str) -> bool:
+    folder = os.path.basename(segment.folder_of_service)
+    return service in (segment.service, folder) or service_folder(service) == folder
+
+
+def _lines(
+    segment: Segment, cap: int | None, findings: Findings, fs: Fs | None
+) -> Iterator[Record]:
+    told = Told(findings, segment)
+    for _, record in records_of(segment, told, fs=fs):
+        if cap is None or record.line <= cap or record.data["kind"] not in RECORDS:
+            yield record
+    told.close()
 
 
 def _within(record: Record, window: tuple[int | None, int | None], findings: Findings) -> bool:

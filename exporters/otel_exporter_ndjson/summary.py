@@ -6,9 +6,11 @@ from typing import Any, Literal
 import msgspec
 
 from otel_exporter_ndjson.errors import DamagedError
-from otel_exporter_ndjson.files import Findings, Segment, last_line, read_lines
+from otel_exporter_ndjson.files import last_line, read_lines
+from otel_exporter_ndjson.findings import Findings
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs, RealFs
+from otel_exporter_ndjson.listing import Segment
 from otel_exporter_ndjson.segments import Scan
 from otel_exporter_ndjson.values import decode_time
 
