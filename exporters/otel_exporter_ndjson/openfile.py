@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from otel_exporter_ndjson.fs import Fs, Status
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SegmentName, commit_line, seal_line
@@ -52,8 +54,7 @@ class Ticket:
         return self._settled.acquire(timeout=timeout_s)
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(msgspec.Struct, gc=False):
     """A batch that no fsync has confirmed; `line` is the number of lines before it.
 
     `batch` is None once it had to be let go of: should the fsync fail, it cannot be written again.
@@ -196,6 +197,8 @@ class OpenSegment:
 
     def forget_oldest(self, bytes_max: int) -> None:
         """Let go of the oldest pending batches beyond a bound, but not of who waits for them."""
+        if self.pending_bytes <= bytes_max:
+            return
         for each in self.pending[:-1]:
             if self.pending_bytes <= bytes_max:
                 break
