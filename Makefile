@@ -1,15 +1,18 @@
 # Every verb of the project. CI calls only these.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check bench docs test-all build clean
+.PHONY: help demo test test-wheel check bench docs test-all build collector clean
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := web,auth
+EXTRAS := web,query,plot,auth
 # Tested beside ours; the newest one names an older opentelemetry-instrumentation than the SDK needs.
 BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal
+# The collector takes minutes to build, so it is kept outside the tree under the hash of its manifest.
+MANIFEST := collector-config/builder.yaml
+COLLECTOR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/collector/$(firstword $(shell sha256sum $(MANIFEST)))/otelcol
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +68,17 @@ test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
 
 build: $(STAMP) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --outdir dist .
+
+collector: $(COLLECTOR) ## Build the OpenTelemetry Collector that tests use, with Go, into ~/.cache
+	@echo $(COLLECTOR)
+
+$(COLLECTOR):
+	@command -v go >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.25 or later)'; exit 2; }
+	@mkdir -p $(@D) && folder=$$(mktemp -d $(@D)/build.XXXXXX) && trap 'rm -rf "$$folder"' EXIT && \
+	cp $(MANIFEST) $$folder && version=$$(sed -n 's/^  version: //p' $(MANIFEST)) && cd $$folder && \
+	GOTOOLCHAIN=local nice go run go.opentelemetry.io/collector/cmd/builder@v$$version \
+	  --config=builder.yaml --skip-strict-versioning=false && \
+	mv build/otelcol $@
 
 clean: ## Remove what the other verbs made
 	rm -rf .venv .venv-3.* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

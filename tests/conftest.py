@@ -1,5 +1,6 @@
 """What every test may use: components found on this machine, and a clean slate of variables."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,8 +17,20 @@ pytest_plugins = ["otel_metrics.pytest_fixtures"]
 INSTALL = {
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
+    "otelcol": "make collector",
 }
 """The command that installs each component. `.ci/run` runs them all."""
+
+COLLECTOR_MANIFEST = Path(__file__).parents[1] / "collector-config" / "builder.yaml"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _built(name: str) -> str | None:
+    """Return where `make collector` puts a program, if it is there."""
+    if name != "otelcol" or not COLLECTOR_MANIFEST.exists():
+        return None
+    version = hashlib.sha256(COLLECTOR_MANIFEST.read_bytes()).hexdigest()
+    return shutil.which(CACHE / "otel-metrics" / "collector" / version / name)
 
 
 @pytest.fixture
@@ -25,7 +38,7 @@ def component() -> Callable[[str], str]:
     """Return a program's path; skip where it is missing, and fail under `CI=1`."""
 
     def find(name: str) -> str:
-        path = shutil.which(name)
+        path = shutil.which(name) or _built(name)
         if path is not None:
             return path
         message = f"{name} is not installed: {INSTALL[name]}"
