@@ -100,36 +100,40 @@ def _run(connection: "DuckDBPyConnection", work: Work[T]) -> T:
     """Do the work on another thread: DuckDB itself does not look for Ctrl-C."""
     answers: list[T] = []
     errors: list[BaseException] = []
+    done = threading.Event()  # a join that is interrupted takes the thread for dead, in 3.11
 
     def run() -> None:
         try:
             answers.append(work(connection))
         except BaseException as error:  # noqa: BLE001  # raised again below, where it is waited for
             errors.append(error)
+        finally:
+            done.set()
 
     connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
-    thread = threading.Thread(target=run, name="archive-query", daemon=True)
-    thread.start()
+    thread = threading.Thread(target=run, name="archive-query")
     try:
-        _wait(thread, connection)
+        thread.start()
+        _wait(done, connection)
     except BaseException:
-        connection.interrupt()
-        thread.join()
+        while thread.ident is not None and not done.wait(PROGRESS_EVERY_S):
+            connection.interrupt()  # again: between two statements there is nothing to interrupt
         raise
+    finally:
+        connection.close()
     if errors:
         raise errors[0]
     return answers[0]
 
 
-def _wait(thread: threading.Thread, connection: "DuckDBPyConnection") -> None:
-    thread.join(PROGRESS_AFTER_S)
+def _wait(done: threading.Event, connection: "DuckDBPyConnection") -> None:
+    if done.wait(PROGRESS_AFTER_S):
+        return
     if not sys.stderr.isatty():
-        while thread.is_alive():  # in pieces, or a signal is not seen before the end
-            thread.join(PROGRESS_AFTER_S)
+        done.wait()
         return
     columns = (TextColumn("reading the archive"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=100)
-        while thread.is_alive():
+        while not done.wait(PROGRESS_EVERY_S):
             progress.update(task, completed=max(0.0, connection.query_progress()))
-            thread.join(PROGRESS_EVERY_S)
