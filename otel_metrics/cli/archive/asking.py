@@ -29,6 +29,7 @@ __all__ = ["Subject", "ask"]
 
 PROGRESS_AFTER_S: Final = 1.0
 PROGRESS_EVERY_S: Final = 0.1
+_PROGRESS: Final = "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
 _VIEWS: Final = ("metrics", "increments", "events", "audit", "damage")
 _DAMAGE: Final = re.compile("JSON|maximum_object_size|zstd|frame")
 _NO_TABLE: Final = re.compile(r"Table with name (\S+) does not exist!(\nDid you mean .*)?")
@@ -50,14 +51,19 @@ class Subject:
     def connect(self, damage: DamageMode) -> "DuckDBPyConnection":
         """Return a connection to the archive as it is now."""
         self.findings.clear()
-        return connect(
-            self.path,
-            service=self.service,
-            since=self.since,
-            until=self.until,
-            damage=damage,
-            findings=self.findings,
-        )
+        try:
+            return connect(
+                self.path,
+                service=self.service,
+                since=self.since,
+                until=self.until,
+                damage=damage,
+                findings=self.findings,
+            )
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
 
 
 def ask(context: click.Context, subject: Subject, work: Work[T]) -> T:
@@ -104,13 +110,13 @@ def _run(connection: "DuckDBPyConnection", work: Work[T]) -> T:
 
     def run() -> None:
         try:
+            connection.execute(_PROGRESS)
             answers.append(work(connection))
         except BaseException as error:  # noqa: BLE001  # raised again below, where it is waited for
             errors.append(error)
         finally:
             done.set()
 
-    connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
     thread = threading.Thread(target=run, name="archive-query")
     try:
         thread.start()
