@@ -7,7 +7,7 @@ held in memory than one line and one chunk.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.findings import Finding, Findings, Told
@@ -18,10 +18,9 @@ from otel_exporter_ndjson.listing import Segment, find_segments
 from otel_exporter_ndjson.sealing import CHANGED, TAIL_BYTES, sealed_hash
 
 __all__ = [
-    "START",
+    "Cursor",
     "Finding",
     "Findings",
-    "Place",
     "Segment",
     "find_segments",
     "first_line",
@@ -36,14 +35,15 @@ _HEAD_BYTES: Final = 2**14
 """Read at a time where only the first line is wanted."""
 
 
-class Place(NamedTuple):
-    """Where a line begins: its number, from 1, and the bytes before it, inflated."""
+@dataclass(slots=True)
+class Cursor:
+    """How far a segment was read: the number of the next line, and the bytes before it, inflated.
 
-    line: int
-    offset: int
+    Only whole lines are passed; what is torn may be whole at the next look.
+    """
 
-
-START: Final = Place(1, 0)
+    line: int = 1
+    offset: int = 0
 
 
 def read_lines(
@@ -65,18 +65,22 @@ def read_lines(
 
 
 def lines_from(
-    segment: Segment, told: Told, *, begin: Place = START, fs: Fs | None = None
+    segment: Segment, told: Told, *, cursor: Cursor | None = None, fs: Fs | None = None
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Return what `read_lines` does, from a line on; the seal is compared from the first on.
+    """Return what `read_lines` does, from the cursor on, and move it.
 
-    Empty lines, which no writer writes, come many at once.
+    Empty lines, which no writer writes, come many at once. The seal is compared only where all
+    lines are read.
     """
     files = fs or RealFs()
-    seal = _SealCheck(told) if told.wanted and begin == START else None
-    number, offset = begin
+    at = cursor or Cursor()
+    seal = _SealCheck(told) if told.wanted and at.offset == 0 else None
+    number, offset = at.line, at.offset
     for piece in _split(_content(files, segment, told, skip=offset)):
         if seal is not None:
             seal.feed(number, offset, piece)
+        if piece.whole:
+            at.line, at.offset = number + piece.lines, offset + piece.size
         if piece.size > LINE_BYTES_MAX:
             message = f"a line of {piece.size} bytes; at most {LINE_BYTES_MAX} are read"
             told.tell("damage", number, offset, message)
@@ -84,8 +88,7 @@ def lines_from(
             yield number, offset, piece.data
         else:
             told.tell("torn_tail", number, offset, f"a torn tail of {piece.size} bytes")
-        number += piece.lines
-        offset += piece.size
+        number, offset = number + piece.lines, offset + piece.size
 
 
 def first_line(segment: Segment, *, fs: Fs | None = None) -> bytes:

@@ -4,14 +4,14 @@ Looks at names only. A segment that is there both plain and compressed is one se
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.segments import SIGNALS, SegmentName, decode_name
 
-__all__ = ["Segment", "find_segments", "ordered", "segment_of"]
+__all__ = ["Segment", "find_segments", "folders", "ordered", "segment_of"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,7 +64,7 @@ def find_segments(
         return [_single(text)]
     found: dict[tuple[object, ...], Segment] = {}
     with opened(files, files.open_root(text)) as root:
-        for each in _folders(files, root, SIGNALS if signal is None else (signal,)):
+        for each in folders(files, root, SIGNALS if signal is None else (signal,)):
             signal_folder, service_folder, date_folder, directory = each
             name = decode_name(service_folder.removeprefix("service="))
             if service is not None and service not in (name, service_folder):
@@ -77,18 +77,8 @@ def find_segments(
     return ordered(list(found.values()))
 
 
-def _single(path: str) -> Segment:
-    """Read off a segment's own path what it is; the folders above it may be missing."""
-    folder, file = os.path.split(path)
-    upper, date = os.path.split(folder)
-    signal_folder, service = os.path.split(upper)
-    name = decode_name(service.removeprefix("service="))
-    segment = segment_of(os.path.basename(signal_folder), name, date, folder, file)
-    assert segment is not None  # the caller has parsed the name
-    return segment
-
-
 def segment_of(signal: str, service: str, date: str, folder: str, file: str) -> Segment | None:
+    """Return the segment that a file of these folders is, or None."""
     name = SegmentName.parse(file)
     if name is None:
         return None
@@ -104,15 +94,49 @@ def segment_of(signal: str, service: str, date: str, folder: str, file: str) -> 
     )
 
 
-def _folders(fs: Fs, root: int, signals: tuple[str, ...]) -> Iterator[tuple[str, str, str, int]]:
-    """Return signal, service and date folder, and the open folder; links are not followed."""
+def folders(
+    fs: Fs, root: int, signals: Sequence[str], *, newest: int | None = None
+) -> Iterator[tuple[str, str, str, int]]:
+    """Return signal, service and date folder, and the open folder; links are not followed.
+
+    With `newest`, only so many days of each service.
+    """
     for signal in signals:
         for service, inner in _below(fs, root, signal, "service="):
-            for date in [name for name in fs.names(inner) if name.startswith("date=")]:
+            dates = [name for name in fs.names(inner) if name.startswith("date=")]
+            for date in dates if newest is None else dates[-newest:]:
                 directory = _opened_dir(fs, inner, date)
                 if directory is not None:
                     with opened(fs, directory):
                         yield signal, service, date, directory
+
+
+def ordered(found: list[Segment]) -> list[Segment]:
+    """Return segments in the order of `find_segments`."""
+    first: dict[str, str] = {}
+    for segment in found:
+        first[segment.instance] = min(segment.name, first.get(segment.instance, segment.name))
+    return sorted(
+        found,
+        key=lambda segment: (
+            SIGNALS.index(segment.signal) if segment.signal in SIGNALS else len(SIGNALS),
+            segment.service,
+            first[segment.instance],
+            segment.sequence,
+            segment.name,
+        ),
+    )
+
+
+def _single(path: str) -> Segment:
+    """Read off a segment's own path what it is; the folders above it may be missing."""
+    folder, file = os.path.split(path)
+    upper, date = os.path.split(folder)
+    signal_folder, service = os.path.split(upper)
+    name = decode_name(service.removeprefix("service="))
+    segment = segment_of(os.path.basename(signal_folder), name, date, folder, file)
+    assert segment is not None  # the caller has parsed the name
+    return segment
 
 
 def _below(fs: Fs, root: int, name: str, prefix: str) -> Iterator[tuple[str, int]]:
@@ -132,19 +156,3 @@ def _opened_dir(fs: Fs, parent: int, name: str) -> int | None:
         return fs.open_dir(parent, name)
     except OSError:
         return None
-
-
-def ordered(found: list[Segment]) -> list[Segment]:
-    first: dict[str, str] = {}
-    for segment in found:
-        first[segment.instance] = min(segment.name, first.get(segment.instance, segment.name))
-    return sorted(
-        found,
-        key=lambda segment: (
-            SIGNALS.index(segment.signal) if segment.signal in SIGNALS else len(SIGNALS),
-            segment.service,
-            first[segment.instance],
-            segment.sequence,
-            segment.name,
-        ),
-    )

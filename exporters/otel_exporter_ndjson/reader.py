@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from otel_exporter_ndjson.chains import caps, holes, removed
 from otel_exporter_ndjson.decoding import Decoder
 from otel_exporter_ndjson.errors import DamagedError
-from otel_exporter_ndjson.files import START, Place, lines_from
+from otel_exporter_ndjson.files import Cursor, lines_from
 from otel_exporter_ndjson.findings import Finding, Findings, Told
 from otel_exporter_ndjson.fs import Fs
 from otel_exporter_ndjson.listing import Segment, find_segments
@@ -144,14 +144,14 @@ def _decoded(
 
 
 def records_of(
-    segment: Segment, told: Told, *, begin: Place = START, fs: Fs | None = None
-) -> Iterator[tuple[int, Record]]:
-    """Return each line of a segment that says something, from `begin` on, and where it begins.
+    segment: Segment, told: Told, *, cursor: Cursor | None = None, fs: Fs | None = None
+) -> Iterator[Record]:
+    """Return each line of a segment that says something, from the cursor on, and move that.
 
     Not only records: also the lines that describe them.
     """
     odd_ends = False
-    for number, offset, line in lines_from(segment, told, begin=begin, fs=fs):
+    for number, offset, line in lines_from(segment, told, cursor=cursor, fs=fs):
         if line.startswith(b"\n"):
             told.tell("damage", number, offset, f"no JSON: {len(line)} empty lines")
             continue
@@ -168,7 +168,7 @@ def records_of(
         if isinstance(said, str):
             told.tell("damage", number, offset, said)
         else:
-            yield offset, Record(segment.instance, segment.sequence, number, said, segment, line)
+            yield Record(segment.instance, segment.sequence, number, said, segment, line)
 
 
 def _segments(
@@ -251,7 +251,7 @@ def _lines(
     segment: Segment, cap: int | None, findings: Findings, fs: Fs | None
 ) -> Iterator[Record]:
     told = Told(findings, segment)
-    for _, record in records_of(segment, told, fs=fs):
+    for record in records_of(segment, told, fs=fs):
         if cap is None or record.line <= cap or record.data["kind"] not in RECORDS:
             yield record
     told.close()

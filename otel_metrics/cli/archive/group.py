@@ -11,8 +11,11 @@ __all__ = ["archive"]
 COMMANDS: Final = {
     "ls": "List the segments.",
     "cat": "Print points and events.",
+    "tail": "Print the newest points and events, and follow.",
     "query": "Answer a question in SQL.",
     "plot": "Draw a metric as a line.",
+    "export": "Write points and events to a file that other tools read.",
+    "replay": "Send points and events to an OTLP endpoint.",
     "prune": "Remove the oldest sealed segments.",
 }
 """Every command with its summary; `otel_metrics.cli.archive.<command>` holds it."""

@@ -1,0 +1,177 @@
+"""Which records `archive cat` and `archive tail` show, and how they print them."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import click
+
+from otel_exporter_ndjson import Record
+from otel_metrics.cli import formats
+from otel_metrics.cli.matching import Names
+
+__all__ = ["Wanted", "filters", "form_option", "print_records"]
+
+_COLUMNS: Final = ("time", "service", "name", "attributes", "value")
+
+form_option: Final = click.option(
+    "--format",
+    "form",
+    type=click.Choice(formats.FORMATS),
+    help="How records are written. Default: table on a terminal, else json: the archive's lines.",
+)
+
+
+def _pair(_context: click.Context, _option: click.Parameter, given: Sequence[str]) -> Any:
+    """Split KEY=VALUE."""
+    for text in given:
+        if not text.partition("=")[0] or "=" not in text:
+            raise click.BadParameter(f"{text!r} is no KEY=VALUE")
+    return tuple((text.partition("=")[0], text.partition("=")[2]) for text in given)
+
+
+def filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options `--metric`, `--event` and `--attribute`."""
+    options = (
+        click.option(
+            "--metric", "metrics", multiple=True, help="Only this metric; * stands for any text."
+        ),
+        click.option(
+            "--event", "events", multiple=True, help="Only this event; * stands for any text."
+        ),
+        click.option(
+            "--attribute",
+            "attributes",
+            multiple=True,
+            metavar="KEY=VALUE",
+            callback=_pair,
+            help="Only records with this attribute; * in VALUE stands for any text. Several: all.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class Wanted:
+    """What the options ask for: names, attributes, and a time."""
+
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        events: Sequence[str],
+        attributes: Sequence[tuple[str, str]],
+        window: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        self._names = Names(metrics, events)
+        self._attributes = attributes
+        self._matched: set[tuple[str, str]] = set()
+        self._since, self._until = window
+        both = bool(metrics) == bool(events)
+        self.signal = None if both else "metrics" if metrics else "events"
+        """The one signal that can hold what is asked for, or None."""
+
+    def keep(self, record: Record) -> bool:
+        """Whether a record is asked for."""
+        return self._names.keep(record) and self._has_all(record) and self._is_in_time(record)
+
+    def misses(self) -> Iterator[str]:
+        """Yield one line for each name and attribute that is asked for and was not there."""
+        names = list(self._names.misses())
+        yield from names
+        for key, pattern in self._attributes:
+            if not names and (key, pattern) not in self._matched:
+                yield f"--attribute={key}={pattern}: nothing matches"
+
+    def _has_all(self, record: Record) -> bool:
+        if not self._attributes:
+            return True
+        has = record.data.get("attributes")
+        if not isinstance(has, dict):
+            return False
+        matched = [
+            (key, pattern)
+            for key, pattern in self._attributes
+            if key in has and _matches(_text(has[key]), pattern)
+        ]
+        self._matched.update(matched)
+        return len(matched) == len(self._attributes)
+
+    def _is_in_time(self, record: Record) -> bool:
+        if self._since is None and self._until is None:
+            return True
+        try:
+            time_ns = record.time_ns
+        except ValueError:
+            return False
+        return time_ns is not None and (
+            (self._since is None or time_ns >= self._since)
+            and (self._until is None or time_ns < self._until)
+        )
+
+
+def print_records(records: Iterable[Record], form: str | None) -> int:
+    """Write records one by one where the form allows it: an archive may be larger than memory.
+
+    Returns:
+        how many there were.
+    """
+    terminal = sys.stdout.isatty()
+    form = form or ("table" if terminal else "json")
+    if form not in ("json", "table"):
+        rows = [_row(record) for record in records]
+        click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+        return len(rows)
+    printed = 0
+    for printed, record in enumerate(records, start=1):  # noqa: B007  # how far it came
+        if form == "table":
+            click.echo(formats.printable(_line(record)))
+        elif terminal:  # a line that no exporter wrote may hold what drives a terminal
+            line = record.raw.decode("utf-8", "replace")
+            click.echo(formats.printable(line.rstrip("\r\n")))
+        else:
+            click.echo(record.raw, nl=False)
+    return printed
+
+
+def _line(record: Record) -> str:
+    row = _row(record)
+    line = f"{row['time']}  {row['service']}  {row['name']}{row['attributes']}  {row['value']}"
+    return line.replace("\n", "\\n")
+
+
+def _row(record: Record) -> Mapping[str, Any]:
+    data = record.data
+    return {
+        "time": data.get("time") or data.get("observed") or "",
+        "service": record.segment.service,
+        "name": data.get("metric") or data.get("event") or data.get("scope") or "",
+        "attributes": _compact(data.get("attributes")),
+        "value": _value(data),
+        "instance": record.instance,
+        "sequence": record.sequence,
+        "line": record.line,
+    }
+
+
+def _value(data: Mapping[str, Any]) -> str:
+    if "value" in data:
+        return str(data["value"])
+    if "count" in data:
+        return f"count={data['count']} sum={data.get('sum')}"
+    body = data.get("body")
+    return "" if body is None else _text(body)
+
+
+def _matches(text: str, pattern: str) -> bool:
+    return text == pattern or fnmatchcase(text, pattern)  # a list's text looks like a pattern
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _compact(value)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
