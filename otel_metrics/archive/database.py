@@ -78,7 +78,7 @@ def connect(
     """
     duckdb = _duckdb()
     found: list[Finding] = []
-    folder = tempfile.mkdtemp(prefix="otel-metrics-")
+    folder = tempfile.mkdtemp(prefix="otel-archive-")
     try:
         files = sources(
             path, service=service, folder=folder, findings=found, salvage=damage == "salvage"

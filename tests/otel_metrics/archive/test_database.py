@@ -242,6 +242,7 @@ def test_damage_is_logged_where_nobody_asks_for_findings(
     assert str(path) in caplog.text
 
 
+@pytest.mark.slow
 def test_a_truncated_frame_gives_what_can_be_read(tmp_path: Path) -> None:
     """DuckDB itself takes it for the end of the file, and says nothing."""
     writer = exporter(tmp_path)
