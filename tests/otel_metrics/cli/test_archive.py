@@ -70,10 +70,10 @@ def test_ls_shows_every_segment(folder: Path) -> None:
 
 
 def test_ls_shows_a_table_to_people(folder: Path) -> None:
-    """A heading and one line a segment: times to the second, segments by writer and number."""
+    """A heading, one line a segment with times to the second, and the sums."""
     result = run("ls", "--archive", folder)
     rows = json.loads(run("ls", "--archive", folder, "--format", "json").stdout)
-    heading, *lines = result.stdout.splitlines()
+    heading, *lines, sums = result.stdout.splitlines()
 
     assert heading.lower().split() == list(rows[0])[:8]
     assert [line.split()[:7] for line in lines] == [
@@ -88,6 +88,8 @@ def test_ls_shows_a_table_to_people(folder: Path) -> None:
         ]
         for row in rows
     ]
+    assert sums.split()[:4] == ["in", "all", "2", "5"]
+    assert all(line.rstrip().endswith(" KiB") for line in [*lines, sums])
 
 
 def test_ls_fits_on_a_screen(tmp_path: Path) -> None:
