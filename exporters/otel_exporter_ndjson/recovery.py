@@ -14,6 +14,7 @@ import msgspec
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs, Status
+from otel_exporter_ndjson.scan import Scan
 from otel_exporter_ndjson.sealing import (
     TAIL_BYTES,
     TEMPORARY,
@@ -23,7 +24,7 @@ from otel_exporter_ndjson.sealing import (
     write_all,
 )
 from otel_exporter_ndjson.sealkey import SealKey
-from otel_exporter_ndjson.segments import Scan, SegmentName, seal_line
+from otel_exporter_ndjson.segments import SegmentName, seal_line
 
 __all__ = ["Recovered", "recover_service"]
 

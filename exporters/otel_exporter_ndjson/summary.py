@@ -11,7 +11,7 @@ from otel_exporter_ndjson.findings import Findings
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.listing import Segment
-from otel_exporter_ndjson.segments import Scan
+from otel_exporter_ndjson.scan import Scan
 from otel_exporter_ndjson.values import decode_time
 
 __all__ = ["State", "Summary", "summarise"]

@@ -24,7 +24,7 @@ from otel_exporter_ndjson.files import read_lines
 from otel_exporter_ndjson.frames import compress
 from otel_exporter_ndjson.fs import RealFs
 from otel_exporter_ndjson.recovery import Recovered, recover_service
-from otel_exporter_ndjson.segments import check
+from otel_exporter_ndjson.scan import check
 
 Events = Callable[..., ReadableLogRecord]
 KILLS = 50

@@ -43,7 +43,7 @@ from otel_exporter_ndjson import (
     read_metrics,
 )
 from otel_exporter_ndjson.files import read_lines
-from otel_exporter_ndjson.segments import check
+from otel_exporter_ndjson.scan import check
 
 AWKWARD = (
     "\x00\x07\n\r\x1f\x7f\x80\x85\x9f\u061c\u200e\u2028\u2029\u202e\u2066\ufeff\ud800\udfff"

@@ -13,7 +13,8 @@ from otel_exporter_ndjson import Finding, NdjsonMetricExporter, find_segments, r
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.files import read_lines
 from otel_exporter_ndjson.frames import compress, inflate, trailer_holds
-from otel_exporter_ndjson.segments import SegmentName, check, decode_name, encode_name
+from otel_exporter_ndjson.scan import check
+from otel_exporter_ndjson.segments import SegmentName, decode_name, encode_name
 
 Batches = Callable[..., MetricsData]
 

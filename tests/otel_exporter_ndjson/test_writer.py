@@ -26,7 +26,7 @@ from otel_exporter_ndjson import (
 from otel_exporter_ndjson.files import read_lines
 from otel_exporter_ndjson.fs import RealFs, Space
 from otel_exporter_ndjson.opening import Clocks
-from otel_exporter_ndjson.segments import check
+from otel_exporter_ndjson.scan import check
 
 Batches = Callable[..., MetricsData]
 Events = Callable[..., ReadableLogRecord]

@@ -16,7 +16,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from otel_exporter_ndjson import NdjsonLogRecordExporter, find_segments, read
 from otel_exporter_ndjson.files import read_lines
 from otel_exporter_ndjson.fs import RealFs
-from otel_exporter_ndjson.segments import check
+from otel_exporter_ndjson.scan import check
 
 Events = Callable[..., ReadableLogRecord]
 
