@@ -22,11 +22,13 @@ class Outcome:
         ok: whether the other side took the batch.
         reason: in plain words, why it did not.
         final: sending the same batch again would not help.
+        rejected: points or records that the other side does not want, where it took the rest.
     """
 
     ok: bool
     reason: str | None = None
     final: bool = field(default=False, compare=False)
+    rejected: int = field(default=0, compare=False)
 
 
 DELIVERED = Outcome(ok=True)

@@ -187,7 +187,8 @@ class _Exporter(Generic[Batch]):
         if not reply.ok:
             self._failed += encoded.items
             reason = "shut down" if self._closed else reply.reason
-            return Outcome(ok=False, reason=reason, final=reply.answered and not reply.retryable)
+            final = reply.answered and not reply.retryable
+            return Outcome(ok=False, reason=reason, final=final, rejected=reply.rejected)
         self._exported += encoded.items
         self._bytes_sent += len(encoded.request)
         if reply.reason:

@@ -43,6 +43,7 @@ class Reply:
         retryable: whether the same request may succeed later.
         answered: whether there was a server at all.
         wait_s: seconds that the server asked to wait.
+        rejected: points or records that it did not want, where it took the rest.
     """
 
     ok: bool
@@ -50,6 +51,7 @@ class Reply:
     retryable: bool = False
     answered: bool = True
     wait_s: float | None = None
+    rejected: int = 0
 
 
 class Redactor:
@@ -88,7 +90,8 @@ def judge(body: bytes, signal: Signal, redact: Redactor, *, is_json: bool = Fals
     message = redact(response.partial_success.error_message)
     if rejected:
         reason = f"partial success: {rejected} {kind} rejected"
-        return Reply(ok=False, reason=f"{reason}: {message}" if message else reason)
+        said = f"{reason}: {message}" if message else reason
+        return Reply(ok=False, reason=said, rejected=rejected)
     return Reply(ok=True, reason=message or None)
 
 

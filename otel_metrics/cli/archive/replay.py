@@ -1,0 +1,200 @@
+"""`otel-metrics archive replay`: send points and events to an OTLP endpoint."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+from click.core import ParameterSource
+
+from otel_exporter_ndjson import Finding
+from otel_metrics.archive.batches import SIGNALS, Selection, batches
+from otel_metrics.archive.cursor import Cursor, CursorError, archive_id
+from otel_metrics.archive.replay import Replay, Senders
+from otel_metrics.cli import formats
+from otel_metrics.cli.archive.options import (
+    EXIT_NO,
+    EXIT_PARTLY,
+    EXIT_WRONG,
+    archive_option,
+    segments,
+    service_option,
+    since_option,
+    tell,
+    tell_service,
+    until_option,
+)
+from otel_metrics.cli.archive.progress import shown
+from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter, settings
+
+__all__ = ["replay"]
+
+ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
+PROTOCOLS: Final = ("grpc", "http/protobuf")
+HTTP_PORT: Final = 4318
+_COLUMNS: Final = ("requests", "accepted", "rejected", "left_out")
+_PATHS: Final = ("/v1/metrics", "/v1/logs")
+
+
+@click.command()
+@archive_option
+@service_option
+@since_option
+@until_option
+@click.option("--signal", type=click.Choice(SIGNALS), help="Only metrics, or only events.")
+@click.option(
+    "--endpoint",
+    envvar=ENDPOINT,
+    required=True,
+    help=f"Where to: http://host:4317 (gRPC), http://host:4318 (HTTP). Default: {ENDPOINT}.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOLS),
+    help=f"Default: {PROTOCOL}, else HTTP for port {HTTP_PORT} or a path, and gRPC otherwise.",
+)
+@click.option(
+    "--cursor",
+    type=click.Path(dir_okay=False),
+    help="Keep in this file how far it came, and go on from there the next time.",
+)
+@formats.option
+@click.pass_context
+def replay(
+    context: click.Context,
+    *,
+    path: str,
+    service: str | None,
+    since: int | None,
+    until: int | None,
+    signal: str | None,
+    endpoint: str,
+    protocol: str | None,
+    cursor: str | None,
+    form: str,
+) -> None:
+    """Send points and events to an OTLP endpoint, as they were exported.
+
+    Headers, certificates, compression and timeout are those of the OTEL_EXPORTER_OTLP_* variables.
+    A secret belongs in OTEL_EXPORTER_OTLP_HEADERS, since others can see a command's words.
+
+    With --cursor, a replay that ended early is taken up behind its last acknowledged batch. An
+    endpoint may see records twice when an answer got lost, of the last batch when a replay was
+    killed, and those that the service had sent itself. Points with the time and attributes of one
+    that is there mean nothing new to a metric backend; stores of events keep both.
+
+    Exit status 1 when the folder is no archive or the endpoint did not answer or refused: what is
+    left keeps its turn. 2 for a setting that cannot be used. 3 when the endpoint rejected some
+    records, or some of the archive is damaged.
+    """
+    found = segments(context, path)
+    run = Replay(senders=_senders(context, endpoint, protocol))
+    findings: list[Finding] = []
+    with _held(context, cursor, path, run) as run.cursor:
+        wanted = Selection(
+            signals=SIGNALS if signal is None else (signal,),
+            service=service,
+            since=since,
+            until=until,
+        )
+        after = None if run.cursor is None else dict(run.cursor.positions)
+        try:
+            read = batches(path, wanted, after=after, findings=findings)
+            shown(run.run(read), found, "replaying")
+        finally:
+            run.close()
+    click.echo(formats.formatted([_row(run)], form, columns=_COLUMNS))
+    tell_service(found, service)
+    damaged = tell(findings)
+    _tell_outcome(run, resumable=cursor is not None)
+    context.exit(_status(run, damaged=damaged))
+
+
+def _senders(context: click.Context, endpoint: str, protocol: str | None) -> Senders:
+    """Return the exporters of both signals; end where something set cannot be used."""
+    typed = context.get_parameter_source("endpoint") is ParameterSource.COMMANDLINE
+    if typed and "@" in urlsplit(endpoint).netloc:
+        message = "--endpoint: a user and password on a command line can be seen by others"
+        click.echo(f"{message}; put them in {ENDPOINT} or OTEL_EXPORTER_OTLP_HEADERS", err=True)
+        context.exit(EXIT_WRONG)
+    environ = {**os.environ, ENDPOINT: _base(endpoint), PROTOCOL: protocol or _usual(endpoint)}
+    for signal in ("METRICS", "LOGS"):
+        for name in ("ENDPOINT", "PROTOCOL"):
+            environ.pop(f"OTEL_EXPORTER_OTLP_{signal}_{name}", None)
+    metrics, wrong = settings(environ, "metrics")
+    logs, more = settings(environ, "logs")
+    for problem in dict.fromkeys((*wrong, *more)):
+        named = "--endpoint" if typed and problem.variable == ENDPOINT else problem.variable
+        said = problem.message.partition("; used instead")[0]
+        click.echo(formats.printable(f"{named}={problem.value}: {said}"), err=True)
+    if wrong or more:  # what an exporter would do instead is not what was asked for
+        context.exit(EXIT_WRONG)
+    return {
+        "metrics": OtlpMetricExporter.from_settings(metrics),
+        "events": OtlpLogExporter.from_settings(logs),
+    }
+
+
+def _base(endpoint: str) -> str:
+    """Return an endpoint without the path of a signal, which OTLP over HTTP adds."""
+    for path in _PATHS:
+        endpoint = endpoint.removesuffix(path)
+    return endpoint
+
+
+def _usual(endpoint: str) -> str:
+    said = os.environ.get(PROTOCOL, "").strip()
+    if said:
+        return said
+    try:
+        url = urlsplit(endpoint)
+        is_http = url.port == HTTP_PORT or url.path not in ("", "/")
+    except ValueError:  # told when the endpoint is read
+        return PROTOCOLS[0]
+    return PROTOCOLS[is_http and url.scheme in ("http", "https")]
+
+
+@contextmanager
+def _held(
+    context: click.Context, cursor: str | None, path: str, run: Replay
+) -> Iterator[Cursor | None]:
+    """Hold the cursor's file, where one is given, while records are sent."""
+    if cursor is None:
+        yield None
+        return
+    address = run.senders["metrics"].settings.address
+    try:
+        with Cursor.held(cursor, archive=archive_id(path), endpoint=address) as held:
+            yield held
+    except CursorError as error:
+        click.echo(formats.printable(str(error)), err=True)
+        context.exit(EXIT_WRONG)
+
+
+def _row(run: Replay) -> Mapping[str, Any]:
+    return {
+        "endpoint": run.senders["metrics"].settings.address,
+        "requests": run.requests,
+        "accepted": run.accepted,
+        "rejected": run.rejected,
+        "left_out": run.left_out,
+        "failure": run.failure,
+    }
+
+
+def _tell_outcome(run: Replay, *, resumable: bool) -> None:
+    for message, times in run.messages.items():
+        often = f" ({times} times)" if times > 1 else ""
+        click.echo(formats.printable(f"{message}{often}"), err=True)
+    if run.failure is not None:
+        rest = "the rest keeps its turn" if resumable else "give --cursor FILE to go on from there"
+        click.echo(formats.printable(f"not delivered: {run.failure}; {rest}"), err=True)
+
+
+def _status(run: Replay, *, damaged: bool) -> int:
+    if run.failure is not None:
+        return EXIT_NO
+    return EXIT_PARTLY if damaged or run.rejected or run.left_out else 0
