@@ -25,7 +25,7 @@ from otel_exporter_ndjson.parsing import parsed
 from otel_exporter_ndjson.segments import service_folder
 from otel_exporter_ndjson.values import decode_time
 
-__all__ = ["RECORDS", "Record", "read", "read_events", "read_metrics", "records_of"]
+__all__ = ["RECORDS", "Record", "read", "read_events", "read_metrics", "records_of", "segments_of"]
 
 RECORDS: Final = frozenset({"metric", "event"})
 """The kinds of lines that are records."""
@@ -78,7 +78,7 @@ def read(
         FileNotFoundError: there is no such archive.
     """
     window = (_nanoseconds(since), _nanoseconds(until))
-    for segment, cap in _segments(path, signal, service, findings, fs):
+    for segment, cap in segments_of(path, signal, service, findings, fs):
         for record in _lines(segment, cap, findings, fs):
             if record.data["kind"] in RECORDS and _within(record, window, findings):
                 yield record
@@ -96,7 +96,7 @@ def read_metrics(
     A batch that a killed writer did not finish comes with the points that were written. Arguments
     and errors are those of `read`.
     """
-    for segment, cap in _segments(path, "metrics", service, findings, fs):
+    for segment, cap in segments_of(path, "metrics", service, findings, fs):
         decoder = Decoder(segment.service)
         for record in _lines(segment, cap, findings, fs):
             data = _decoded(decoder, record, findings)
@@ -115,7 +115,7 @@ def read_events(
     fs: Fs | None = None,
 ) -> Iterator[ReadableLogRecord]:
     """Return the log records that were exported. Arguments and errors are those of `read`."""
-    for segment, cap in _segments(path, "events", service, findings, fs):
+    for segment, cap in segments_of(path, "events", service, findings, fs):
         decoder = Decoder(segment.service)
         for record in _lines(segment, cap, findings, fs):
             data = _decoded(decoder, record, findings)
@@ -141,6 +141,28 @@ def _decoded(
     except DamagedError as error:
         _tell(findings, Finding("damage", record.segment, record.line, 0, str(error)))
     return None
+
+
+def segments_of(
+    path: str | os.PathLike[str],
+    signal: str | None,
+    service: str | None,
+    findings: Findings,
+    fs: Fs | None,
+) -> Iterator[tuple[Segment, int | None]]:
+    """Return each segment, with the last line of it that counts where a later one says so.
+
+    Arguments and errors are those of `read`.
+    """
+    every = find_segments(path, signal=signal, fs=fs)
+    found = [each for each in every if service is None or _is_of(each, service)]
+    if findings is not None:
+        findings += _gaps(os.fspath(path), found, every, signal, fs)
+    wrote = _by_writer(every)
+    for writer, segments in groupby(found, key=lambda segment: segment.writer):
+        ends = caps(wrote[writer], fs=fs)
+        for segment in segments:
+            yield segment, ends.get(segment.sequence)
 
 
 def records_of(
@@ -169,25 +191,6 @@ def records_of(
             told.tell("damage", number, offset, said)
         else:
             yield Record(segment.instance, segment.sequence, number, said, segment, line)
-
-
-def _segments(
-    path: str | os.PathLike[str],
-    signal: str | None,
-    service: str | None,
-    findings: Findings,
-    fs: Fs | None,
-) -> Iterator[tuple[Segment, int | None]]:
-    """Return each segment with the last line of it that counts, where a later one says so."""
-    every = find_segments(path, signal=signal, fs=fs)
-    found = [each for each in every if service is None or _is_of(each, service)]
-    if findings is not None:
-        findings += _gaps(os.fspath(path), found, every, signal, fs)
-    wrote = _by_writer(every)
-    for writer, segments in groupby(found, key=lambda segment: segment.writer):
-        ends = caps(wrote[writer], fs=fs)
-        for segment in segments:
-            yield segment, ends.get(segment.sequence)
 
 
 def _by_writer(segments: list[Segment]) -> dict[tuple[str, str], list[Segment]]:

@@ -7,18 +7,16 @@ has no meaning in OTLP, such as the commit lines, is not in it.
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Final, NamedTuple
 
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics
 from opentelemetry.trace import TraceFlags
 
-from otel_exporter_ndjson import DamagedError, Finding, Record, Segment, find_segments
-from otel_exporter_ndjson.chains import caps
+from otel_exporter_ndjson import DamagedError, Finding, Record, Segment
 from otel_exporter_ndjson.decoding import Decoder
 from otel_exporter_ndjson.findings import Told
-from otel_exporter_ndjson.reader import RECORDS, records_of
+from otel_exporter_ndjson.reader import RECORDS, records_of, segments_of
 
 __all__ = ["SIGNALS", "Batch", "Chain", "Position", "Selection", "batches", "chain_of"]
 
@@ -97,7 +95,7 @@ def batches(
         FileNotFoundError: there is no such archive.
     """
     ended: set[Chain] = set()
-    for segment, cap in _segments(path, selection):
+    for segment, cap in _segments(path, selection, findings):
         chain = chain_of(segment)
         begin = (after or {}).get(chain, _START)
         if segment.sequence < begin.sequence:
@@ -116,17 +114,11 @@ def chain_of(segment: Segment) -> Chain:
 
 
 def _segments(
-    path: str | os.PathLike[str], selection: Selection
+    path: str | os.PathLike[str], selection: Selection, findings: list[Finding] | None
 ) -> Iterator[tuple[Segment, int | None]]:
-    """Return the segments that may hold what is wanted, each with the last line that counts."""
-    found = [each for each in find_segments(path) if each.signal in selection.signals]
-    for _, group in groupby(found, key=lambda each: (each.signal, each.instance)):
-        segments = sorted(group, key=lambda each: each.sequence)
-        ends = caps(segments)
-        for segment in segments:
-            folder = os.path.basename(segment.folder_of_service)
-            if selection.service in (None, segment.service, folder):
-                yield segment, ends.get(segment.sequence)
+    for signal in SIGNALS:
+        if signal in selection.signals:
+            yield from segments_of(path, signal, selection.service, findings, None)
 
 
 @dataclass(slots=True)
