@@ -118,7 +118,9 @@ def _segments(
 ) -> Iterator[tuple[Segment, int | None]]:
     for signal in SIGNALS:
         if signal in selection.signals:
-            yield from segments_of(path, signal, selection.service, findings, None)
+            for each in segments_of(path, signal, selection.service, findings, None):
+                if each[0].signal == signal:  # `path` may be one segment, of either
+                    yield each
 
 
 @dataclass(slots=True)
