@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "plot": "Draw a metric as a line.",
     "export": "Write points and events to a file that other tools read.",
     "replay": "Send points and events to an OTLP endpoint.",
+    "verify": "Check that nothing was changed and nothing is missing.",
     "prune": "Remove the oldest sealed segments.",
 }
 """Every command with its summary; `otel_metrics.cli.archive.<command>` holds it."""

@@ -1,0 +1,278 @@
+"""Whether every segment that there ever was is there, or why it is not. Pure.
+
+Numbers without a hole, hashes that each segment states of the one before it, what the audit says
+was removed or replaced, and a checkpoint: what one of them does not show, another does.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from otel_exporter_ndjson.audit import Tombstone
+from otel_exporter_ndjson.segments import SegmentName
+from otel_metrics.archive.checkpoint import Checkpoint, Entry
+from otel_metrics.archive.inspection import Inspected
+from otel_metrics.archive.problems import Kind, Problem, Verdict
+
+__all__ = ["Archive", "completeness"]
+
+_Key = tuple[str, str]  # signal, and name of the segment's file
+_Writer = tuple[str, str]  # signal and instance
+_SHOWN_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """What there is to be judged.
+
+    Attributes:
+        path: the archive's folder; `id` what its file `.archive` says.
+        segments: all of them, inspected.
+        tombstones: what the audit says; `doubted` what an audit says that nobody has signed yet.
+        checkpoint: what there was once, or None.
+    """
+
+    path: str
+    id: str | None
+    segments: Sequence[Inspected]
+    tombstones: Sequence[Tombstone]
+    doubted: Sequence[Tombstone]
+    checkpoint: Checkpoint | None
+
+
+def completeness(archive: Archive) -> list[Problem]:
+    """Return everything that is missing, twice there, or not what it once was."""
+    known = _Known(archive)
+    problems = [*_numbers(archive, known), *_chains(known), *_rewritten(known)]
+    problems += _announced(archive, known)
+    if archive.checkpoint is not None:
+        problems += _since(archive, archive.checkpoint, known)
+    return problems
+
+
+class _Known:
+    """What is there, and what the audit explains."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.path = archive.path
+        there = [each for each in archive.segments if each.state != "gone"]
+        self.there: dict[_Key, Inspected] = {
+            (each.segment.signal, each.segment.name): each for each in there
+        }
+        self.by_writer: dict[_Writer, list[Inspected]] = {}
+        for each in there:
+            self.by_writer.setdefault(each.segment.writer, []).append(each)
+        self.removed: dict[_Key, set[str]] = {}
+        self.replaced: dict[_Key, dict[str, set[str]]] = {}
+        self.doubted: set[_Key] = set()
+        for said in archive.tombstones:
+            self._take(said)
+        for said in archive.doubted:
+            self.doubted.add((said.signal, said.segment))
+
+    def _take(self, said: Tombstone) -> None:
+        key = (said.signal, said.segment)
+        if said.event == "removed":
+            self.removed.setdefault(key, set()).add(said.sha256)
+        elif said.replaced_by is not None:
+            again = self.replaced.setdefault(key, {})
+            again.setdefault(said.sha256, set()).add(said.replaced_by)
+
+    def heirs(self, key: _Key, sha256: str) -> set[str]:
+        """Return a segment's hash, and those of all that the audit says took its place."""
+        again = self.replaced.get(key, {})
+        heirs, fresh = {sha256}, [sha256]
+        while fresh:
+            new = again.get(fresh.pop(), set()) - heirs
+            heirs |= new
+            fresh += new
+        return heirs
+
+    def stands(self, key: _Key, sha256: str) -> bool:
+        """Whether a segment of this hash is there, or why it is not has been said."""
+        heirs = self.heirs(key, sha256)
+        there = self.there.get(key)
+        if there is not None and (there.scan.sha256 in heirs or there.replaces in heirs):
+            return True
+        return bool(self.removed.get(key, set()) & heirs)
+
+    def problem(self, key: _Key, kind: Kind, message: str, verdict: Verdict) -> Problem:
+        """Make a finding about a segment, there or not."""
+        there = self.there.get(key)
+        if there is None:
+            path = f"{self.path}/{key[0]}"
+            return Problem(verdict=verdict, kind=kind, message=f"{key[1]}: {message}", path=path)
+        return Problem(
+            verdict=verdict,
+            kind=kind,
+            message=message,
+            path=there.segment.path,
+            segment=there.segment,
+        )
+
+    def doubts(self, key: _Key) -> Verdict:
+        """How bad it is that a segment is not there: an audit that is not signed yet may say so."""
+        return "unfinished" if key in self.doubted else "completeness"
+
+
+def _numbers(archive: Archive, known: _Known) -> Iterator[Problem]:
+    gone = _by_number(archive.tombstones)
+    doubted = _by_number(archive.doubted)
+    for writer, found in known.by_writer.items():
+        ordered = sorted(found, key=lambda each: (each.segment.sequence, each.segment.name))
+        for first, second in pairwise(ordered):
+            if first.segment.sequence == second.segment.sequence:
+                message = (
+                    f"has the number {second.segment.sequence} of its writer, "
+                    f"and so has {first.segment.path}"
+                )
+                key = (second.segment.signal, second.segment.name)
+                yield known.problem(key, "same_number", message, "completeness")
+        numbers = {each.segment.sequence: each for each in ordered}
+        explained = gone.get(writer, set())
+        for before, number in pairwise(sorted({0, *numbers, *explained})):
+            if number - before > 1:
+                yield _gap(known, writer, before, number, numbers, doubted.get(writer, set()))
+
+
+def _gap(
+    known: _Known,
+    writer: _Writer,
+    before: int,
+    number: int,
+    numbers: dict[int, Inspected],
+    doubted: set[int],
+) -> Problem:
+    first, last = before + 1, number - 1
+    which = f"segment {first} is" if first == last else f"segments {first} to {last} are"
+    said = len([each for each in doubted if first <= each <= last]) == last - first + 1
+    message = f"{which} missing of writer {writer[1]}, and " + (
+        "only an audit that is not sealed yet says why; verify again when it is"
+        if said
+        else "the audit does not say why"
+    )
+    behind = numbers.get(number)
+    key = (writer[0], "") if behind is None else (writer[0], behind.segment.name)
+    kind: Kind = "audit_open" if said else "gap"
+    return known.problem(key, kind, message, "unfinished" if said else "completeness")
+
+
+def _by_number(tombstones: Iterable[Tombstone]) -> dict[_Writer, set[int]]:
+    found: dict[_Writer, set[int]] = {}
+    for each in tombstones:
+        name = SegmentName.parse(each.segment)
+        if name is not None and each.event == "removed":
+            found.setdefault((each.signal, name.instance), set()).add(name.sequence)
+    return found
+
+
+def _chains(known: _Known) -> Iterator[Problem]:
+    for key, found in known.there.items():
+        said: Any = (found.scan.head or {}).get("previous")
+        if said is None:
+            continue
+        name = said.get("segment") if isinstance(said, dict) else None
+        sha256 = said.get("sha256") if isinstance(said, dict) else None
+        if not isinstance(name, str) or not isinstance(sha256, str):
+            yield known.problem(key, "chain", "names no segment before it", "completeness")
+            continue
+        before = (key[0], name)
+        if known.stands(before, sha256) or _is_told(known, before):
+            continue
+        there = known.there.get(before)
+        message = f"follows {name} with hash {_short(sha256)}, " + (
+            "which is not there, and the audit does not say why"
+            if there is None
+            else f"which now has {_short(there.scan.sha256)}{_recovered(there)}"
+        )
+        yield known.problem(key, "chain", message, known.doubts(before))
+
+
+def _is_told(known: _Known, key: _Key) -> bool:
+    """Whether a segment that is not as a later one says has a finding of its own: damaged, or one
+    of the numbers that are missing."""
+    there = known.there.get(key)
+    if there is not None:
+        return not there.sound
+    name = SegmentName.parse(key[1])
+    writer = known.by_writer.get((key[0], name.instance), []) if name else []
+    return name is not None and any(each.segment.sequence > name.sequence for each in writer)
+
+
+def _recovered(found: Inspected) -> str:
+    if found.state != "sealed":
+        return " and no seal"
+    if (found.scan.seal or {}).get("recovered"):
+        return (
+            "; it was sealed by a recovery, so the end that its writer "
+            "wrote may never have reached the disk"
+        )
+    return ""
+
+
+def _rewritten(known: _Known) -> Iterator[Problem]:
+    for key, found in known.there.items():
+        head = found.scan.head or {}
+        if "replaces" not in head:
+            continue
+        said: Any = head["replaces"]
+        sha256 = found.replaces
+        if not isinstance(said, dict) or sha256 is None:
+            yield known.problem(key, "rewritten", "names nothing that it replaces", "completeness")
+            continue
+        reason = str(said.get("reason", ""))
+        message = (
+            f"rewritten, {found.scan.erased} records erased, reason: {reason}; "
+            f"it replaces {_short(sha256)}"
+        )
+        if found.scan.sha256 in known.heirs(key, sha256):
+            yield known.problem(key, "rewritten", message, "note")
+        elif found.sound:
+            verdict = known.doubts(key)
+            kind: Kind = "audit_open" if verdict == "unfinished" else "rewritten"
+            missing = f"{message}, and the audit does not say so"
+            yield known.problem(key, kind, missing, verdict)
+
+
+def _announced(archive: Archive, known: _Known) -> Iterator[Problem]:
+    """Tell removals and replacements that were said and not done; to say them first is the rule."""
+    for said in archive.tombstones:
+        key = (said.signal, said.segment)
+        there = known.there.get(key)
+        if there is None or there.scan.sha256 != said.sha256 or not there.sound:
+            continue
+        done = "removed" if said.event == "removed" else "replaced"
+        message = f"the audit says that it is {done} ({said.reason}), and it is still there"
+        yield known.problem(key, "announced", message, "note")
+
+
+def _since(archive: Archive, checkpoint: Checkpoint, known: _Known) -> Iterator[Problem]:
+    if checkpoint.archive != archive.id:
+        message = f"the checkpoint is of archive {checkpoint.archive}, and this is {archive.id}"
+        yield Problem(verdict="completeness", kind="checkpoint", message=message, path=archive.path)
+    for key, entry in checkpoint.entries.items():
+        there = known.there.get(key)
+        if _holds(entry, key, there, known):
+            continue
+        message = (
+            "was there at the time of the checkpoint, and the audit does not say why it is not"
+            if there is None
+            else "is not what it was at the time of the checkpoint"
+        )
+        if there is None or there.sound:
+            yield known.problem(key, "since_checkpoint", message, known.doubts(key))
+
+
+def _holds(entry: Entry, key: _Key, there: Inspected | None, known: _Known) -> bool:
+    if entry.state == "sealed":
+        return known.stands(key, entry.sha256)
+    if there is None:
+        return key in known.removed
+    if there.scan.marked == entry.sha256:
+        return True
+    return there.replaces is not None and key in known.replaced
+
+
+def _short(sha256: str) -> str:
+    return sha256[:_SHOWN_DIGITS]

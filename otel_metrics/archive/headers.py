@@ -1,0 +1,60 @@
+"""Whether a segment is what its path says: of this archive, signal, service, writer and number.
+
+A segment that was swapped in from another archive, or renamed, holds all its hashes; this shows it.
+Pure.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from otel_exporter_ndjson import DamagedError, Segment
+from otel_exporter_ndjson.segments import FORMAT, encode_name
+from otel_exporter_ndjson.values import decode_attributes
+
+__all__ = ["misplaced"]
+
+_UNKNOWN_SERVICE: Final = "unknown_service"
+
+
+def misplaced(segment: Segment, head: Mapping[str, Any], archive: str | None) -> Iterator[str]:
+    """Return what a segment's first line says otherwise than its path or its archive."""
+    writer = head.get("writer")
+    instance = writer.get("instance") if isinstance(writer, dict) else None
+    for what, said, expected in (
+        ("format", head.get("format"), FORMAT),
+        ("signal", head.get("signal"), segment.signal),
+        ("writer", instance, segment.instance),
+        ("sequence", head.get("sequence"), segment.sequence),
+    ):
+        if said != expected or type(said) is not type(expected):
+            yield f"its first line says {what} {_shown(said)}, its path {_shown(expected)}"
+    if head.get("archive") != archive:
+        said = _shown(head.get("archive"))
+        yield f"its first line says archive {said}, and this is {_shown(archive)}"
+    folder = segment.folder_of_service.rpartition("/")[2]
+    service = _service(head)
+    if service is None or f"service={encode_name(service)}" != folder:
+        yield f"its first line says service {_shown(service)}, its path {_shown(folder)}"
+    if not _is_of_day(segment):
+        yield f"its name says another day than its folder, date={segment.date}"
+
+
+def _service(head: Mapping[str, Any]) -> str | None:
+    resource = head.get("resource")
+    try:
+        said = resource.get("attributes") if isinstance(resource, dict) else None
+        attributes = decode_attributes(said) or {}
+    except DamagedError:
+        return None
+    name = attributes.get("service.name")
+    return str(name) if name else _UNKNOWN_SERVICE
+
+
+def _is_of_day(segment: Segment) -> bool:
+    """Whether name and folder are of one day; a name may be a few µs later where one was taken."""
+    day, time = segment.name[:8], segment.name[9:]
+    return day == segment.date.replace("-", "") or time.startswith("000000.00000")
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else repr(value)[:80]

@@ -1,0 +1,292 @@
+"""Whether an archive can be trusted: integrity and completeness, two verdicts.
+
+Integrity: what is there is what was written. Completeness: nothing is missing. Nothing is written,
+and services may go on writing meanwhile.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from otel_exporter_ndjson import Segment, find_segments
+from otel_exporter_ndjson.audit import Tombstone, read_audit
+from otel_exporter_ndjson.folders import archive_id, opened
+from otel_exporter_ndjson.fs import Fs, RealFs
+from otel_exporter_ndjson.sealkey import SealKey
+from otel_metrics.archive.checkpoint import Checkpoint
+from otel_metrics.archive.completeness import Archive, completeness
+from otel_metrics.archive.headers import misplaced
+from otel_metrics.archive.inspection import Inspected, inspect
+from otel_metrics.archive.problems import Kind, Problem
+from otel_metrics.archive.signatures import Signature, keyring, signature_of
+from otel_metrics.archive.strays import strays
+
+__all__ = ["Report", "verify"]
+
+WORKERS_MAX: Final = 4
+"""Threads; hashing and inflating run beside each other, decoding does not."""
+LOOKS_MAX: Final = 3
+"""How often the archive is listed again, where something is missing that may only have moved."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What `verify` found.
+
+    Attributes:
+        archive: the archive's id, None where it has none.
+        segments: each one that is there.
+        problems: every finding; `integrity`, `completeness` and `unfinished` say which verdict
+            it speaks against, a `note` none.
+        keys, checkpoint: whether any were given.
+    """
+
+    archive: str | None
+    segments: Sequence[Inspected]
+    problems: Sequence[Problem]
+    keys: bool = False
+    checkpoint: bool = False
+
+    def of(self, verdict: str) -> list[Problem]:
+        """Return the findings under one verdict."""
+        return [problem for problem in self.problems if problem.verdict == verdict]
+
+    @property
+    def intact(self) -> bool:
+        """Whether everything that is there is what was written."""
+        return not self.of("integrity")
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing, as far as what was given can show."""
+        return not self.of("completeness")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a repair is needed, or a later look."""
+        return bool(self.of("unfinished"))
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    keys: Iterable[SealKey] = (),
+    checkpoint: Checkpoint | None = None,
+    fs: Fs | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Check every segment of an archive, and whether any is missing.
+
+    Args:
+        keys: of which one must have signed each seal; without any, signatures are not looked at.
+        checkpoint: what was there once.
+        progress: told the bytes done and the bytes there are in all, by several threads.
+
+    Raises:
+        FileNotFoundError: there is no such archive.
+    """
+    files = fs or RealFs()
+    ring = keyring(keys)
+    root = os.path.abspath(path)
+    with opened(files, files.open_root(root)) as descriptor:
+        identity = archive_id(files, descriptor)
+    first = _First(files, root, identity, ring, checkpoint, progress)
+    found = first.look(audit=False)
+    found += first.look(audit=True)  # later than what it explains
+    said, doubted = _tombstones(root, found, files, signed=bool(ring))
+    judged = Archive(
+        path=root,
+        id=identity,
+        segments=found,
+        tombstones=said,
+        doubted=doubted,
+        checkpoint=checkpoint,
+    )
+    missing = completeness(judged)
+    for _ in range(LOOKS_MAX):
+        if not any(each.verdict == "completeness" for each in missing):
+            break
+        more = first.again()  # a segment may have been moved, or begun, while we listed
+        if not more:
+            break
+        found += more
+        missing = completeness(replace(judged, segments=found))
+    there = [each for each in found if each.state != "gone"]
+    problems = [problem for each in there for problem in each.problems]
+    problems += _unfinished(there)
+    problems += missing + list(_of_archive(root, identity, there, ring, checkpoint))
+    problems += strays(files, root)
+    return Report(
+        archive=identity,
+        segments=there,
+        problems=problems,
+        keys=bool(ring),
+        checkpoint=checkpoint is not None,
+    )
+
+
+@dataclass(slots=True)
+class _First:
+    """Inspects segments, each once, on several threads."""
+
+    fs: Fs
+    root: str
+    identity: str | None
+    ring: Mapping[str, SealKey]
+    checkpoint: Checkpoint | None
+    progress: Progress | None
+    _done: int = 0
+    _all: int = 0
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+
+    def look(self, *, audit: bool) -> list[Inspected]:
+        """Inspect the audit, or everything else."""
+        found = find_segments(self.root, fs=self.fs)
+        return self._inspect([each for each in found if (each.signal == "audit") == audit])
+
+    def again(self) -> list[Inspected]:
+        """Inspect what was not seen before."""
+        return self._inspect(find_segments(self.root, fs=self.fs))
+
+    def _inspect(self, segments: list[Segment]) -> list[Inspected]:
+        fresh = [each for each in segments if (each.folder, each.name) not in self._seen]
+        self._seen |= {(each.folder, each.name) for each in fresh}
+        self._all += sum(map(self._size, fresh))
+        workers = min(WORKERS_MAX, os.cpu_count() or 1, len(fresh) or 1)
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="otel-metrics-verify")
+        try:
+            return list(pool.map(self._one, fresh))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _size(self, segment: Segment) -> int:
+        try:
+            facts = self.fs.status_of(segment.path)
+        except OSError:
+            return 0
+        return 0 if facts is None else facts.size
+
+    def _one(self, segment: Segment) -> Inspected:
+        entry = None
+        if self.checkpoint is not None:
+            entry = self.checkpoint.entries.get((segment.signal, segment.name))
+        mark = entry.bytes if entry is not None and entry.state == "open" else None
+        found = inspect(self.fs, segment, mark=mark, progress=self._read)
+        if found.state in ("sealed", "open", "unsealed"):
+            self._place(found)
+            self._signed(found)
+        return found
+
+    def _read(self, size: int) -> None:
+        self._done += size
+        if self.progress is not None:
+            self.progress(self._done, self._all)
+
+    def _place(self, found: Inspected) -> None:
+        head = found.scan.head
+        if head is None:
+            return  # told already, or there is no line at all
+        for message in misplaced(found.segment, head, self.identity):
+            found.add("foreign", message)
+        if found.scan.erased and "replaces" not in head:
+            found.add("erased_unsaid", "has erased lines and does not say what it replaces")
+
+    def _signed(self, found: Inspected) -> None:
+        if not self.ring or found.state != "sealed" or not found.scan.seal_line:
+            return
+        said = signature_of(found.scan.seal_line, self.ring)
+        if said == "signed" or self._vouched(found):
+            return
+        found.add(_KINDS[said], _SIGNATURES[said])
+
+    def _vouched(self, found: Inspected) -> bool:
+        """Whether a checkpoint that one of the keys signed names exactly these bytes."""
+        if self.checkpoint is None or self.checkpoint.signature != "signed":
+            return False
+        entry = self.checkpoint.entries.get((found.segment.signal, found.segment.name))
+        return (
+            entry is not None
+            and entry.state == "sealed"
+            and entry.sha256 == found.scan.sha256
+            and entry.service == found.segment.service
+        )
+
+
+_KINDS: Final[Mapping[Signature, Kind]] = {
+    "unsigned": "unsigned",
+    "unknown_key": "unknown_key",
+    "wrong_signature": "wrong_signature",
+}
+_SIGNATURES: Final[Mapping[Signature, str]] = {
+    "unsigned": "its seal is not signed",
+    "unknown_key": "its seal is signed with a key that was not given",
+    "wrong_signature": "the signature of its seal does not hold",
+}
+
+
+def _tombstones(
+    root: str, found: list[Inspected], fs: Fs, *, signed: bool
+) -> tuple[list[Tombstone], list[Tombstone]]:
+    """Return what the audit says: what counts, and what has yet to be sealed and signed."""
+    states = {
+        (each.segment.folder, each.segment.name): each
+        for each in found
+        if each.segment.signal == "audit"
+    }
+    said: list[Tombstone] = []
+    doubted: list[Tombstone] = []
+    if not states:
+        return said, doubted
+    for each in read_audit(root, fs=fs):
+        where = states.get((each.record.segment.folder, each.record.segment.name))
+        if not signed or (where is not None and where.state == "sealed" and where.sound):
+            said.append(each)
+        elif where is None or where.state != "sealed":
+            doubted.append(each)
+    return said, doubted
+
+
+def _unfinished(found: list[Inspected]) -> Iterator[Problem]:
+    for each in found:
+        if each.state != "unsealed" or (each.scan.lines == 1 and not each.torn and each.sound):
+            continue  # a first line alone says nothing that a repair could save
+        torn = f", and {each.torn} bytes are a torn tail" if each.torn else ""
+        yield Problem(
+            verdict="unfinished",
+            kind="repair",
+            message=f"repair needed: its writer died before it was sealed{torn}",
+            path=each.segment.path,
+            segment=each.segment,
+            line=each.scan.good_line + 1 if each.torn else 0,
+            start=each.scan.good_bytes if each.torn else None,
+            end=each.scan.good_bytes + each.torn if each.torn else None,
+        )
+
+
+def _of_archive(
+    root: str,
+    identity: str | None,
+    found: list[Inspected],
+    ring: Mapping[str, SealKey],
+    checkpoint: Checkpoint | None,
+) -> Iterator[Problem]:
+    """Tell what is about the archive as a whole."""
+    if identity is None and found:
+        message = "the file .archive is missing or holds no id, so whose segments these are is open"
+        yield Problem(verdict="integrity", kind="foreign", message=message, path=root)
+    if checkpoint is None:
+        return
+    if ring and checkpoint.signature != "signed":
+        why = {
+            "unsigned": "is not signed",
+            "unknown_key": "is signed with a key that was not given",
+        }.get(checkpoint.signature, "has a signature that does not hold")
+        message = f"the checkpoint {why}, and keys were given: anybody could have made it"
+        yield Problem(verdict="completeness", kind="checkpoint", message=message, path=root)
+    elif checkpoint.signature != "unsigned" and not ring:
+        message = "the checkpoint is signed, and without --key-file its signature was not checked"
+        yield Problem(verdict="note", kind="checkpoint", message=message, path=root)

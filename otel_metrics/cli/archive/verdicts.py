@@ -1,0 +1,149 @@
+"""What was verified, in words, tables and as data."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from otel_metrics.archive.inspection import Inspected
+from otel_metrics.archive.problems import Problem
+from otel_metrics.archive.verify import Report
+from otel_metrics.cli import formats
+
+__all__ = ["print_report", "status_of", "verdicts"]
+
+SHOWN_MAX: Final = 200
+"""Findings that people are shown; `--format json` has all of them."""
+_COLUMNS: Final = ("verdict", "kind", "path", "line", "start", "end", "message")
+_MiB: Final = 2**20
+
+
+def status_of(report: Report) -> int:
+    """Return the exit status: 1 for damage or a hole, else 3 where something is unfinished."""
+    if not report.intact or not report.complete:
+        return 1
+    return 3 if report.unfinished else 0
+
+
+def print_report(report: Report, path: str, form: str) -> None:
+    """Print what was found on the output stream."""
+    rows = [_row(problem, path) for problem in report.problems]
+    if form == "table":
+        _print_tables(report, rows)
+    elif form == "json":
+        data = json.dumps(_data(report, rows), ensure_ascii=False, indent=2)
+        click.echo(formats.printable(data))
+    else:
+        click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+
+
+def verdicts(report: Report) -> Iterator[str]:
+    """Return the lines that say what is so."""
+    keys = "signatures checked" if report.keys else "no key given, signatures not checked"
+    yield f"integrity: {_verdict(report.intact, report.of('integrity'))} ({keys})"
+    yield f"completeness: {_verdict(report.complete, report.of('completeness'))}"
+    if not report.checkpoint:
+        yield "completeness: no checkpoint given, removal of the newest segments cannot show"
+    if report.unfinished:
+        repairs = [each for each in report.of("unfinished") if each.kind == "repair"]
+        remedy = "; otel-metrics archive repair does it" if repairs else ""
+        yield f"unfinished: {_count(report.of('unfinished'))}{remedy}"
+
+
+def _verdict(holds: bool, problems: Sequence[Problem]) -> str:  # noqa: FBT001 # the verdict itself
+    return "holds" if holds else f"FAILS, {_count(problems)}"
+
+
+def _count(problems: Sequence[Problem]) -> str:
+    return f"{len(problems)} finding{'' if len(problems) == 1 else 's'}"
+
+
+def _row(problem: Problem, path: str) -> dict[str, Any]:
+    segment = problem.segment
+    return {
+        "verdict": problem.verdict,
+        "kind": problem.kind,
+        "path": os.path.relpath(problem.path, path),
+        "segment": None if segment is None else segment.name,
+        "line": problem.line or None,
+        "start": problem.start,
+        "end": problem.end,
+        "message": problem.message,
+    }
+
+
+def _data(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "archive": report.archive,
+        "integrity": "holds" if report.intact else "fails",
+        "completeness": "holds" if report.complete else "fails",
+        "unfinished": report.unfinished,
+        "keys": report.keys,
+        "checkpoint": report.checkpoint,
+        "segments": len(report.segments),
+        "records": sum(each.scan.records for each in report.segments),
+        "erased": sum(each.scan.erased for each in report.segments),
+        "services": list(_services(report.segments)),
+        "findings": rows,
+    }
+
+
+def _services(found: Sequence[Inspected]) -> Iterator[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[Inspected]] = {}
+    for each in found:
+        groups.setdefault((each.segment.signal, each.segment.service), []).append(each)
+    for (signal, service), group in groups.items():
+        states = [each.state for each in group]
+        yield {
+            "signal": signal,
+            "service": service,
+            "segments": len(group),
+            "sealed": states.count("sealed"),
+            "open": states.count("open"),
+            "unsealed": states.count("unsealed"),
+            "records": sum(each.scan.records for each in group),
+            "bytes": sum(each.size for each in group),
+        }
+
+
+def _print_tables(report: Report, rows: Sequence[Mapping[str, Any]]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    services = list(_services(report.segments))
+    if services:
+        console.print(_table(services, tuple(services[0])))
+    if rows:
+        console.print(_table([_shown(row) for row in rows[:SHOWN_MAX]], ("what", "where", "why")))
+    if len(rows) > SHOWN_MAX:
+        console.print(f"and {len(rows) - SHOWN_MAX} more; --format json has all of them")
+    for line in verdicts(report):
+        console.print(Text(line))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        number = isinstance(rows[0][column], int)
+        table.add_column(column.upper(), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[_cell(row[column]) for column in columns])
+    return table
+
+
+def _cell(value: object) -> Text:
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return Text(formats.printable(text).replace("\n", "\\n"))
+
+
+def _shown(row: Mapping[str, Any]) -> Mapping[str, str]:
+    where = str(row["path"])
+    if row["line"]:
+        where += f":{row['line']}"
+    if row["start"] is not None:
+        where += f" bytes {row['start']:,} to {row['end']:,}"
+    return {"what": f"{row['verdict']}: {row['kind']}", "where": where, "why": str(row["message"])}
