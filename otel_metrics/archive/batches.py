@@ -17,8 +17,18 @@ from otel_exporter_ndjson import DamagedError, Finding, Record, Segment
 from otel_exporter_ndjson.decoding import Decoder
 from otel_exporter_ndjson.findings import Told
 from otel_exporter_ndjson.reader import RECORDS, records_of, segments_of
+from otel_exporter_ndjson.summary import summarise
 
-__all__ = ["SIGNALS", "Batch", "Chain", "Position", "Selection", "batches", "chain_of"]
+__all__ = [
+    "RECORDS_MAX",
+    "SIGNALS",
+    "Batch",
+    "Chain",
+    "Position",
+    "Selection",
+    "batches",
+    "chain_of",
+]
 
 SIGNALS: Final = ("metrics", "events")
 """What can be taken elsewhere by OTLP; the audit stays with its archive."""
@@ -50,6 +60,11 @@ class Selection:
     service: str | None = None
     since: int | None = None
     until: int | None = None
+
+    @property
+    def has_window(self) -> bool:
+        """Whether a record's time matters."""
+        return self.since is not None or self.until is not None
 
     def is_too_early(self, time_ns: int | None) -> bool:
         """Whether a record of that time is before `since`; one without a time is."""
@@ -100,6 +115,12 @@ def batches(
         begin = (after or {}).get(chain, _START)
         if segment.sequence < begin.sequence:
             continue
+        first_ns, last_ns = _span(segment) if selection.has_window else (None, None)
+        if first_ns is not None and selection.is_too_late(first_ns):
+            ended.add(chain)
+            continue
+        if last_ns is not None and selection.is_too_early(last_ns):
+            continue
         reader = _SegmentReader(segment, selection, findings, records_max, bytes_max)
         reader.keeps_place = chain not in ended
         seen = begin.line if segment.sequence == begin.sequence else 0
@@ -121,6 +142,15 @@ def _segments(
             for each in segments_of(path, signal, selection.service, findings, None):
                 if each[0].signal == signal:  # `path` may be one segment, of either
                     yield each
+
+
+def _span(segment: Segment) -> tuple[int | None, int | None]:
+    """Return the times of a segment's oldest and newest record, where its seal says them."""
+    findings: list[Finding] = []
+    said = summarise(segment, findings=findings)
+    if findings or said.state in ("open", "unsealed"):
+        return None, None
+    return said.first_ns, said.last_ns
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 What is sent is what was exported: the same times, values, resource and scope. A record may reach
 the endpoint twice when an answer was lost on its way (the request is sent again), when a replay
 was killed between an answer and the cursor (its last batch), and when a live service had sent it
-itself. A backend that keeps a series' points by their time takes a second one for the first;
-one that does not, and every store of events, shows both: OTLP has no ids for records.
+itself. OTLP has no ids for records: a backend that keeps a series' cumulative points by their
+time takes a second one for the first, but events and points of delta temporality count twice.
 """
 
 from collections.abc import Iterable, Iterator

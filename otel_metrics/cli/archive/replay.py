@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from otel_exporter_ndjson import Finding
-from otel_metrics.archive.batches import SIGNALS, Selection, batches
+from otel_metrics.archive.batches import RECORDS_MAX, SIGNALS, Selection, batches
 from otel_metrics.archive.cursor import Cursor, CursorError, archive_id
 from otel_metrics.archive.replay import Replay, Senders
 from otel_metrics.cli import formats
@@ -61,6 +61,13 @@ _PATHS: Final = ("/v1/metrics", "/v1/logs")
     type=click.Path(dir_okay=False),
     help="Keep in this file how far it came, and go on from there the next time.",
 )
+@click.option(
+    "--batch",
+    type=click.IntRange(1, RECORDS_MAX),
+    default=RECORDS_MAX,
+    show_default=True,
+    help="Records in a request, at most; fewer where an endpoint takes only small ones.",
+)
 @formats.option
 @click.pass_context
 def replay(
@@ -74,6 +81,7 @@ def replay(
     endpoint: str,
     protocol: str | None,
     cursor: str | None,
+    batch: int,
     form: str,
 ) -> None:
     """Send points and events to an OTLP endpoint, as they were exported.
@@ -83,8 +91,8 @@ def replay(
 
     With --cursor, a replay that ended early is taken up behind its last acknowledged batch. An
     endpoint may see records twice when an answer got lost, of the last batch when a replay was
-    killed, and those that the service had sent itself. Points with the time and attributes of one
-    that is there mean nothing new to a metric backend; stores of events keep both.
+    killed, and those that the service had sent itself. A cumulative point of a time that is there
+    says nothing new to a metric backend; events and points of delta temporality count twice.
 
     Exit status 1 when the folder is no archive or the endpoint did not answer or refused: what is
     left keeps its turn. 2 for a setting that cannot be used. 3 when the endpoint rejected some
@@ -102,7 +110,7 @@ def replay(
         )
         after = None if run.cursor is None else dict(run.cursor.positions)
         try:
-            read = batches(path, wanted, after=after, findings=findings)
+            read = batches(path, wanted, after=after, findings=findings, records_max=batch)
             shown(run.run(read), found, "replaying")
         finally:
             run.close()
@@ -166,12 +174,15 @@ def _held(
         yield None
         return
     address = run.senders["metrics"].settings.address
-    try:
-        with Cursor.held(cursor, archive=archive_id(path), endpoint=address) as held:
-            yield held
-    except CursorError as error:
-        click.echo(formats.printable(str(error)), err=True)
-        context.exit(EXIT_WRONG)
+    with ExitStack() as stack:
+        try:
+            manager = Cursor.held(cursor, archive=archive_id(path), endpoint=address)
+            held = stack.enter_context(manager)
+        except (CursorError, OSError) as error:
+            said = f"--cursor={cursor}: {error.strerror}" if isinstance(error, OSError) else error
+            click.echo(formats.printable(str(said)), err=True)
+            context.exit(EXIT_WRONG)
+        yield held
 
 
 def _row(run: Replay) -> Mapping[str, Any]:

@@ -102,6 +102,36 @@ def test_what_until_left_out_is_not_passed(tmp_path: Path) -> None:
     assert found[1].reached is None
 
 
+def test_a_segment_of_another_time_is_not_read(tmp_path: Path) -> None:
+    """Its seal says of which it is; damage in it is then nobody's concern."""
+    record(tmp_path, [total(1, 1)])
+    path = Path(segment_path(tmp_path))
+    record(tmp_path, [total(2, 10)])
+    os.chmod(path, 0o640)
+    path.write_bytes(path.read_bytes().replace(b'"value":1', b'"value"!1'))
+    findings: list[Finding] = []
+
+    late = list(batches(tmp_path, Selection(since=T0 + 5 * S), findings=findings))
+    assert (values(late), findings) == ([2], [])
+    early = list(batches(tmp_path, Selection(until=T0 + 5 * S), findings=findings))
+    assert (values(early), len(findings) > 0) == ([], True)
+
+
+def test_a_cursor_does_not_pass_a_segment_that_until_left_out(tmp_path: Path) -> None:
+    """Nor what comes behind it."""
+    writer = exporter(tmp_path)
+    for second, service in ((9, "shop"), (0, "bank"), (1, "shop")):
+        writer.export(collection(total(second, second), service=service))
+    writer.shutdown()
+
+    found = list(batches(tmp_path, Selection(until=T0 + 5 * S)))
+
+    assert {batch.segment.service: batch.reached is None for batch in found} == {
+        "shop": True,
+        "bank": False,
+    }
+
+
 def test_the_place_of_one_service_is_not_anothers(tmp_path: Path) -> None:
     """A writer's numbers run through the segments of all its services."""
     writer = exporter(tmp_path)

@@ -37,6 +37,9 @@ service:
     logs: {{receivers: [otlp, otlp_json_file], exporters: [file, debug]}}
 """
 
+PORT_ATTEMPTS = 3
+"""A port that was free may be taken before the collector has it."""
+
 
 @dataclass
 class RealCollector:
@@ -72,6 +75,14 @@ def real_collector(component: Callable[[str], str], tmp_path: Path) -> Iterator[
     started: list[Any] = []
 
     def start(read: Path | None = None) -> RealCollector:
+        for _ in range(PORT_ATTEMPTS):
+            made = launch(read)
+            assert made.process.stderr is not None
+            if any("Everything is ready" in line for line in made.process.stderr):
+                return made
+        raise AssertionError("the collector does not start")
+
+    def launch(read: Path | None) -> RealCollector:
         grpc, http = _free_ports(2)
         written = tmp_path / "written.json"
         configuration = tmp_path / "collector.yaml"
@@ -81,10 +92,6 @@ def real_collector(component: Callable[[str], str], tmp_path: Path) -> Iterator[
         command = [component("otelcol"), "--config", f"file:{configuration}"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         started.append(process)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "Everything is ready" in line:
-                break
         return RealCollector(
             process, f"http://127.0.0.1:{grpc}", f"http://127.0.0.1:{http}", written
         )

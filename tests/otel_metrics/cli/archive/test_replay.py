@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -143,26 +144,31 @@ def test_nothing_is_sent_twice_with_a_cursor(
     assert records(collector.messages) == archived(folder)
 
 
-def test_a_killed_replay_sends_no_more_than_its_last_batch_again(
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+)
+def test_a_replay_that_was_ended_sends_no_more_than_its_last_batch_again(
     collector: Collector,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
 ) -> None:
-    """Killed with a request on its way, and taken up: all of it arrives."""
+    """Killed or interrupted with a request on its way, and taken up: all of it arrives."""
     words = [*("--archive", folder), *to(collector), "--cursor", tmp_path / "cursor"]
     command = [sys.executable, "-m", "otel_metrics", "archive", "replay", *map(str, words)]
     process: subprocess.Popen[bytes]
 
-    def kill_on_third() -> Answer:
+    def end_on_third() -> Answer:
         if len(collector.messages) == 3:
-            process.kill()
+            process.send_signal(number)
             process.wait()
         return Answer()
 
-    monkeypatch.setattr(collector, "next_answer", kill_on_third)
+    monkeypatch.setattr(collector, "next_answer", end_on_third)
     with subprocess.Popen(command, cwd=tmp_path) as process:
-        process.wait(timeout=60)
+        assert process.wait(timeout=60) == status
     assert len(collector.messages) == 3
     in_flight = records(collector.messages[2:])
 
@@ -170,15 +176,15 @@ def test_a_killed_replay_sends_no_more_than_its_last_batch_again(
     assert records(collector.messages) == archived(folder) + in_flight
 
 
-@pytest.mark.parametrize("signal", ["metrics", "events"])
+@pytest.mark.parametrize("kind", ["metrics", "events"])
 def test_a_partial_success_is_told_and_passed(
-    collector: Collector, tmp_path: Path, signal: str
+    collector: Collector, tmp_path: Path, kind: str
 ) -> None:
     """With the number and the server's words; OTLP forbids to send it again."""
     record(tmp_path / "a", [total(1, 1), total(2, 2, name="b")])
     emit(tmp_path / "a", event("e", 1), event("f", 2))
     said: ExportMetricsServiceResponse | ExportLogsServiceResponse
-    if signal == "metrics":
+    if kind == "metrics":
         points = ExportMetricsPartialSuccess(rejected_data_points=1, error_message="too old")
         said = ExportMetricsServiceResponse(partial_success=points)
     else:
@@ -186,7 +192,7 @@ def test_a_partial_success_is_told_and_passed(
         said = ExportLogsServiceResponse(partial_success=logs)
     headers = {"content-type": "application/x-protobuf"}
     collector.answers = [Answer(body=said.SerializeToString(), headers=headers)]
-    words = ["--archive", tmp_path / "a", *to(collector), "--signal", signal]
+    words = ["--archive", tmp_path / "a", *to(collector), "--signal", kind]
 
     first = run(*words, "--cursor", tmp_path / "c", "--format", "json")
     second = run(*words, "--cursor", tmp_path / "c", "--format", "json")
@@ -314,6 +320,26 @@ def test_a_cursor_of_another_endpoint_is_refused(
 
     assert (result.exit_code, other.messages) == (2, [])
     assert "it is of endpoint" in result.stderr
+
+
+def test_a_cursor_that_cannot_be_kept_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Before anything is sent."""
+    words = ["--endpoint", "http://localhost:1", "--cursor", tmp_path / "none" / "c"]
+
+    result = run("--archive", folder, *words)
+
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"--cursor={tmp_path / 'none' / 'c'}: No such file or directory\n",
+    )
+
+
+def test_requests_can_be_made_smaller(collector: Collector, folder: Path) -> None:
+    """For an endpoint that takes only small ones."""
+    assert run("--archive", folder, *to(collector), "--batch", 1).exit_code == 0
+
+    assert len(collector.messages) == 2 * WRITERS
+    assert records(collector.messages) == archived(folder)
 
 
 def test_what_otlp_cannot_say_is_counted(collector: Collector, tmp_path: Path) -> None:
