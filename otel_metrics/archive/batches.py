@@ -5,7 +5,7 @@ has no meaning in OTLP, such as the commit lines, is not in it.
 """
 
 import os
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -65,6 +65,15 @@ class Selection:
     def has_window(self) -> bool:
         """Whether a record's time matters."""
         return self.since is not None or self.until is not None
+
+    def among(self, segments: Iterable[Segment]) -> list[Segment]:
+        """Return the segments of the signals and the service."""
+        return [
+            each
+            for each in segments
+            if each.signal in self.signals
+            and self.service in (None, each.service, os.path.basename(each.folder_of_service))
+        ]
 
     def is_too_early(self, time_ns: int | None) -> bool:
         """Whether a record of that time is before `since`; one without a time is."""

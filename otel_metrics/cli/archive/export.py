@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from otel_exporter_ndjson import Finding
+from otel_exporter_ndjson import Finding, Segment
 from otel_metrics.archive.batches import SIGNALS, Selection, batches
 from otel_metrics.archive.export import BATCH_BYTES_MAX, LINE_BYTES_MAX, OtlpJson, beside
 from otel_metrics.archive.views import literal
@@ -84,7 +84,7 @@ def export(
         findings = []
         signals = SIGNALS if signal is None else (signal,)
         wanted = Selection(signals=signals, service=service, since=since, until=until)
-        row = _otlp_json(context, path, wanted, out, findings)
+        row = _otlp_json(path, wanted, found, out, findings)
     click.echo(formats.printable(formats.formatted([row], "table", columns=tuple(row))))
     tell_service(found, service)
     damaged = tell(findings)
@@ -105,12 +105,12 @@ def _parquet(context: click.Context, subject: Subject, signal: str, out: str) ->
 
 
 def _otlp_json(
-    context: click.Context, path: str, wanted: Selection, out: str, findings: list[Finding]
+    path: str, wanted: Selection, found: list[Segment], out: str, findings: list[Finding]
 ) -> Mapping[str, Any]:
     with beside(out) as target, open(target, "xb") as file:
         written = OtlpJson(file=file)
         read = batches(path, wanted, findings=findings, bytes_max=BATCH_BYTES_MAX)
-        shown(written.write(read), segments(context, path), "exporting")
+        shown(written.write(read), wanted.among(found), "exporting")
     if written.long_lines:
         message = f"{written.long_lines} lines are longer than {LINE_BYTES_MAX} bytes"
         click.echo(f"{message}: raise max_log_size of the collector's receiver", err=True)

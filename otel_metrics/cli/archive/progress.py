@@ -22,21 +22,25 @@ __all__ = ["shown"]
 
 
 def shown(batches: Iterable[Batch], segments: list[Segment], title: str) -> None:
-    """Go through the batches, and show how much of the segments' bytes is behind them."""
+    """Go through the batches, and show how much of the segments' bytes is behind them.
+
+    Args:
+        segments: those that are read, in the order they are.
+    """
     if not sys.stderr.isatty():
         for _ in batches:
             pass
         return
-    sizes = {segment.path: _size(segment) for segment in segments}
-    with _bar(title, sum(sizes.values())) as (progress, task):
-        records, before = 0, ""
+    behind, total = {}, 0
+    for segment in segments:
+        behind[segment.path] = total
+        total += _size(segment)
+    with _bar(title, total) as (progress, task):
+        records = 0
         for batch in batches:
-            path = batch.segment.path
-            if path != before:
-                progress.advance(task, sizes.get(before, 0))
-                before = path
             records += batch.records
-            progress.update(task, records=f"{records:,} records")
+            completed = behind.get(batch.segment.path)
+            progress.update(task, completed=completed, records=f"{records:,} records")
 
 
 @contextlib.contextmanager

@@ -111,7 +111,7 @@ def replay(
         after = None if run.cursor is None else dict(run.cursor.positions)
         try:
             read = batches(path, wanted, after=after, findings=findings, records_max=batch)
-            shown(run.run(read), found, "replaying")
+            shown(run.run(read), wanted.among(found), "replaying")
         finally:
             run.close()
     click.echo(formats.formatted([_row(run)], form, columns=_COLUMNS))

@@ -1,6 +1,9 @@
 """`otel-metrics archive export`: files that other tools read, whole or not there."""
 
 import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -141,3 +144,19 @@ def test_a_line_that_a_collector_would_cut_is_told(tmp_path: Path) -> None:
 
     assert result.exit_code == 0
     assert "1 lines are longer than 1048576 bytes: raise max_log_size" in result.stderr
+
+
+def test_a_terminal_sees_progress_and_a_pipe_does_not(folder: Path, tmp_path: Path) -> None:
+    """The bar goes to the error stream, so that the answer can be read by a program."""
+    words = ["--archive", folder, "--format", "otlp-json", "--out", tmp_path / "o.json"]
+    command = [sys.executable, "-m", "otel_metrics", "archive", "export", *map(str, words)]
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm"}
+
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environ, check=True)
+
+    assert b"exporting" in os.read(ours, 2**16)
+    assert b"exporting" not in done.stdout
+    assert run(*words).stderr == ""
+    os.close(ours)
+    os.close(theirs)

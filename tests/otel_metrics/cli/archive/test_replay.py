@@ -28,7 +28,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from otel_exporter_ndjson import read_events, read_metrics
 from otel_metrics.cli.archive import archive
 from tests.otel_metrics.archive.everything import record_everything
-from tests.otel_metrics.archive.recorded import T0, emit, event, record, segment_path, total
+from tests.otel_metrics.archive.recorded import (
+    T0,
+    batch,
+    compress,
+    emit,
+    event,
+    exporter,
+    record,
+    segment_path,
+    total,
+)
 from tests.otel_metrics.pipeline.conftest import Answer, Collector, MakeCollector
 
 WRITERS = 5
@@ -142,6 +152,23 @@ def test_nothing_is_sent_twice_with_a_cursor(
     assert run(*words).exit_code == 0
     assert run(*words).exit_code == 0
     assert records(collector.messages) == archived(folder)
+
+
+def test_a_living_writers_segment_is_followed(collector: Collector, tmp_path: Path) -> None:
+    """Record after record, once each, also when it was rotated and compressed meanwhile."""
+    writer = exporter(tmp_path / "a")
+    words = ["--archive", tmp_path / "a", *to(collector), "--cursor", tmp_path / "cursor"]
+    for number in range(3):
+        writer.export(batch(total(number, number)))
+        assert run(*words).exit_code == 0
+    writer.export(batch(total(3, 3), service="bank"))  # in a segment of its own
+    writer.export(batch(total(4, 4)))
+    writer.shutdown()
+    compress(tmp_path / "a")
+    assert run(*words).exit_code == 0
+
+    assert records(collector.messages) == archived(tmp_path / "a")
+    assert len(collector.messages) == 5
 
 
 @pytest.mark.parametrize(
