@@ -155,6 +155,11 @@ class Scan:
         return self._hash.hexdigest()
 
     @property
+    def holds(self) -> bool:
+        """Whether the last hash that a line stated was that of every byte before it."""
+        return not self._off
+
+    @property
     def times(self) -> tuple[int | None, int | None]:
         """The first and last time of the records so far, in nanoseconds."""
         times = [*self._odd]

@@ -17,7 +17,11 @@ COMMANDS: Final = {
     "export": "Write points and events to a file that other tools read.",
     "replay": "Send points and events to an OTLP endpoint.",
     "verify": "Check that nothing was changed and nothing is missing.",
+    "checkpoint": "Write down what there is, to verify against it later.",
+    "repair": "Seal and compress what dead writers left.",
     "prune": "Remove the oldest sealed segments.",
+    "keygen": "Make a key that seals are signed with.",
+    "erase": "Erase the records about somebody.",
 }
 """Every command with its summary; `otel_metrics.cli.archive.<command>` holds it."""
 

@@ -16,7 +16,7 @@ from otel_metrics.archive.problems import Problem
 from otel_metrics.archive.verify import Report
 from otel_metrics.cli import formats
 
-__all__ = ["print_report", "status_of", "verdicts"]
+__all__ = ["print_report", "status_of", "told", "verdicts"]
 
 SHOWN_MAX: Final = 200
 """Findings that people are shown; `--format json` has all of them."""
@@ -54,6 +54,13 @@ def verdicts(report: Report) -> Iterator[str]:
         repairs = [each for each in report.of("unfinished") if each.kind == "repair"]
         remedy = "; otel-metrics archive repair does it" if repairs else ""
         yield f"unfinished: {_count(report.of('unfinished'))}{remedy}"
+
+
+def told(problems: Sequence[Problem], path: str) -> Iterator[str]:
+    """Return findings as plain lines, for the error stream."""
+    for problem in problems[:SHOWN_MAX]:
+        shown = _shown(_row(problem, path))
+        yield formats.printable(f"{shown['where']}: {shown['why']}").replace("\n", "\\n")
 
 
 def _verdict(holds: bool, problems: Sequence[Problem]) -> str:  # noqa: FBT001 # the verdict itself

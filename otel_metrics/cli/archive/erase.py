@@ -1,0 +1,145 @@
+"""`otel-metrics archive erase`: take what an archive says of somebody out of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from otel_exporter_ndjson.audit import AuditLog, who
+from otel_exporter_ndjson.settings import Settings
+from otel_metrics.archive.erasure import Erased, Eraser, torn_with
+from otel_metrics.archive.matching import Wanted
+from otel_metrics.cli import formats
+from otel_metrics.cli.archive.checking import folder
+from otel_metrics.cli.archive.options import (
+    EXIT_PARTLY,
+    EXIT_WRONG,
+    archive_option,
+    seal_key,
+    segments,
+    service_option,
+    tell_service,
+)
+
+__all__ = ["erase"]
+
+_COLUMNS: Final = ("signal", "service", "segment", "records", "done", "reason")
+_DONE: Final = frozenset({"found", "erased"})
+
+
+def _pairs(_context: click.Context, _option: click.Parameter, given: Sequence[str]) -> Any:
+    for text in given:
+        if not all(text.partition("=")):
+            raise click.BadParameter(f"{text!r} is no KEY=VALUE")
+    return tuple((text.partition("=")[0], text.partition("=")[2]) for text in given)
+
+
+@click.command()
+@archive_option
+@service_option
+@click.option("--event", "events", multiple=True, help="Events of this name.")
+@click.option("--metric", "metrics", multiple=True, help="Points of this metric.")
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_pairs,
+    help="Records with exactly this value, in attributes, bodies or exemplars, however deep.",
+)
+@click.option("--reason", help="Why; it stays in the archive, so name nobody in it.")
+@click.option("--key-file", help="Sign the new seals, and what the audit says, with this key.")
+@click.option("--unsigned", is_flag=True, help="Replace signed segments without a key.")
+@click.option("--yes", is_flag=True, help="Erase; without it only say how many records match.")
+@formats.option
+@click.pass_context
+def erase(
+    context: click.Context,
+    *,
+    path: str,
+    service: str | None,
+    events: tuple[str, ...],
+    metrics: tuple[str, ...],
+    attributes: tuple[tuple[str, str], ...],
+    reason: str | None,
+    key_file: str | None,
+    unsigned: bool,
+    yes: bool,
+    form: str,
+) -> None:
+    """Erase the records that match everything given; of several names one.
+
+    Each sealed segment that holds such a record is written anew and replaces the old one; lines
+    keep their numbers, the audit says so first, and archive verify tells it. A segment whose writer
+    lives cannot be rewritten: run this again once it is sealed. It may be killed, and run again.
+    Backups, exports and what was sent elsewhere are not reached.
+
+    Exit status 1 when the folder is no archive, 2 for wrong use, 3 when some is still there.
+    """
+    wanted = Wanted(metrics=metrics, events=events, attributes=attributes)
+    _refuse_wrong_use(context, wanted, reason, yes=yes)
+    key = seal_key(context, key_file)
+    folder(context, path)
+    if tell_service(segments(context, path), service):
+        context.exit(0)
+    audit = AuditLog(Settings(path=path), key=key) if yes else None
+    eraser = Eraser(
+        path,
+        wanted,
+        reason=reason or "",
+        actor=who(),
+        key=key,
+        unsigned=unsigned,
+        audit=audit,
+    )
+    try:
+        done = list(eraser.run(service=service))
+    finally:
+        if audit is not None:
+            audit.close()
+    torn = torn_with(path, wanted)
+    click.echo(formats.printable(formats.formatted(_rows(done), form, columns=_COLUMNS)))
+    _tell(done, torn, yes=yes)
+    rest = [each for each in done if each.action not in _DONE]
+    context.exit(EXIT_PARTLY if rest or torn else 0)
+
+
+def _refuse_wrong_use(
+    context: click.Context, wanted: Wanted, reason: str | None, *, yes: bool
+) -> None:
+    message = None
+    if not wanted:
+        message = "nothing says which records; use --attribute, --event or --metric"
+    elif yes and not reason:
+        message = "--reason is missing: the archive must say why"
+    elif reason and any(value in reason for _, value in wanted.attributes):
+        message = "--reason names what is to be erased, and would stay; leave it out"
+    if message is not None:
+        click.echo(message, err=True)
+        context.exit(EXIT_WRONG)
+
+
+def _rows(done: Sequence[Erased]) -> list[Mapping[str, Any]]:
+    return [
+        {
+            "signal": each.segment.signal,
+            "service": each.segment.service,
+            "segment": each.segment.name,
+            "records": each.records,
+            "done": each.action,
+            "reason": each.reason,
+        }
+        for each in done
+    ]
+
+
+def _tell(done: Sequence[Erased], torn: Sequence[str], *, yes: bool) -> None:
+    for path in torn:
+        message = f"{path}: holds a value that is asked for; it is no segment, remove it yourself"
+        click.echo(formats.printable(message), err=True)
+    found = sum(each.records for each in done if each.action in _DONE)
+    rest = sum(each.records for each in done if each.action not in _DONE)
+    verb = "erased" if yes else "would be erased; --yes erases them"
+    click.echo(f"{found} records {verb}", err=True)
+    if rest:
+        click.echo(f"{rest} records are still there", err=True)

@@ -1,0 +1,77 @@
+"""`otel-metrics archive repair`: seal and compress what dead writers left."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from otel_metrics.archive.repair import Repaired, would_repair
+from otel_metrics.archive.repair import repair as repaired
+from otel_metrics.cli import formats
+from otel_metrics.cli.archive.checking import folder
+from otel_metrics.cli.archive.options import (
+    EXIT_PARTLY,
+    archive_option,
+    seal_key,
+    segments,
+    service_option,
+    tell_service,
+)
+
+__all__ = ["repair"]
+
+_COLUMNS: Final = ("signal", "service", "segment", "done", "torn_bytes", "reason")
+_REFUSED: Final = frozenset({"damaged", "failed"})
+
+
+@click.command()
+@archive_option
+@service_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--key-file", help="Sign the seals with this key.")
+@formats.option
+@click.pass_context
+def repair(
+    context: click.Context,
+    *,
+    path: str,
+    service: str | None,
+    dry_run: bool,
+    key_file: str | None,
+    form: str,
+) -> None:
+    """Seal what writers left that died, set their torn tails aside, and compress what is sealed.
+
+    It does what the next start of each service would do. Writers that live are left alone, and so
+    is what was changed after it was sealed; nothing is deleted. It may be run at any time, twice at
+    once, and after it was killed. Run by root it keeps owner and mode.
+
+    Exit status 1 when the folder is no archive, 3 when a segment is damaged or the disk refused.
+    """
+    key = seal_key(context, key_file)
+    folder(context, path)
+    found = segments(context, path)
+    if tell_service(found, service):
+        context.exit(0)
+    if dry_run:
+        done = list(would_repair(path, service=service))
+    else:
+        done = list(repaired(path, service=service, key=key))
+    rows = [_row(each) for each in done]
+    click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+    if dry_run and rows:
+        click.echo("nothing was done; without --dry-run it is", err=True)
+    context.exit(EXIT_PARTLY if any(each.done.action in _REFUSED for each in done) else 0)
+
+
+def _row(repaired: Repaired) -> Mapping[str, Any]:
+    done = repaired.done
+    return {
+        "signal": repaired.signal,
+        "service": repaired.service,
+        "segment": done.name,
+        "done": done.action.replace("_", " "),
+        "torn_bytes": done.torn_bytes,
+        "reason": done.reason or "",
+        "date": done.date.removeprefix("date="),
+    }
