@@ -1,0 +1,63 @@
+"""Every row of the harness, in groups that can be run by themselves."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from tests.torture import disks
+from tests.torture.figures import Figures
+from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, small_kills
+from tests.torture.plan import Plan
+from tests.torture.power import power_cuts
+from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
+
+__all__ = ["GROUPS"]
+
+LARGE_PART: Final = 0.1
+"""The part of the kills that hits large writes."""
+CUT_PARTS: Final = {"always": 0.6, "interval": 0.3, "never": 0.1}
+"""The part of the power cuts that each mode gets; the last is the control."""
+_FSYNC: Final = (
+    "a real fsync error needs a disk that refuses blocks which a file system has promised, and "
+    "ext4 has answered that with a BUG in its allocator: a test must not stop a machine"
+)
+
+
+def _kills(plan: Plan) -> Iterator[Figures]:
+    kinds = [(signal, sync) for signal in SIGNALS for sync in SYNCS]
+    large = int(plan.cycles * LARGE_PART)
+    for signal, sync in kinds:
+        yield small_kills(plan, signal, sync, (plan.cycles - large) // len(kinds))
+        yield killed_in_large_writes(plan, signal, sync, large // len(kinds))
+
+
+def _calls(plan: Plan) -> Iterator[Figures]:
+    for scenario in SCENARIOS:
+        yield killed_at_calls(plan, scenario)
+    yield killed_recoveries(plan)
+
+
+def _power(plan: Plan) -> Iterator[Figures]:
+    for kind in ("ext4", "xfs"):
+        for sync, part in CUT_PARTS.items():
+            yield power_cuts(plan, kind, sync, max(1, int(plan.cuts * part)))
+
+
+def _disks(plan: Plan) -> Iterator[Figures]:
+    yield Figures("B3 fsync fails for real", not_run=_FSYNC)
+    yield disks.failing_write(plan)
+    yield disks.full(plan, "interval")
+    yield disks.full(plan, "always")
+    yield disks.out_of_inodes(plan)
+    yield disks.floor(plan)
+    yield disks.limits(plan)
+    yield disks.written_to_read_only(plan)
+    yield disks.stalled_fsync(plan)
+
+
+GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
+    "kills": _kills,
+    "calls": _calls,
+    "power": _power,
+    "disks": _disks,
+}
+"""The rows of each group, run one after the other as they are asked for."""

@@ -1,0 +1,141 @@
+"""The quick form of the harness: every kind of fault for some seconds, and bugs it must see."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from otel_exporter_ndjson.exporter import Arguments
+from otel_exporter_ndjson.fs import RealFs
+from tests.torture import disks
+from tests.torture.figures import Figures
+from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, killed_lives, small_kills
+from tests.torture.plan import Plan
+from tests.torture.power import power_cuts
+from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
+from tests.torture.workers import Load
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """A little of everything; the seed stands in every message."""
+    return Plan(tmp_path, random.randrange(2**32), cycles=0, cuts=0, thorough=False)
+
+
+def held(figures: Figures) -> None:
+    """Assert that every promise was kept; skip what this machine does not allow."""
+    if figures.not_run is not None:
+        pytest.skip(f"not run: {figures.not_run}")
+    assert figures.violations == []
+    assert figures.cycles > 0
+    assert figures.acknowledged > 0
+
+
+@pytest.mark.parametrize("sync", SYNCS)
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_kills_lose_nothing(plan: Plan, signal: str, sync: str) -> None:
+    """A1: killed at any moment, what was acknowledged is read once and in order."""
+    held(small_kills(plan, signal, sync, 40))  # type: ignore[arg-type] # one of the two
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_kills_inside_large_writes_lose_nothing(plan: Plan, signal: str) -> None:
+    """A2: half a line is cut off and kept beside, and there are such lines."""
+    held(killed_in_large_writes(plan, signal, "interval", 20))  # type: ignore[arg-type] # one of the two
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_kill_at_a_call_loses_nothing(
+    plan: Plan, component: Callable[[str], str], scenario: str
+) -> None:
+    """A3: killed before a system call, whichever, the archive is whole after the next start."""
+    component("strace")
+    held(killed_at_calls(plan, scenario))
+
+
+def test_a_killed_recovery_ends_alike(plan: Plan, component: Callable[[str], str]) -> None:
+    """A4: the next recovery leaves the bytes that an undisturbed one leaves."""
+    component("strace")
+    held(killed_recoveries(plan))
+
+
+@pytest.mark.parametrize(("sync", "cuts"), [("always", 20), ("interval", 3)])
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_power_cuts_lose_nothing(plan: Plan, kind: str, sync: str, cuts: int) -> None:
+    """B1: `always` loses nothing, `interval` only what is younger than the interval."""
+    held(power_cuts(plan, kind, sync, cuts))  # type: ignore[arg-type] # one of the two
+
+
+def test_power_cuts_lose_what_was_not_forced_to_the_disk(plan: Plan) -> None:
+    """B1, the control: without fsync records are missing, or the row would prove nothing."""
+    held(power_cuts(plan, "ext4", "never", 5))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [disks.out_of_inodes, disks.floor, disks.limits, disks.written_to_read_only],
+    ids=["inodes", "floor", "limits", "read-only"],
+)
+def test_disks_that_refuse_lose_nothing(plan: Plan, row: Callable[[Plan], Figures]) -> None:
+    """B6 to B8: what is refused is told, and work goes on when the fault is gone."""
+    held(row(plan))
+
+
+@pytest.mark.parametrize("sync", ["interval", "always"])
+def test_full_disks_lose_nothing(plan: Plan, sync: str) -> None:
+    """B5: full at any page, a file system holds what was acknowledged, and no half line."""
+    held(disks.full(plan, sync))
+
+
+@pytest.mark.parametrize("row", [disks.failing_write, disks.stalled_fsync], ids=["EIO", "stall"])
+def test_failing_and_slow_disks_lose_nothing(
+    plan: Plan, component: Callable[[str], str], row: Callable[[Plan], Figures]
+) -> None:
+    """B4 and B11: an error is outlived, and nobody waits for a disk that stalls."""
+    component("strace")
+    held(row(plan))
+
+
+class Deferring(RealFs):
+    """Planted: says that a line is written, and writes it with the next one."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        before, self._held = self._held, bytes(data)
+        if before:
+            super().write(descriptor, before)
+        return len(data)
+
+
+class Unsynced(RealFs):
+    """Planted: acknowledges without forcing anything to the disk."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_dir(self, directory: int) -> None:
+        pass
+
+
+def test_a_planted_late_write_is_seen(plan: Plan) -> None:
+    """An acknowledgement before the write is a violation that kills show."""
+    load = Load(arguments=Arguments(fs=Deferring(), compression="none"))
+    figures = killed_lives(plan, "planted", replace(load, pause_s=0.001), 10, 0.01, 1)
+
+    assert figures.lost > 0
+
+
+def test_a_planted_lack_of_fsync_is_seen(plan: Plan) -> None:
+    """An acknowledgement before the fsync is a violation that power cuts show."""
+    figures = power_cuts(plan, "ext4", "always", 5, Unsynced())
+    if figures.not_run is not None:
+        pytest.skip(f"not run: {figures.not_run}")
+
+    assert figures.lost > 0
+    assert figures.violations
