@@ -35,7 +35,7 @@ class Replay:
         accepted: records that the endpoint took.
         rejected: records that it did not want; it will not want them next time either.
         left_out: records that OTLP has no way to say.
-        messages: why, in the endpoint's words, each once.
+        messages: why some were rejected, in the endpoint's words, and how often it said so.
         failure: why the run ended early; None where it did not.
     """
 
@@ -73,8 +73,8 @@ class Replay:
         if not outcome.ok and not outcome.rejected:
             self.failure = outcome.reason or "not delivered"
             return False
-        if outcome.reason is not None:
-            self._remark(outcome.reason)
+        if not outcome.ok and outcome.reason is not None:
+            self._remark(outcome.reason)  # what was left out, the exporter logs
         rejected = max(0, min(outcome.rejected, batch.records - left_out))
         self.requests += 1
         self.left_out += left_out

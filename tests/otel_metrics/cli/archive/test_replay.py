@@ -369,7 +369,9 @@ def test_requests_can_be_made_smaller(collector: Collector, folder: Path) -> Non
     assert records(collector.messages) == archived(folder)
 
 
-def test_what_otlp_cannot_say_is_counted(collector: Collector, tmp_path: Path) -> None:
+def test_what_otlp_cannot_say_is_counted(
+    collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The rest of the batch arrives, and the status is 3."""
     record(tmp_path / "a", [total(2**64, 1), total(3, 1, name="b")])
 
@@ -377,7 +379,7 @@ def test_what_otlp_cannot_say_is_counted(collector: Collector, tmp_path: Path) -
 
     (row,) = json.loads(result.stdout)
     assert (result.exit_code, row["accepted"], row["left_out"]) == (3, 1, 1)
-    assert "1 could not be encoded and were left out: jobs" in result.stderr
+    assert "1 could not be encoded and were left out: jobs" in caplog.text
 
 
 def test_one_segment_can_be_replayed(collector: Collector, tmp_path: Path) -> None:
