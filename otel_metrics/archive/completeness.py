@@ -44,7 +44,7 @@ class Archive:
 def completeness(archive: Archive) -> list[Problem]:
     """Return everything that is missing, twice there, or not what it once was."""
     known = _Known(archive)
-    problems = [*_numbers(archive, known), *_chains(known), *_rewritten(known)]
+    problems = [*_numbers(archive, known), *_ends(known), *_chains(known), *_rewritten(known)]
     problems += _announced(archive, known)
     if archive.checkpoint is not None:
         problems += _since(archive, archive.checkpoint, known)
@@ -134,6 +134,14 @@ def _numbers(archive: Archive, known: _Known) -> Iterator[Problem]:
         for before, number in pairwise(sorted({0, *numbers, *explained})):
             if number - before > 1:
                 yield _gap(known, writer, before, number, numbers, doubted.get(writer, set()))
+
+
+def _ends(known: _Known) -> Iterator[Problem]:
+    """Tell compressed segments that cannot be read up to their seal."""
+    for key, found in known.there.items():
+        if found.state == "sealed" and not found.plain and found.scan.seal is None:
+            message = "cannot be read up to its seal: what stood there is missing"
+            yield known.problem(key, "gap", message, "completeness")
 
 
 def _gap(

@@ -211,7 +211,7 @@ def _scanned(
 def _add_damages(found: Inspected, scan: Scan, path: str, *, packed: bool, torn: int) -> None:
     """Take what the lines show; behind the last good line of an unsealed segment is a torn tail."""
     sealed = packed or scan.seal is not None
-    for damage in scan.damages:
+    for damage in scan.damages if scan.lines or not found.problems else ():
         if sealed or damage.start < scan.good_bytes:
             found.add("damage", damage.message, damage=damage, path=path)
     if scan.left_out:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from otel_exporter_ndjson import Segment, find_segments
 from otel_exporter_ndjson.audit import Tombstone, read_audit
@@ -62,8 +62,9 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing, as far as what was given can show."""
-        return not self.of("completeness")
+        """Whether nothing is missing, as far as what was given can show; while anything is
+        unfinished that cannot be told."""
+        return not self.of("completeness") and not self.unfinished
 
     @property
     def unfinished(self) -> bool:
@@ -251,20 +252,37 @@ def _tombstones(
 
 
 def _unfinished(found: list[Inspected]) -> Iterator[Problem]:
+    """Tell the segments of dead writers. Where an fsync failed, its writer wrote on elsewhere."""
+    continued = {number for each in found for number in _continued(each)}
     for each in found:
         if each.state != "unsealed" or (each.scan.lines == 1 and not each.torn and each.sound):
             continue  # a first line alone says nothing that a repair could save
+        again = (*each.segment.writer, each.segment.sequence) in continued
         torn = f", and {each.torn} bytes are a torn tail" if each.torn else ""
+        why = (
+            "not sealed: an fsync failed, and its writer wrote on in another segment"
+            if again
+            else "repair needed: its writer died before it was sealed"
+        )
         yield Problem(
-            verdict="unfinished",
+            verdict="note" if again else "unfinished",
             kind="repair",
-            message=f"repair needed: its writer died before it was sealed{torn}",
+            message=f"{why}{torn}",
             path=each.segment.path,
             segment=each.segment,
             line=each.scan.good_line + 1 if each.torn else 0,
             start=each.scan.good_bytes if each.torn else None,
             end=each.scan.good_bytes + each.torn if each.torn else None,
         )
+
+
+def _continued(found: Inspected) -> Iterator[tuple[str, str, int]]:
+    """Return signal, writer and number of each segment that this one says it goes on from."""
+    again: Any = (found.scan.head or {}).get("continues")
+    for each in again if isinstance(again, list) else ():
+        number = each.get("sequence") if isinstance(each, dict) else None
+        if isinstance(number, int) and number < found.segment.sequence:
+            yield (*found.segment.writer, number)
 
 
 def _of_archive(

@@ -26,7 +26,7 @@ _MiB: Final = 2**20
 
 def status_of(report: Report) -> int:
     """Return the exit status: 1 for damage or a hole, else 3 where something is unfinished."""
-    if not report.intact or not report.complete:
+    if not report.intact or report.of("completeness"):
         return 1
     return 3 if report.unfinished else 0
 
@@ -46,8 +46,10 @@ def print_report(report: Report, path: str, form: str) -> None:
 def verdicts(report: Report) -> Iterator[str]:
     """Return the lines that say what is so."""
     keys = "signatures checked" if report.keys else "no key given, signatures not checked"
-    yield f"integrity: {_verdict(report.intact, report.of('integrity'))} ({keys})"
-    yield f"completeness: {_verdict(report.complete, report.of('completeness'))}"
+    yield f"integrity: {_verdict(report.of('integrity'))} ({keys})"
+    missing = report.of("completeness")
+    unsettled = report.unfinished and not missing
+    yield f"completeness: {'cannot be told yet' if unsettled else _verdict(missing)}"
     if not report.checkpoint:
         yield "completeness: no checkpoint given, removal of the newest segments cannot show"
     if report.unfinished:
@@ -63,8 +65,8 @@ def told(problems: Sequence[Problem], path: str) -> Iterator[str]:
         yield formats.printable(f"{shown['where']}: {shown['why']}").replace("\n", "\\n")
 
 
-def _verdict(holds: bool, problems: Sequence[Problem]) -> str:  # noqa: FBT001 # the verdict itself
-    return "holds" if holds else f"FAILS, {_count(problems)}"
+def _verdict(problems: Sequence[Problem]) -> str:
+    return f"FAILS, {_count(problems)}" if problems else "holds"
 
 
 def _count(problems: Sequence[Problem]) -> str:
@@ -89,8 +91,7 @@ def _data(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "archive": report.archive,
         "integrity": "holds" if report.intact else "fails",
-        "completeness": "holds" if report.complete else "fails",
-        "unfinished": report.unfinished,
+        "completeness": _completeness(report),
         "keys": report.keys,
         "checkpoint": report.checkpoint,
         "segments": len(report.segments),
@@ -99,6 +100,12 @@ def _data(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "services": list(_services(report.segments)),
         "findings": rows,
     }
+
+
+def _completeness(report: Report) -> str:
+    if report.of("completeness"):
+        return "fails"
+    return "unfinished" if report.unfinished else "holds"
 
 
 def _services(found: Sequence[Inspected]) -> Iterator[dict[str, Any]]:
@@ -124,8 +131,12 @@ def _print_tables(report: Report, rows: Sequence[Mapping[str, Any]]) -> None:
     services = list(_services(report.segments))
     if services:
         console.print(_table(services, tuple(services[0])))
+    for row in rows[:SHOWN_MAX]:
+        shown = _shown(row)
+        console.print(_cell(f"{shown['what']}: {shown['where']}"))
+        console.print(_cell(f"    {shown['why']}"))
     if rows:
-        console.print(_table([_shown(row) for row in rows[:SHOWN_MAX]], ("what", "where", "why")))
+        console.print()
     if len(rows) > SHOWN_MAX:
         console.print(f"and {len(rows) - SHOWN_MAX} more; --format json has all of them")
     for line in verdicts(report):
