@@ -27,6 +27,8 @@ SPACE_INTERVAL_S: Final = 1.0
 """Between two looks at how full the disk is, while it is not."""
 PENDING_BYTES_MAX: Final = 8 * 2**20
 """What is kept in memory of what no fsync has confirmed, to write it again should one fail."""
+_MAY_PASS: Final = frozenset({errno.EIO, errno.EINTR, errno.EAGAIN})
+"""What beginning a segment is tried once more after."""
 _FAULTS: Final = (OSError, UnsafeArchiveError, DamagedError)
 
 
@@ -68,7 +70,7 @@ class Current:
         self._sick: list[tuple[tuple[int, int], list[Pending]]] = []
 
     def append(self, batch: Batch, tickets: Sequence[Ticket] = ()) -> None:
-        """Write a batch; one that a segment could not take goes to a new one.
+        """Write a batch; one that a segment, new or old, could not take goes to another.
 
         Raises:
             OSError: nothing of the batch was written; likewise the errors of `Opener.begin`.
@@ -76,9 +78,12 @@ class Current:
         try:
             self._write(batch, tickets)
         except OSError as error:
-            if error.errno in FULL or self.segment is None:
+            if self.segment is not None and error.errno not in FULL:
+                self.leave(error)
+            elif error.errno in _MAY_PASS and not self._sick:
+                self._failed(error)
+            else:
                 raise
-            self.leave(error)
             self._write(batch, tickets)
 
     def due(self) -> list[OpenSegment]:

@@ -1,4 +1,5 @@
-"""One log line when something goes down or up again, and one reminder every five minutes.
+"""One log line when something goes down or up again, two a minute at most; one reminder every five
+minutes.
 
 What there is to say is collected under a writer's lock and said without it: a service's logging
 handler may itself archive what is logged, and would wait for that lock while it is waited for.
@@ -15,6 +16,9 @@ from typing import Final
 __all__ = ["News", "StateLog"]
 
 REMINDER_S: Final = 300.0
+LINES_MAX: Final = 2
+LINES_S: Final = 60.0
+"""So many lines of one subject in so many seconds."""
 NEWS_MAX: Final = 100
 """Lines that wait to be told; the oldest go first where nobody tells them."""
 
@@ -56,7 +60,10 @@ class News:
 
 
 class StateLog:
-    """Remembers whether something works, and has news when that changes. Never one per record."""
+    """Remembers whether something works, and has news when that changes. Never one per record.
+
+    What changes all the time is told twice a minute: what it is by then.
+    """
 
     def __init__(
         self, news: News, subject: str, *, monotonic: Callable[[], float] = time.monotonic
@@ -64,25 +71,30 @@ class StateLog:
         self._news = news
         self._subject = subject
         self._monotonic = monotonic
-        self._reason: str | None = None
-        self._told_s = 0.0
+        self._told: str | None = None
+        self._told_s: deque[float] = deque(maxlen=LINES_MAX)
 
     def down(self, reason: str, detail: str) -> None:
         """Say that it does not work; there is no news while the same reason lasts."""
         now_s = self._monotonic()
-        if reason == self._reason and now_s - self._told_s < REMINDER_S:
+        if reason == self._told and now_s - self._told_s[-1] < REMINDER_S:
             return
-        self._reason, self._told_s = reason, now_s
-        self._say(logging.ERROR, f"{reason}: {_printable(detail)}")
+        if self._say(now_s, logging.ERROR, f"{reason}: {_printable(detail)}"):
+            self._told = reason
 
     def up(self) -> None:
         """Say that it works."""
-        if self._reason is not None:
-            self._say(logging.WARNING, f"works again after {self._reason}")
-            self._reason = None
+        if self._told is None:
+            return
+        if self._say(self._monotonic(), logging.WARNING, f"works again after {self._told}"):
+            self._told = None
 
-    def _say(self, level: int, text: str) -> None:
+    def _say(self, now_s: float, level: int, text: str) -> bool:
+        if len(self._told_s) == LINES_MAX and now_s - self._told_s[0] < LINES_S:
+            return False
+        self._told_s.append(now_s)
         self._news.lines.append((level, f"{self._subject}: {text}"))
+        return True
 
 
 def _printable(text: str) -> str:

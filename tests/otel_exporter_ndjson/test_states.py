@@ -258,3 +258,23 @@ def test_a_reminder_comes_every_five_minutes(caplog: pytest.LogCaptureFixture) -
         news.tell()
 
     assert len(caplog.messages) == 12
+
+
+def test_what_changes_all_the_time_is_told_twice_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A fault that comes and goes fills no log; what holds a minute later is told."""
+    now_s = 0.0
+    news = News(logging.getLogger("otel_exporter_ndjson"))
+    log = StateLog(news, "disk", monotonic=lambda: now_s)
+    for _ in range(100):
+        log.down("EMFILE", "Too many open files")
+        log.up()
+        now_s += 0.5
+    news.tell()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+    now_s = 70.0
+    log.down("EROFS", "Read-only file system")
+    news.tell()
+    assert "EROFS" in caplog.messages[-1]

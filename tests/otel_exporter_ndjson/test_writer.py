@@ -135,6 +135,21 @@ def test_a_one_shot_error_loses_nothing(tmp_path: Path, batch: Batches, fs: Faul
     assert [head["sequence"] for head in heads(tmp_path)] == [1, 2]
 
 
+@pytest.mark.parametrize("write", range(4))
+def test_a_first_write_that_fails_once_is_tried_again(
+    tmp_path: Path, batch: Batches, fs: FaultyFs, write: int
+) -> None:
+    """EIO at any of the writes that begin an archive: nothing is refused."""
+    exporter = NdjsonMetricExporter(tmp_path, fs=fs)
+    fs.write_faults = [0] * write + [errno.EIO]
+    results = [exporter.export(batch(number)) for number in range(3)]
+    exporter.shutdown()
+
+    assert results == [SUCCESS] * 3
+    assert values(tmp_path) == [0, 1, 2]
+    assert fs.write_faults == []
+
+
 def test_short_writes_make_whole_lines(tmp_path: Path, batch: Batches, fs: FaultyFs) -> None:
     """A disk that takes seven bytes at a time still gets whole lines."""
     fs.short = 7
