@@ -11,6 +11,7 @@ EXTRAS := web,query,plot,auth
 BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal
 # The collector takes minutes to build, so it is kept outside the tree under the hash of its manifest.
+GO ?= $(or $(shell command -v go),/usr/local/go/bin/go)
 MANIFEST := collector-config/builder.yaml
 COLLECTOR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/collector/$(firstword $(shell sha256sum $(MANIFEST)))/otelcol
 
@@ -76,10 +77,10 @@ collector: $(COLLECTOR) ## Build the OpenTelemetry Collector that tests use, wit
 	@echo $(COLLECTOR)
 
 $(COLLECTOR):
-	@command -v go >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.25 or later)'; exit 2; }
+	@command -v $(GO) >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.25 or later)'; exit 2; }
 	@mkdir -p $(@D) && folder=$$(mktemp -d $(@D)/build.XXXXXX) && trap 'rm -rf "$$folder"' EXIT && \
 	cp $(MANIFEST) $$folder && version=$$(sed -n 's/^  version: //p' $(MANIFEST)) && cd $$folder && \
-	GOTOOLCHAIN=local nice go run go.opentelemetry.io/collector/cmd/builder@v$$version \
+	GOTOOLCHAIN=local nice $(GO) run go.opentelemetry.io/collector/cmd/builder@v$$version \
 	  --config=builder.yaml --skip-strict-versioning=false && \
 	mv build/otelcol $@
 

@@ -18,6 +18,8 @@ INSTALL = {
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "otelcol": "make collector",
+    "strace": "apt-get install strace",
+    "zstd": "apt-get install zstd",
 }
 """The command that installs each component. `.ci/run` runs them all."""
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ GOLDEN = REPOSITORY / "tests/golden/format-1"
 (READER,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"^\$ (otel-metrics .*)$", PAGE, re.MULTILINE)
 SOUND = ("chain", "every-event", "every-point", "pruned", "recovered", "signed")
+
+
+@pytest.fixture(autouse=True)
+def _zstd(component: Callable[[str], str]) -> None:
+    """The page's reader calls the zstd tool."""
+    component("zstd")
 
 
 def read_with_the_page(archive: Path) -> subprocess.CompletedProcess[str]:

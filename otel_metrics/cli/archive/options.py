@@ -107,17 +107,20 @@ def seal_key(context: click.Context, path: str | None) -> SealKey | None:
     try:
         return read_key(path)
     except OSError as error:
-        message = f"--key-file={path}: {error.strerror}"
+        _end(context, f"--key-file={path}: {error.strerror}", EXIT_WRONG)
     except NdjsonError as error:
-        message = str(error).replace("seal_key_file=", "--key-file=", 1)
-    click.echo(formats.printable(message), err=True)
-    context.exit(EXIT_WRONG)
+        _end(context, str(error).replace("seal_key_file=", "--key-file=", 1), EXIT_WRONG)
 
 
 def refuse(context: click.Context, path: str, message: str, status: int) -> NoReturn:
+    """End because of the archive that was given, naming the setting that it came from."""
     given = context.get_parameter_source("path") is ParameterSource.ENVIRONMENT
     named = ARCHIVE_VARIABLE if given else "--archive"
-    click.echo(formats.printable(f"{named}={path}: {message}").replace("\n", "\\n"), err=True)
+    _end(context, f"{named}={path}: {message}".replace("\n", "\\n"), status)
+
+
+def _end(context: click.Context, message: str, status: int) -> NoReturn:
+    click.echo(formats.printable(message), err=True)
     context.exit(status)
 
 
