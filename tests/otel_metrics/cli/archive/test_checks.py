@@ -1,0 +1,279 @@
+"""`otel-metrics archive verify, checkpoint, keygen, repair` and `erase`, as they are typed."""
+
+import json
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from otel_exporter_ndjson import NdjsonMetricExporter, find_segments
+from otel_exporter_ndjson.sealkey import read_key
+from otel_metrics.cli.archive import archive
+from tests.otel_metrics.archive.recorded import batch, emit, event, total
+from tests.otel_metrics.archive.sealed import make, new_key, paths, spoil
+
+
+def run(command: str, *arguments: object) -> Result:
+    runner = CliRunner(env={"COLUMNS": "200"})
+    return runner.invoke(archive, [command, *map(str, arguments)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An archive of three sealed segments of one writer."""
+    return make(tmp_path / "archive")
+
+
+def die(folder: Path) -> None:
+    """Let a writer die in the middle of a line."""
+    child = os.fork()
+    if child == 0:
+        exporter = NdjsonMetricExporter(folder, sync="never")
+        exporter.export(batch(total(1, 1)))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_a_sound_archive_is_status_0(folder: Path) -> None:
+    """Both verdicts stand at the end, and what cannot be shown without a checkpoint."""
+    result = run("verify", "--archive", folder)
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-3:] == [
+        "integrity: holds (no key given, signatures not checked)",
+        "completeness: holds",
+        "completeness: no checkpoint given, removal of the newest segments cannot show",
+    ]
+    assert "shop" in result.stdout
+
+
+def test_damage_is_status_1_and_has_its_place(folder: Path) -> None:
+    """File, line and bytes; the other verdict is another one."""
+    path = paths(folder)[1]
+    spoil(path)
+    result = run("verify", "--archive", folder)
+
+    assert result.exit_code == 1
+    assert f"{path.name}:" in result.stdout
+    assert "bytes " in result.stdout
+    assert "integrity: FAILS, 1 finding (" in result.stdout
+    assert "completeness: holds" in result.stdout
+
+
+def test_programs_get_one_object(folder: Path) -> None:
+    """With every finding, and verdicts as words."""
+    paths(folder)[1].unlink()
+    result = run("verify", "--archive", folder, "--format", "json")
+    data = json.loads(result.stdout)
+
+    assert result.exit_code == 1
+    assert (data["integrity"], data["completeness"]) == ("holds", "fails")
+    assert (data["segments"], data["checkpoint"], data["keys"]) == (2, False, False)
+    assert [each["kind"] for each in data["findings"]] == ["gap"]
+    assert data["services"][0]["sealed"] == 2
+
+
+def test_a_dead_writer_is_status_3_until_it_is_repaired(folder: Path) -> None:
+    """And the remedy is told."""
+    die(folder)
+    result = run("verify", "--archive", folder)
+    assert result.exit_code == 3
+    assert "completeness: cannot be told yet" in result.stdout
+    assert "otel-metrics archive repair does it" in result.stdout
+
+    dry = run("repair", "--archive", folder, "--dry-run", "--format", "json")
+    done = run("repair", "--archive", folder, "--format", "json")
+    assert (dry.exit_code, done.exit_code) == (0, 0)
+    assert json.loads(dry.stdout) == json.loads(done.stdout)
+    assert run("verify", "--archive", folder).exit_code == 0
+
+
+def test_a_repair_that_leaves_something_is_status_3(folder: Path) -> None:
+    """What was changed after it was sealed is told, and stays."""
+    path = paths(folder)[1]
+    spoil(path)
+    result = run("repair", "--archive", folder)
+
+    assert result.exit_code == 3
+    assert "damaged" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["verify", "checkpoint", "repair"])
+def test_what_is_no_archive_is_told(tmp_path: Path, command: str) -> None:
+    """A folder without an archive is status 1; none, and a file, are 2."""
+    (tmp_path / "empty").mkdir()
+    assert run(command, "--archive", tmp_path / "empty").exit_code == 1
+    assert run(command, "--archive", tmp_path / "none").exit_code == 2
+    segment = paths(make(tmp_path / "a", segments=1))[0]
+    assert run(command, "--archive", segment).exit_code == 2
+
+
+def test_an_archive_without_segments_is_status_0(folder: Path) -> None:
+    """There is nothing that could be wrong."""
+    for path in paths(folder):
+        path.unlink()
+    result = run("verify", "--archive", folder)
+
+    assert result.exit_code == 0
+    assert "integrity: holds" in result.stdout
+
+
+def test_keygen_makes_a_key_that_others_cannot_read(tmp_path: Path) -> None:
+    """And says how to use it; what is there is never overwritten."""
+    file = tmp_path / "seal.key"
+    result = run("keygen", file)
+    text = file.read_text()
+
+    assert result.exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert f"key {read_key(file).id} is in" in result.stdout
+    assert f"OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE={file}" in result.stdout
+    assert text.strip() not in result.output
+    assert run("keygen", file).exit_code == 2
+    assert file.read_text() == text
+    assert run("keygen", tmp_path / "none" / "k").exit_code == 2
+
+
+def test_keys_are_checked(tmp_path: Path) -> None:
+    """Several may be given; a key that others can read is status 2."""
+    old, new = new_key(tmp_path, "old"), new_key(tmp_path, "new")
+    folder = make(tmp_path / "a", segments=1, key_file=old)
+    make(folder, segments=2, key_file=new)
+
+    both = run("verify", "--archive", folder, "--key-file", old, "--key-file", new)
+    assert (both.exit_code, "signatures checked" in both.stdout) == (0, True)
+    one = run("verify", "--archive", folder, "--key-file", new)
+    assert (one.exit_code, "unknown_key" in one.stdout) == (1, True)
+    new.chmod(0o644)
+    assert run("verify", "--archive", folder, "--key-file", new).exit_code == 2
+
+
+def test_a_checkpoint_is_written_and_held_to(folder: Path, tmp_path: Path) -> None:
+    """The newest segment is removed, and only so it shows."""
+    out, key = tmp_path / "checkpoint.json", new_key(tmp_path)
+    made = run("checkpoint", "--archive", folder, "--out", out, "--key-file", key)
+    assert made.exit_code == 0
+    assert f"signed with key {read_key(key).id}" in made.stderr
+    assert run("verify", "--archive", folder, "--checkpoint", out).exit_code == 0
+
+    paths(folder)[2].unlink()
+    assert run("verify", "--archive", folder).exit_code == 0
+    result = run("verify", "--archive", folder, "--checkpoint", out)
+    assert result.exit_code == 1
+    assert "was there at the time of the checkpoint" in result.stdout
+    assert "no checkpoint given" not in result.stdout
+
+
+def test_a_checkpoint_goes_to_the_output_stream_too(folder: Path, tmp_path: Path) -> None:
+    """As it would go to a file."""
+    result = run("checkpoint", "--archive", folder)
+    out = tmp_path / "checkpoint.json"
+    out.write_text(result.stdout)
+
+    assert len(json.loads(result.stdout)["segments"]) == 3
+    assert run("verify", "--archive", folder, "--checkpoint", out).exit_code == 0
+
+
+def test_a_damaged_archive_has_no_checkpoint(folder: Path, tmp_path: Path) -> None:
+    """It would vouch for the damage; an older one stays."""
+    out = tmp_path / "checkpoint.json"
+    out.write_text("old")
+    path = paths(folder)[1]
+    spoil(path)
+    result = run("checkpoint", "--archive", folder, "--out", out)
+
+    assert result.exit_code == 1
+    assert "nothing is written" in result.stderr
+    assert out.read_text() == "old"
+
+
+def test_a_changed_checkpoint_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Status 1, and no verdict; one that cannot be read is 2."""
+    out = tmp_path / "checkpoint.json"
+    run("checkpoint", "--archive", folder, "--out", out)
+    out.write_bytes(out.read_bytes().replace(b'"records":12', b'"records":13', 1))
+    result = run("verify", "--archive", folder, "--checkpoint", out)
+
+    assert result.exit_code == 1
+    assert "was changed after it was made" in result.stderr
+    assert "integrity" not in result.stdout
+    assert run("verify", "--archive", folder, "--checkpoint", tmp_path / "no").exit_code == 2
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Events of alice and bob."""
+    path = tmp_path / "people"
+    emit(path, *[event("order", n, user=user) for n, user in enumerate(["alice", "bob"])])
+    return path
+
+
+def test_erase_only_counts_without_yes(people: Path) -> None:
+    """Nothing is changed, and there is no audit."""
+    result = run("erase", "--archive", people, "--attribute", "user=alice")
+
+    assert result.exit_code == 0
+    assert "1 records would be erased; --yes erases them" in result.stderr
+    assert b"alice" in paths(people, signal="events")[0].read_bytes()
+    assert not (people / "audit").exists()
+
+
+def test_what_is_erased_is_told_by_verify(people: Path) -> None:
+    """Status 0, and a line that says how many and why."""
+    arguments = ("--archive", people, "--attribute", "user=alice", "--yes")
+    result = run("erase", *arguments, "--reason", "request 7")
+    assert (result.exit_code, "1 records erased" in result.stderr) == (0, True)
+    assert b"alice" not in paths(people, signal="events")[0].read_bytes()
+
+    verified = run("verify", "--archive", people)
+    assert verified.exit_code == 0
+    assert "rewritten, 1 records erased, reason: request 7" in verified.stdout
+    assert "completeness: holds" in verified.stdout
+
+
+def test_what_is_still_there_is_status_3(people: Path) -> None:
+    """An open segment, and bytes that were set aside."""
+    exporter = NdjsonMetricExporter(people, compression="none")
+    exporter.export(batch(total(1, 1, attributes={"user": "alice"})))
+    torn = Path(f"{paths(people, signal='events')[0]}.torn")
+    torn.write_bytes(b'{"user":"alice"')
+    arguments = ("--archive", people, "--attribute", "user=alice", "--yes", "--reason", "x")
+    result = run("erase", *arguments)
+    exporter.shutdown()
+
+    assert result.exit_code == 3
+    assert "1 records are still there" in result.stderr
+    assert f"{torn}: holds a value" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        ([], "use --attribute, --event or --metric"),
+        (["--attribute", "user=alice", "--yes"], "--reason is missing"),
+        (["--attribute", "user=alice", "--yes", "--reason", "alice asked"], "leave it out"),
+        (["--attribute", "alice"], "is no KEY=VALUE"),
+        (["--attribute", "user="], "is no KEY=VALUE"),
+    ],
+)
+def test_wrong_use_of_erase_is_status_2(people: Path, arguments: list[str], remedy: str) -> None:
+    """With the remedy; nothing is touched."""
+    result = run("erase", "--archive", people, *arguments)
+
+    assert result.exit_code == 2
+    assert remedy in result.stderr
+    assert b"alice" in paths(people, signal="events")[0].read_bytes()
+
+
+def test_what_others_wrote_cannot_drive_a_terminal(folder: Path) -> None:
+    """Names and reasons are printed with their control characters escaped."""
+    (paths(folder)[0].parent / "x\x1b[31m\u202ey").write_text("")
+    result = run("verify", "--archive", folder)
+
+    assert "\x1b" not in result.output
+    assert "\u202e" not in result.output
+    assert "\\u001b" in result.stdout
+    assert len(find_segments(folder)) == 3
