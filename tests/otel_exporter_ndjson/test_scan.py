@@ -153,6 +153,24 @@ def test_blocks_find_what_lines_find(written: list[bytes], data: st.DataObject) 
     assert facts(in_blocks(text, cuts, mark)) == facts(by_line(text, mark))
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b'{"kind":"event","body":\n{"kind":"x"}}\n{"kind":"event"}{"kind":"event"}\n',
+        b'{"kind":"event","body":{"a":{}\n}}\n{"kind":"event"}{"kind":"event"}\n',
+        b'{"kind":"event"}{"kind":"event"}\n\n',
+        b'{"kind":"event"}{"kind":"event"}\n\n{"kind":"event"}\n',
+    ],
+)
+def test_as_many_objects_as_lines_is_not_one_a_line(lines: bytes) -> None:
+    """An object over two lines and two on one line do not make up for each other."""
+    text = rehashed(b'{"kind":"segment"}\n' + lines + b'{"kind":"seal"}\n')
+    found = in_blocks(text, [], None)
+
+    assert found.damages
+    assert facts(found) == facts(by_line(text, None))
+
+
 def test_every_flip_of_a_bit_shows(written: list[bytes]) -> None:
     """In every byte of a sealed segment."""
     chance = random.Random(5)
