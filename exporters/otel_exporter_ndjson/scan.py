@@ -196,14 +196,15 @@ class Scan:
 
     def _feed_each(self, block: bytes) -> None:
         """Take odd lines one by one; when there are too many to be told, only their hash."""
-        for line in _LINES.findall(block):
+        for match in _LINES.finditer(block):
             if len(self.damages) >= DAMAGES_MAX:
-                self.left_out += 1
-                self.lines += 1
-                self.skip(line)
+                rest = block[match.start() :]
+                self.left_out += rest.count(b"\n")
+                self.lines += rest.count(b"\n")
                 self.sealed = False
-            else:
-                self.feed(line)
+                self.skip(rest)
+                return
+            self.feed(match[0])
 
     def _take(self, said: _Line, line: bytes) -> None:
         kind = said.kind
@@ -245,7 +246,7 @@ class Scan:
     def _timely(self, seal: dict[str, Any]) -> bool:
         try:
             return (decode_time(seal.get("first")), decode_time(seal.get("last"))) == self.times
-        except DamagedError:
+        except (DamagedError, RecursionError):
             return False
 
     def _times(self, records: Sequence[_Line]) -> None:
@@ -265,7 +266,7 @@ class Scan:
         """Whether a line that no hash of its own guards is the one way to write what it says."""
         try:
             return line == _rewritten(kind, record, line)
-        except (DamagedError, KeyError, TypeError, ValueError, AttributeError):
+        except (DamagedError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
             return False
 
     def _decode(self, line: bytes) -> _Line | None:

@@ -44,7 +44,7 @@ def _service(head: Mapping[str, Any]) -> str | None:
     try:
         said = resource.get("attributes") if isinstance(resource, dict) else None
         attributes = decode_attributes(said) or {}
-    except DamagedError:
+    except (DamagedError, RecursionError):
         return None
     name = attributes.get("service.name")
     return str(name) if name else _UNKNOWN_SERVICE

@@ -77,7 +77,13 @@ class Rewriting:
                         recovered=recovered,
                         key=self._key,
                     )
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (
+            msgspec.MsgspecError,
+            UnicodeDecodeError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ) as error:
             raise DamagedError(f"a line is not what a writer writes: {error}"[:200]) from None
         return line
 

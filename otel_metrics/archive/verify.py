@@ -119,7 +119,8 @@ def verify(
     there = [each for each in found if each.state != "gone"]
     problems = [problem for each in there for problem in each.problems]
     problems += _unfinished(there)
-    problems += missing + list(_of_archive(root, identity, there, ring, checkpoint))
+    problems += [each for each in missing if not _is_done(files, each)]
+    problems += list(_of_archive(root, identity, there, ring, checkpoint))
     problems += strays(files, root)
     return Report(
         archive=identity,
@@ -274,6 +275,15 @@ def _unfinished(found: list[Inspected]) -> Iterator[Problem]:
             start=each.scan.good_bytes if each.torn else None,
             end=each.scan.good_bytes + each.torn if each.torn else None,
         )
+
+
+def _is_done(fs: Fs, problem: Problem) -> bool:
+    """Whether a removal that was said, and not yet done when we looked, is done by now."""
+    segment = problem.segment
+    if problem.kind != "announced" or segment is None:
+        return False
+    forms = [f"{segment.folder}/{segment.name}", f"{segment.folder}/{segment.name}.zst"]
+    return all(fs.status_of(form) is None for form in forms)
 
 
 def _continued(found: Inspected) -> Iterator[tuple[str, str, int]]:

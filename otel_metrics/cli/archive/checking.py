@@ -3,6 +3,8 @@
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import click
@@ -10,6 +12,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -24,7 +27,15 @@ from otel_metrics.archive.verify import Report, verify
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import EXIT_NO, EXIT_WRONG, refuse, seal_key, segments
 
-__all__ = ["checked", "checkpoint_of", "folder", "keys_option", "refuse_file", "seal_keys"]
+__all__ = [
+    "checked",
+    "checkpoint_of",
+    "counted",
+    "folder",
+    "keys_option",
+    "refuse_file",
+    "seal_keys",
+]
 
 keys_option: Final = click.option(
     "--key-file",
@@ -77,6 +88,17 @@ def checked(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = _Bar(progress)
         return verify(path, keys=keys or (), checkpoint=checkpoint, progress=bar.update)
+
+
+@contextmanager
+def counted(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Return what is told how many of how many are done, and shows it on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bar(progress).update
 
 
 class _Bar:

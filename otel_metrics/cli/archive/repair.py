@@ -8,7 +8,7 @@ import click
 from otel_metrics.archive.repair import Repaired, would_repair
 from otel_metrics.archive.repair import repair as repaired
 from otel_metrics.cli import formats
-from otel_metrics.cli.archive.checking import folder
+from otel_metrics.cli.archive.checking import counted, folder
 from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     archive_option,
@@ -56,7 +56,8 @@ def repair(
     if dry_run:
         done = list(would_repair(path, service=service))
     else:
-        done = list(repaired(path, service=service, key=key))
+        with counted("repairing") as progress:
+            done = list(repaired(path, service=service, key=key, progress=progress))
     rows = [_row(each) for each in done]
     click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
     if dry_run and rows:

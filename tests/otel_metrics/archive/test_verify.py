@@ -1,6 +1,8 @@
 """Whatever is done to an archive shows, under the right verdict, and nothing else does."""
 
+import itertools
 import json
+import logging
 import os
 import random
 import shutil
@@ -8,16 +10,19 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from otel_exporter_ndjson import NdjsonMetricExporter, find_segments
 from otel_exporter_ndjson.audit import AuditLog
+from otel_exporter_ndjson.frames import compress
 from otel_exporter_ndjson.fs import RealFs
 from otel_exporter_ndjson.retention import Limits, prune
 from otel_exporter_ndjson.sealkey import SealKey, new_key_text, read_key
 from otel_exporter_ndjson.segments import SegmentName
 from otel_exporter_ndjson.settings import Settings
 from otel_metrics.archive.problems import Problem
+from otel_metrics.archive.repair import repair
 from otel_metrics.archive.verify import Report, verify
 from tests.otel_metrics.archive.recorded import batch, total
 from tests.otel_metrics.archive.sealed import (
@@ -471,6 +476,96 @@ def test_an_audit_that_is_not_sealed_yet_leaves_it_open(keyed: tuple[Path, SealK
     audit.close()
     assert kinds(report) == [("unfinished", "audit_open")]
     assert verify(folder, keys=[key]).problems == []
+
+
+def _head(**members: object) -> bytes:
+    head = {"kind": "segment", "format": 1, **members}
+    return msgspec.json.encode(head) + b"\n"
+
+
+def _deep(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = {"$map": [value]}
+    return value
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"\0" * 9_000_000],
+        [b"\n" * 2_000_000],
+        [b"x" * 9_000_000 + b"\n"],
+        [b"[" * 1_000_000 + b"\n"],
+        [b'{"kind":"segment","x":' + b"[" * 900 + b"]" * 900 + b"}\n"],
+        [b'{"kind":"segment","sequence":' + b"9" * 10_000 + b"}\n"],
+        [b'{"kind":"segment","sequence":1e999}\n'],
+        [_head(writer=5, previous=5, continues=5, replaces=5, resource=5)],
+        [_head(writer=[], previous=[], continues=[1, {}, {"sequence": {}}], replaces=[])],
+        [_head(previous={"segment": 5, "sha256": []}, replaces={"sha256": 5}, resource={})],
+        [_head(previous={"segment": "../x", "sha256": "y"}, replaces={"sha256": "z"})],
+        [_head(resource={"attributes": {"service.name": _deep(150)}})],
+        [_head(), b'{"kind":"seal","first":{},"last":[],"records":[],"sha256":5,"key":5}\n'],
+        [_head(), b'{"kind":"seal","first":' + b"[" * 900 + b"]" * 900 + b"}\n"],
+        [_head(), b'{"kind":"commit","records":{},"sha256":null,"shape":5}\n'],
+        [b"\xff\xfe\n"] * 5_000,
+    ],
+    ids=range(16),
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_content_makes_it_raise(folder: Path, lines: Lines, *, compressed: bool) -> None:
+    """Whatever stands in place of a segment is told, and the others are looked at."""
+    path = paths(folder)[1]
+    put(path, b"".join(lines))
+    if compressed:
+        zipped(path)
+    for keys in ([], [SealKey(bytes(32))]):
+        report = verify(folder, keys=keys)
+
+        assert not report.intact or report.unfinished
+        assert len(report.segments) == 3
+        assert len(report.problems) < 2_000
+
+
+def test_a_bomb_is_not_inflated_to_its_end(folder: Path) -> None:
+    """Half a gigabyte of zeros in a few kilobytes is a finding."""
+    zeros = bytes(2**20)
+    path = paths(folder)[1]
+    path.unlink()
+    put(
+        path.with_name(f"{path.name}.zst"),
+        b"".join(compress((zeros for _ in range(512)), 512 * 2**20)),
+    )
+
+    assert "inflates beyond all measure" in [each.message for each in verify(folder).problems]
+
+
+@pytest.mark.slow
+def test_writers_that_live_never_look_damaged(tmp_path: Path) -> None:
+    """While segments are begun, sealed, compressed and removed, nothing is found missing."""
+    file = new_key(tmp_path)
+    folder, key = make(tmp_path / "a", segments=1, key_file=file), read_key(file)
+    child = os.fork()
+    if child == 0:
+        logging.disable()
+        for number in itertools.count():
+            exporter = NdjsonMetricExporter(
+                folder, rotate_bytes=4096, seal_key_file=file, retention_bytes="30KiB"
+            )
+            for each in range(number, number + 60):
+                exporter.export(batch(total(each, each), service=("shop", "bank")[each % 2]))
+            exporter.shutdown()
+    try:
+        reports = [verify(folder, keys=[key]) for _ in range(40)]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    list(repair(folder, key=key))
+
+    wrong = [each for report in reports for each in report.problems]
+    assert [each for each in wrong if each.verdict in ("integrity", "completeness")] == []
+    report = verify(folder, keys=[key])
+    assert (report.intact, report.complete) == (True, True)
 
 
 def test_many_services_and_writers_are_one_chain_each(tmp_path: Path) -> None:
