@@ -555,8 +555,12 @@ def test_writers_that_live_never_look_damaged(tmp_path: Path) -> None:
             for each in range(number, number + 60):
                 exporter.export(batch(total(each, each), service=("shop", "bank")[each % 2]))
             exporter.shutdown()
+    reports: list[Report] = []
+    seen: set[str] = set()
     try:
-        reports = [verify(folder, keys=[key]) for _ in range(40)]
+        while len(seen) < 100:
+            reports.append(verify(folder, keys=[key]))
+            seen |= {each.segment.name for each in reports[-1].segments}
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
