@@ -56,7 +56,7 @@ bench: $(STAMP) ## Run every benchmark; each prints its ratio against a peer in 
 	  echo "== $$file"; $(BIN)/python $$file || status=1; \
 	done; exit $$status
 
-torture: $(STAMP) ## Kill 10,000 writers and cut the power 1,000 times (ARGS="--only kills --cycles 500")
+torture: $(STAMP) ## Kill 10,000 writers, cut the power 2,000 times, fail disks, damage files (ARGS="--only kills --cycles 500")
 	$(BIN)/python -m tests.torture $(ARGS)
 
 docs: $(STAMP) ## Render docs/reference/ from the catalog, the variables and the commands

@@ -19,7 +19,7 @@ from tests.torture.ledger import Ledger
 from tests.torture.mounts import read_only, resize, tmpfs
 from tests.torture.plan import Plan
 from tests.torture.tracing import injected, waiting
-from tests.torture.verdict import judge, life_of
+from tests.torture.verdict import LIFE, judge, life_of
 from tests.torture.workers import Exporter, Load, Worker, record, start
 
 __all__ = [
@@ -38,8 +38,8 @@ AFTER: Final = 3
 """How many it makes once one has worked again."""
 AGAIN_S: Final = 5.0
 """How long it may take until work goes on."""
-LOG_LINES_MAX: Final = 12
-"""Far fewer than one a record: one when something goes down or up, some go down by turns."""
+LOG_LINES_MAX: Final = 2
+"""Of each kind of work: no fault lasts a minute here, and in a minute no more is logged."""
 TMPFS_BYTES: Final = 2**16
 PAGE_BYTES: Final = 4096
 NOBODY: Final = 65534
@@ -129,7 +129,7 @@ def failing_write(plan: Plan) -> Figures:
     with figures.timed(), plan.scratch() as parent:
         for when in range(1, 40, 1 if plan.thorough else 9):
             refused = _injected(figures, parent / f"{when}", f"write:error=EIO:when={when}")
-            figures.expect(refused <= 1, f"write {when}: EIO once refused {refused}")
+            figures.expect(refused == 0, f"write {when}: EIO once refused {refused}")
         refused = _injected(figures, parent / "long", f"write:error=EIO:when=10..{EXPORTS}")
         figures.expect(refused > 0, "blind: EIO for long refused nothing")
         figures.cycles += 1
@@ -137,12 +137,16 @@ def failing_write(plan: Plan) -> Figures:
 
 
 def stalled_fsync(plan: Plan) -> Figures:
-    """Let each fsync take seconds: in mode `interval` no caller waits for it."""
+    """Let each fsync take seconds: in mode `interval` no caller waits for it.
+
+    But the very first of an archive, which gives it an id that must not change with a power cut.
+    """
     seconds = 5 if plan.thorough else 1
     figures = Figures(f"B11 fsync takes {seconds} s")
     load = replace(_SMALL, exports=2_000, bytes_max=100, pause_s=0.0005)
     with figures.timed(), plan.scratch() as parent:
-        ledger = Ledger()
+        first, ledger = Ledger(LIFE), Ledger()
+        start(record(parent / "archive", replace(_SMALL, exports=1)), first).wait()
         worker = waiting(record(parent / "archive", load), ledger)
         try:
             with injected(worker, f"fdatasync:delay_enter={seconds}s"):
@@ -155,7 +159,7 @@ def stalled_fsync(plan: Plan) -> Figures:
         figures.cycles = 1
         figures.remark = f"the slowest export took {slowest_s * 1000:.1f} ms"
         figures.expect(slowest_s < seconds / 2, f"a caller waited {slowest_s:.3f} s")
-        figures.add(judge(parent / "archive", [life_of(ledger)]))
+        figures.add(judge(parent / "archive", [life_of(first), life_of(ledger)]))
     return figures
 
 
@@ -201,7 +205,7 @@ def _judged(
     figures.expect(status == 0, f"{where}the process ended with {status}")
     figures.expect(all(each.ok for each in entries[-AFTER:]), f"{where}work did not go on")
     lines = ledger.log_lines
-    figures.expect(lines <= LOG_LINES_MAX, f"{where}{lines} lines were logged")
+    figures.expect(lines <= LOG_LINES_MAX, f"{where}{lines} lines of one kind were logged")
     figures.add(judge(archive, [life_of(ledger)], ordered=ordered), where)
     return sum(not each.ok for each in entries)
 

@@ -16,7 +16,7 @@ from tests.torture.records import LARGE_BYTES
 from tests.torture.verdict import LIFE, Life, judge, life_of
 from tests.torture.workers import Load, record, start
 
-__all__ = ["SIGNALS", "SYNCS", "killed_in_large_writes", "killed_lives", "small_kills"]
+__all__ = ["SIGNALS", "SYNCS", "Signal", "killed_in_large_writes", "killed_lives", "small_kills"]
 
 SYNCS: Final = ("interval", "never", "always")
 SMALL_WAIT_S: Final = 0.012

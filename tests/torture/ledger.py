@@ -18,7 +18,7 @@ ENTRIES_MAX: Final = 100_000
 _WORD: Final = struct.Struct("@q")  # native: one store, never half of one
 _ENTRY: Final = struct.Struct("@qqqq")
 _HEAD_BYTES: Final = 64
-_COUNT, _SUBMITTED, _FLUSHED, _LOG_LINES, _GO, _SLOWEST = range(0, 48, 8)
+_COUNT, _SUBMITTED, _FLUSHED, _LOG_LINES, _GO, _SLOWEST, _REMOVED = range(0, 56, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,13 @@ class Ledger:
         """Say that every acknowledged number below `until` is on the disk, as a flush answered."""
         self._put(_FLUSHED, until)
 
-    def log_line(self) -> None:
-        """Count a line that was logged."""
-        self._put(_LOG_LINES, self.log_lines + 1)
+    def logged(self, lines: int) -> None:
+        """Say how many lines were logged by now about one kind of work."""
+        self._put(_LOG_LINES, max(self.log_lines, lines))
+
+    def remove(self, records: int) -> None:
+        """Say of how many records the exporter says that somebody removed them."""
+        self._put(_REMOVED, records)
 
     def took(self, nanoseconds: int) -> None:
         """Take note of how long a call took."""
@@ -98,13 +102,18 @@ class Ledger:
 
     @property
     def log_lines(self) -> int:
-        """How many lines were logged."""
+        """How many lines were logged about one kind of work, where they were most."""
         return self._get(_LOG_LINES)
 
     @property
     def slowest_ns(self) -> int:
         """How long the slowest call took."""
         return self._get(_SLOWEST)
+
+    @property
+    def removed(self) -> int:
+        """How many records somebody removed, as the exporter counted."""
+        return self._get(_REMOVED)
 
     @property
     def going(self) -> int:

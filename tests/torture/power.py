@@ -23,12 +23,12 @@ from tests.torture.workers import Load, record, start
 
 __all__ = ["power_cuts"]
 
-ARCHIVE_CUTS: Final = 20
+ARCHIVE_CUTS: Final = 10
 """How many cuts an archive lives through before another is begun."""
-INTERVAL_S: Final = 0.05
-SLACK_S: Final = 0.5
+INTERVAL_S: Final = 0.02
+SLACK_S: Final = 0.3
 """What a busy machine may add to an interval: two fsyncs, and a thread that has to wait."""
-_WAITS: Final = {"always": 0.04, "never": 0.04, "interval": 1.2}
+_WAITS: Final = {"always": 0.03, "never": 0.03, "interval": 0.6}
 
 
 def power_cuts(plan: Plan, kind: Kind, sync: str, cuts: int, fs: Fs | None = None) -> Figures:

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.torture import disks
+from tests.torture import archives, crowds, damage, disks
 from tests.torture.figures import Figures
+from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, small_kills
 from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
+from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 
 __all__ = ["GROUPS"]
@@ -42,8 +44,31 @@ def _power(plan: Plan) -> Iterator[Figures]:
             yield power_cuts(plan, kind, sync, max(1, int(plan.cuts * part)))
 
 
+def _crowds(plan: Plan) -> Iterator[Figures]:
+    for signal in SIGNALS:
+        yield crowds.crowd(plan, signal)
+    yield crowds.services_together(plan)
+    yield crowds.recoveries_at_once(plan)
+    yield crowds.stopped_writer(plan)
+    for removal in REMOVALS:
+        yield removed_under_a_writer(plan, removal)
+
+
+def _damage(plan: Plan) -> Iterator[Figures]:
+    yield damage.truncations(plan)
+    yield damage.flips(plan)
+    yield damage.edits(plan)
+    yield damage.tails(plan)
+    yield damage.bad_blocks(plan)
+    yield archives.exchanged(plan)
+    yield archives.rolled_back(plan)
+    yield archives.small_archives(plan)
+
+
 def _disks(plan: Plan) -> Iterator[Figures]:
-    yield Figures("B3 fsync fails for real", not_run=_FSYNC)
+    for sync in ("always", "interval"):
+        yield failed_fsync(plan, sync)
+    yield Figures("B3 fsync fails on a real disk", not_run=_FSYNC)
     yield disks.failing_write(plan)
     yield disks.full(plan, "interval")
     yield disks.full(plan, "always")
@@ -59,5 +84,7 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "calls": _calls,
     "power": _power,
     "disks": _disks,
+    "crowds": _crowds,
+    "damage": _damage,
 }
 """The rows of each group, run one after the other as they are asked for."""

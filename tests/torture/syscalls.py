@@ -5,19 +5,17 @@ unharmed; so there is no moment between two calls at which it was not killed onc
 leaves that was killed so must be, after the next one, byte for byte what an undisturbed one leaves.
 """
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from otel_exporter_ndjson import find_segments
 from otel_exporter_ndjson.exporter import Arguments
+from tests.torture.dead import contents, copied, leave_dead
 from tests.torture.figures import Figures
 from tests.torture.ledger import Ledger
 from tests.torture.plan import Plan
 from tests.torture.tracing import injected, waiting
-from tests.torture.verdict import LIFE, Life, judge, life_of, recover
-from tests.torture.workers import Load, record, start
+from tests.torture.verdict import judge, life_of, recover
+from tests.torture.workers import Load, record
 
 __all__ = ["SCENARIOS", "killed_at_calls", "killed_recoveries"]
 
@@ -32,7 +30,7 @@ LOOKING: Final = (
 )
 CALLS_MAX: Final = 500
 """No scenario makes more calls of one kind; one that does never ends."""
-SAMPLE: Final = 6
+SAMPLE: Final = 10
 """Out of so many calls a quick run takes one."""
 
 
@@ -79,18 +77,18 @@ def killed_recoveries(plan: Plan) -> Figures:
     figures = Figures("A4 kill at each call of a recovery")
     with figures.timed(), plan.scratch() as scratch:
         dead = scratch / "dead"
-        lives = _leave_dead(dead)
-        expected = _contents(_copy(dead, scratch / "undisturbed"), recovered=True)
+        lives = leave_dead(dead)
+        expected = contents(copied(dead, scratch / "undisturbed"), recovered=True)
 
         def killed(call: str, when: int) -> bool:
-            folder = _copy(dead, scratch / "killed")
+            folder = copied(dead, scratch / "killed")
 
             def body(_: Ledger) -> None:
                 recover(folder)
 
             status = _end(body, Ledger(), call, when)
             figures.add(judge(folder, lives), f"{call} {when}: ")
-            same = _contents(folder) == expected
+            same = contents(folder) == expected
             figures.expect(same, f"{call} {when}: not the bytes of an undisturbed recovery")
             return status != 0
 
@@ -122,36 +120,3 @@ def _end(body: Callable[[Ledger], None], ledger: Ledger, call: str, when: int) -
             return worker.wait()
     finally:
         worker.kill()
-
-
-def _leave_dead(folder: Path) -> list[Life]:
-    """Make what dead writers leave: torn, empty, all zeros, sealed, half compressed."""
-    lives = []
-    arguments = Arguments(compression="none", rotate_bytes="4KiB", sync="never")
-    for number in range(4):
-        ledger = Ledger(number * LIFE)
-        load = Load(exports=1000, pause_s=0.01, bytes_max=700, arguments=arguments)
-        worker = start(record(folder, load), ledger)
-        worker.await_count(12)
-        worker.kill()
-        lives.append(life_of(ledger))
-    newest = Path(max(find_segments(folder), key=lambda each: each.name).path)
-    name, _, number_of = newest.stem.rpartition("-")
-    with newest.open("ab") as file:
-        file.write(b'{"kind":"event","time":"2023-')
-    newest.with_name(f"{name}-{int(number_of) + 1:06d}.ndjson").touch()
-    newest.with_name(f"{name}-{int(number_of) + 2:06d}.ndjson").write_bytes(bytes(4096))
-    newest.with_name(f".{name}-{int(number_of) + 2:06d}.ndjson-0123abcd.tmp").write_bytes(b"half")
-    return lives
-
-
-def _copy(dead: Path, target: Path) -> Path:
-    shutil.rmtree(target, ignore_errors=True)
-    return Path(shutil.copytree(dead, target))
-
-
-def _contents(folder: Path, *, recovered: bool = False) -> dict[str, bytes]:
-    if recovered:
-        recover(folder)
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from otel_exporter_ndjson.exporter import Arguments
-from otel_exporter_ndjson.fs import RealFs
-from tests.torture import disks
+from otel_exporter_ndjson.fs import RealFs, Status
+from tests.torture import archives, crowds, damage, disks
 from tests.torture.figures import Figures
+from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, killed_lives, small_kills
 from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
+from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 from tests.torture.workers import Load
 
@@ -100,6 +102,59 @@ def test_failing_and_slow_disks_lose_nothing(
     held(row(plan))
 
 
+@pytest.mark.parametrize("sync", ["interval", "always"])
+def test_a_failed_fsync_loses_nothing(
+    plan: Plan, component: Callable[[str], str], sync: str
+) -> None:
+    """B3: what a segment may have lost is in another one before it counts as kept."""
+    component("strace")
+    held(failed_fsync(plan, sync))
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_threads_and_processes_share_an_archive(plan: Plan, signal: str) -> None:
+    """D1: no two of them write to one file, and every record is there once."""
+    held(crowds.crowd(plan, signal))  # type: ignore[arg-type] # one of the two
+
+
+@pytest.mark.parametrize(
+    "row",
+    [crowds.services_together, crowds.recoveries_at_once, crowds.stopped_writer],
+    ids=["services", "recoveries", "stopped"],
+)
+def test_many_at_once_lose_nothing(plan: Plan, row: Callable[[Plan], Figures]) -> None:
+    """D4, D5 and A8: locks are respected, also of who is stopped, and work is done once."""
+    held(row(plan))
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_removal_under_a_writer_is_seen(plan: Plan, removal: str) -> None:
+    """B9 and D9: it begins anew within an interval, and counts what is gone."""
+    held(removed_under_a_writer(plan, removal))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [damage.truncations, damage.flips, damage.edits, damage.tails, damage.bad_blocks],
+    ids=["truncations", "flips", "edits", "tails", "blocks"],
+)
+def test_damaged_bytes_are_told(plan: Plan, row: Callable[[Plan], Figures]) -> None:
+    """C1 to C5: `verify` finds each change, and what is whole is read."""
+    held(row(plan))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [archives.exchanged, archives.rolled_back, archives.small_archives],
+    ids=["exchanged", "rolled-back", "small"],
+)
+def test_missing_and_exchanged_segments_are_told(
+    plan: Plan, row: Callable[[Plan], Figures]
+) -> None:
+    """C6, C7 and C9: a checkpoint shows even what nothing inside an archive can."""
+    held(row(plan))
+
+
 class Deferring(RealFs):
     """Planted: says that a line is written, and writes it with the next one."""
 
@@ -123,6 +178,37 @@ class Unsynced(RealFs):
         pass
 
 
+class Retrying(RealFs):
+    """Planted: takes a second fsync that works for one that did the first one's work."""
+
+    def sync(self, descriptor: int) -> None:
+        try:
+            super().sync(descriptor)
+        except OSError:
+            super().sync(descriptor)
+
+
+class Sharing(RealFs):
+    """Planted: every process writes to the first segment that there is."""
+
+    def create(self, directory: int, name: str, mode: int) -> int:
+        first = self._first(directory, name)
+        if first == name:
+            return super().create(directory, name, mode)
+        return self.open(directory, first, write=True)
+
+    def status_at(self, directory: int, name: str) -> Status | None:
+        return super().status_at(directory, self._first(directory, name))
+
+    def lock(self, descriptor: int) -> bool:
+        return True
+
+    def _first(self, directory: int, name: str) -> str:
+        """Return the name of the segment that is there instead of one that is not."""
+        there = [each for each in self.names(directory) if each.endswith(".ndjson")]
+        return name if name in there or not name.endswith(".ndjson") else (there or [name])[0]
+
+
 def test_a_planted_late_write_is_seen(plan: Plan) -> None:
     """An acknowledgement before the write is a violation that kills show."""
     load = Load(arguments=Arguments(fs=Deferring(), compression="none"))
@@ -138,4 +224,21 @@ def test_a_planted_lack_of_fsync_is_seen(plan: Plan) -> None:
         pytest.skip(f"not run: {figures.not_run}")
 
     assert figures.lost > 0
+    assert figures.violations
+
+
+def test_a_planted_retry_of_an_fsync_is_seen(plan: Plan, component: Callable[[str], str]) -> None:
+    """An acknowledgement by an fsync that worked the second time is a violation."""
+    component("strace")
+    figures = failed_fsync(plan, "always", Retrying())
+    if figures.not_run is not None:
+        pytest.skip(f"not run: {figures.not_run}")
+
+    assert figures.lost > 0
+
+
+def test_a_planted_file_for_all_is_seen(plan: Plan) -> None:
+    """Processes that share a file break its hashes, or lose lines of each other."""
+    figures = crowds.crowd(plan, "events", Sharing())
+
     assert figures.violations

@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from tests.torture.figures import NotRunError
@@ -33,22 +34,24 @@ def waiting(body: Callable[[Ledger], None], ledger: Ledger) -> Worker:
 
 
 @contextmanager
-def injected(worker: Worker, *faults: str, paths: Sequence[str] = ()) -> Iterator[None]:
+def injected(
+    worker: Worker, *faults: str, log: Path | None = None, also: Sequence[str] = ()
+) -> Iterator[None]:
     """Inject faults into a process for the time of a block.
 
     Args:
         faults: each as strace's `inject=` takes it, such as `fsync:error=EIO:when=2`.
-        paths: only calls that name one of these, or a descriptor of one.
+        log: where to write every call of these kinds, with the files that it is about.
+        also: kinds of calls that are only written there.
 
     Raises:
         NotRunError: this machine does not allow it.
     """
-    names = ",".join(fault.partition(":")[0] for fault in faults)
-    command = [needed("strace", "strace"), "-f", "-o", "/dev/null", "-e", f"trace={names}"]
+    names = ",".join([*[fault.partition(":")[0] for fault in faults], *also])
+    command = [needed("strace", "strace"), "-f", "-e", f"trace={names}"]
+    command += ["-o", "/dev/null"] if log is None else ["-y", "-o", str(log)]
     for fault in faults:
         command += ["-e", f"inject={fault}"]
-    for path in paths:
-        command += ["-P", path]
     strace = subprocess.Popen([*command, "-p", str(worker.pid)], stderr=subprocess.PIPE)
     try:
         assert strace.stderr is not None

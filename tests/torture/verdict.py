@@ -100,7 +100,7 @@ def judge(folder: Path, lives: Iterable[Life], *, ordered: bool = True) -> Verdi
     for life in known.values():
         verdict.acknowledged += len(life.acknowledged)
         verdict.lost += sorted(life.acknowledged - verdict.found)
-    if verdict.lost:  # retention removes the oldest, and says so first
+    if verdict.lost and folder.exists():  # retention removes the oldest, and says so first
         del verdict.lost[: _removed(folder)]
     return verdict
 
@@ -151,7 +151,11 @@ def _compare(folder: Path, known: dict[int, Life], verdict: Verdict, *, ordered:
         number = attributes["n"]
         life = known.get(number // LIFE)
         if life is None or number >= life.submitted or not is_whole(attributes):
-            verdict.phantoms.append(f"never sent like this: {number} in {record.segment.name}")
+            sent = None if life is None else life.submitted
+            verdict.phantoms.append(
+                f"never sent like this: {number} in {record.segment.name}, sent were those below "
+                f"{sent}, whole is {is_whole(attributes)}"
+            )
         if number in verdict.found:
             verdict.phantoms.append(f"read twice: {number} in {record.segment.name}")
         writer = (record.instance, number // LIFE)

@@ -1,7 +1,9 @@
 """Tested processes: forked with warm imports, and ended in every way that there is."""
 
+import copy
 import logging
 import os
+import re
 import signal
 import time
 import traceback
@@ -22,6 +24,8 @@ __all__ = ["Exporter", "Load", "Worker", "record", "start"]
 
 BEGIN_WAIT_S: Final = 20.0
 _LOOK_S: Final = 0.0002
+_BEHIND: Final = re.compile(r"archive \S+: (fsync|compress|upkeep): ")
+"""A line about work behind the callers' backs; any other is about what callers were told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,18 @@ class Exporter:
         self._load = load
         self._ledger = ledger
         self._next = ledger.first
-        self._metrics = self._events = None
+        self._metrics: NdjsonMetricExporter | None = None
+        self._events: NdjsonLogRecordExporter | None = None
         if load.signal == "metrics":
             self._metrics = NdjsonMetricExporter(folder, **load.arguments)
         else:
             self._events = NdjsonLogRecordExporter(folder, **load.arguments)
+
+    def beside(self, ledger: Ledger) -> "Exporter":
+        """Return the same exporter for another thread, with a ledger of that thread."""
+        other = copy.copy(self)
+        other._ledger, other._next = ledger, ledger.first  # it is one of us
+        return other
 
     def export(self) -> bool:
         """Export the next numbers; say whether they were acknowledged."""
@@ -86,7 +97,11 @@ class Exporter:
 
     def shutdown(self) -> None:
         """Seal what is open."""
-        (self._metrics or self._events).shutdown()  # type: ignore[union-attr] # one is there
+        exporter: NdjsonMetricExporter | NdjsonLogRecordExporter | None
+        exporter = self._metrics or self._events
+        assert exporter is not None
+        exporter.shutdown()
+        self._ledger.remove(exporter.stats().dropped.get("removed", 0))
 
 
 class Worker:
@@ -137,15 +152,19 @@ class Worker:
 
 
 class _Counting(logging.Handler):
-    """Counts log lines where the harness sees them."""
+    """Counts log lines of each kind of work where the harness sees them."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self._ledger = ledger
+        self._lines: dict[str, int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count one."""
-        self._ledger.log_line()
+        behind = _BEHIND.search(record.getMessage())
+        kind = "" if behind is None else behind[1]
+        self._lines[kind] = self._lines.get(kind, 0) + 1
+        self._ledger.logged(self._lines[kind])
 
 
 def start(body: Callable[..., None], *ledgers: Ledger) -> Worker:
