@@ -153,11 +153,10 @@ class Current:
         try:
             for each, batch in batches:
                 segment.append(batch, commit=batch.commit, tickets=each.tickets)
+            self._opener.reveal(segment)
         except OSError as error:
             self._failed(error)
-            self._sick.append(((segment.name.sequence, 1), []))  # the next one has it all again
-            segment.pending.clear()
-            self._upkeep.retire(segment)
+            self._opener.discard(segment)
         else:
             self.segment = segment
             self._sick.clear()

@@ -41,16 +41,24 @@ def archive_id(fs: Fs, root: int) -> str | None:
 
 
 class Folders:
-    """The folders of one signal, as a writer uses them."""
+    """The folders of one signal, as a writer uses them; `sync` when it may wait for the disk."""
 
     def __init__(
-        self, fs: Fs, path: str, *, file_mode: int, dir_mode: int, allow_network_fs: bool
+        self,
+        fs: Fs,
+        path: str,
+        *,
+        file_mode: int,
+        dir_mode: int,
+        allow_network_fs: bool,
+        sync: bool = True,
     ) -> None:
         self._fs = fs
         self._path = path
         self._file_mode = file_mode
         self._dir_mode = dir_mode
         self._allow_network_fs = allow_network_fs
+        self._sync = sync
 
     @property
     def path(self) -> str:
@@ -154,15 +162,22 @@ class Folders:
             )
 
     def _give_id(self, root: int) -> None:
+        """Give the archive its id, once, and wait for the disk: after a power cut it must not be
+        an empty file for ever, nor another one than segments name that were begun since."""
         if self._fs.status_at(root, ARCHIVE_FILE) is not None:
             return
         temporary = f".archive-{secrets.token_hex(8)}.tmp"
         text = f"{secrets.token_hex(_ID_DIGITS // 2)}\n".encode()
         with opened(self._fs, self._fs.create(root, temporary, self._file_mode)) as file:
             try:
-                if self._fs.write(file, text) == len(text):
-                    self._fs.link(root, temporary, ARCHIVE_FILE)
+                while text:
+                    text = text[self._fs.write(file, text) :]
+                if self._sync:
+                    self._fs.sync(file)
+                self._fs.link(root, temporary, ARCHIVE_FILE)
             except FileExistsError:
                 pass  # another process was first; its id is the archive's
             finally:
                 self._fs.unlink(root, temporary)
+        if self._sync:
+            self._fs.sync_dir(root)

@@ -78,6 +78,7 @@ class OpenSegment:
         appended: how many batches there were in all.
         broken: something stands behind `size` that could not be cut off; append nothing more.
         fresh: neither the file nor its name has been forced to the disk.
+        hidden: the name that it has for as long as nobody may read it, or None.
     """
 
     fs: Fs
@@ -106,6 +107,7 @@ class OpenSegment:
     pending: list[Pending] = field(default_factory=list)
     pending_bytes: int = 0
     reserved: int = 0
+    hidden: str | None = None
     _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     _described: dict[tuple[object, ...], bytes] = field(default_factory=dict)
 

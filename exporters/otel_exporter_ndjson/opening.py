@@ -15,6 +15,7 @@ from otel_exporter_ndjson.fs import Fs
 from otel_exporter_ndjson.openfile import OpenSegment
 from otel_exporter_ndjson.previous import newest_sealed
 from otel_exporter_ndjson.recovery import recover_service
+from otel_exporter_ndjson.sealing import temporary_name
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SegmentName, Writer, date_folder, segment_line
 from otel_exporter_ndjson.settings import Settings
@@ -61,6 +62,7 @@ class Opener:
             file_mode=settings.file_mode,
             dir_mode=settings.dir_mode,
             allow_network_fs=settings.allow_network_fs,
+            sync=settings.sync != "never",
         )
         self._prepared: set[str] = set()
         self._sequence = 0
@@ -100,6 +102,9 @@ class Opener:
     ) -> tuple[OpenSegment, list[str]]:
         """Make a segment for a batch and write its first line.
 
+        One that `continues` others is hidden until `reveal`: as soon as it has its name, a reader
+        no longer takes from the others what was written again here, so it must all be here.
+
         Returns:
             the segment, and folders as `prepare` does.
 
@@ -112,7 +117,7 @@ class Opener:
             behind = self._prepare(root, service)
             archive = archive_id(self._fs, root)
             with opened(self._fs, self._folders.open_service(root, self._signal, service)) as made:
-                segment = self._create(made, batch)
+                segment = self._create(made, batch, hidden=bool(continues))
         line = segment_line(
             archive=archive,
             signal=self._signal,
@@ -125,11 +130,35 @@ class Opener:
         try:
             segment.head(line)
         except BaseException:
-            self._discard(segment)
+            self.discard(segment)
             raise
         self._counts.bytes += segment.size
-        self._sequence = self._counts.head_sequence = segment.name.sequence
+        if segment.hidden is None:
+            self._begun(segment)
         return segment, behind
+
+    def reveal(self, segment: OpenSegment) -> None:
+        """Give a hidden segment its name.
+
+        Raises:
+            OSError: the disk said no; it is still hidden.
+        """
+        assert segment.hidden is not None
+        self._fs.link(segment.directory, segment.hidden, str(segment.name))
+        with suppress(OSError):  # the next recovery removes it
+            self._fs.unlink(segment.directory, segment.hidden)
+        segment.hidden = None
+        self._begun(segment)
+
+    def discard(self, segment: OpenSegment) -> None:
+        """Remove a segment that could not take its first line, or what it was to continue."""
+        with suppress(OSError):  # the next start sets an empty segment aside
+            if segment.hidden is not None or not segment.broken:
+                self._fs.unlink(segment.directory, segment.hidden or str(segment.name))
+        segment.close()
+
+    def _begun(self, segment: OpenSegment) -> None:
+        self._sequence = self._counts.head_sequence = segment.name.sequence
 
     def _new_writer(self) -> Writer:
         return Writer(
@@ -161,14 +190,14 @@ class Opener:
         self._prepared.add(service)
         return [self._folders.segment_path(self._signal, service)]
 
-    def _create(self, service: int, batch: Batch) -> OpenSegment:
+    def _create(self, service: int, batch: Batch, *, hidden: bool) -> OpenSegment:
         now_ns = self._clocks.world_ns()
         date = date_folder(now_ns)
         directory = self._folders.open_date(service, date)
         try:
             for attempt in range(CREATE_TRIES):
                 name = SegmentName.at(now_ns + attempt * 1000, self.instance, self._sequence + 1)
-                segment = self._locked(name, date, batch, directory)
+                segment = self._locked(name, date, batch, directory, hidden=hidden)
                 if segment is not None:
                     return segment
             raise OSError(errno.EAGAIN, "every new segment was taken by a recovery")
@@ -177,13 +206,14 @@ class Opener:
             raise
 
     def _locked(
-        self, name: SegmentName, date: str, batch: Batch, directory: int
+        self, name: SegmentName, date: str, batch: Batch, directory: int, *, hidden: bool
     ) -> OpenSegment | None:
         """Create and lock a file; None when a recovery came between and set it aside as empty."""
-        descriptor = self._fs.create(directory, str(name), self._settings.file_mode)
+        file = temporary_name(str(name)) if hidden else str(name)
+        descriptor = self._fs.create(directory, file, self._settings.file_mode)
         try:
             facts = self._fs.status(descriptor)
-            there = self._fs.lock(descriptor) and self._fs.status_at(directory, str(name))
+            there = self._fs.lock(descriptor) and self._fs.status_at(directory, file)
         except BaseException:
             self._fs.close(descriptor)
             raise
@@ -204,11 +234,5 @@ class Opener:
             opened_s=now_s,
             checked_s=now_s,
             committed_s=now_s,
+            hidden=file if hidden else None,
         )
-
-    def _discard(self, segment: OpenSegment) -> None:
-        """Remove a segment that could not even take its first line."""
-        with suppress(OSError):  # the next start sets an empty segment aside
-            if not segment.broken:
-                self._fs.unlink(segment.directory, str(segment.name))
-        segment.close()

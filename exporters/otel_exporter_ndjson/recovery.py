@@ -4,6 +4,7 @@ A segment whose lock is free and that has no seal belongs to a dead writer. Idem
 twice at once, and safe to kill at any point: the next run ends with the same bytes.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import msgspec
 
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
+from otel_exporter_ndjson.frames import inflate
 from otel_exporter_ndjson.fs import Fs, Status
 from otel_exporter_ndjson.scan import Scan
 from otel_exporter_ndjson.sealing import (
@@ -29,6 +31,8 @@ from otel_exporter_ndjson.segments import SegmentName, seal_line
 __all__ = ["Recovered", "recover_service"]
 
 TORN: Final = ".torn"
+SECTOR_BYTES: Final = 512
+"""What a disk writes or does not write at a time."""
 _KINDS: Final = frozenset({"segment", "describe", "metric", "event", "erased", "commit", "seal"})
 
 Action = Literal["sealed", "set_aside", "compressed", "damaged", "failed"]
@@ -96,6 +100,9 @@ def _recovered(
         parsed = SegmentName.parse(name)
         if parsed is None or name != str(parsed):
             return
+        if _is_replaced(fs, directory, name):
+            yield Recovered(date, name, "compressed")
+            return
         result = _seal(fs, directory, date, name, key)
         if result is not None:
             yield result
@@ -110,19 +117,69 @@ def _recovered(
 
 
 def _remove_temporary(fs: Fs, directory: int, name: str) -> None:
-    """Remove the half-made compressed file of a dead process; the segment itself is still there.
+    """Remove the half-made file of a dead process; what it was made from is still there.
 
-    Whoever compresses holds the segment's lock for as long as the temporary file is there.
+    Whoever compresses holds the segment's lock for as long as the temporary file is there, and a
+    writer that of a segment which nobody may read yet.
     """
     segment = name.removeprefix(".").rpartition("-")[0]
     try:
         descriptor = fs.open(directory, segment)
-    except FileNotFoundError:
-        fs.unlink(directory, name)  # killed after the segment had been replaced
-        return
+    except FileNotFoundError:  # killed after the segment was replaced, or before it had its name
+        descriptor = fs.open(directory, name)
     with opened(fs, descriptor):
         if fs.lock(descriptor):
             fs.unlink(directory, name)
+
+
+def _is_replaced(fs: Fs, directory: int, name: str) -> bool:
+    """Remove a plain form all bytes of which are in its compressed one, which is on the disk.
+
+    The power may have failed before the plain form was gone, and may have taken bytes of it that
+    only a failed fsync had covered.
+    """
+    if fs.status_at(directory, f"{name}.zst") is None:
+        return False
+    with opened(fs, fs.open(directory, name, write=True)) as plain:
+        facts = fs.status(plain)
+        if not fs.lock(plain) or not facts.same(fs.status_at(directory, name)):
+            return False
+        with opened(fs, fs.open(directory, f"{name}.zst")) as compressed:
+            if not _is_within(fs, plain, facts.size, compressed):
+                return False
+        fs.sync_dir(directory)
+        fs.unlink(directory, name)
+        fs.sync_dir(directory)
+        return True
+
+
+def _is_within(fs: Fs, plain: int, size: int, compressed: int) -> bool:
+    """Whether a compressed file holds what was sealed, and all that is left of the plain one."""
+    digest = hashlib.sha256()
+    offset = 0
+    tail = b""
+    try:
+        for chunk in inflate(chunks_of(fs, compressed)):
+            there = b"".join(_range(fs, plain, offset, min(size, offset + len(chunk))))
+            if not _is_left_of(there, chunk):
+                return False
+            offset += len(chunk)
+            data = tail + chunk
+            digest.update(data[:-TAIL_BYTES])
+            tail = data[-TAIL_BYTES:]
+    except DamagedError:
+        return False
+    seal = tail[:-1].rpartition(b"\n")[2] + tail[-1:]
+    digest.update(tail[: len(tail) - len(seal)])
+    return size <= offset and digest.hexdigest() == sealed_hash(seal)
+
+
+def _is_left_of(there: bytes, whole: bytes) -> bool:
+    """Whether bytes are the first of `whole`, but for sectors that were lost."""
+    return whole.startswith(there) or all(
+        whole.startswith(there[at : at + SECTOR_BYTES].rstrip(b"\0"), at)
+        for at in range(0, len(there), SECTOR_BYTES)
+    )
 
 
 def _is_sealed(fs: Fs, directory: int, name: str) -> bool:
@@ -155,6 +212,7 @@ def _seal(fs: Fs, directory: int, date: str, name: str, key: SealKey | None) -> 
         scan, good = _scan(fs, descriptor, facts.size)
         if good == 0:
             fs.link(directory, name, _free_name(fs, directory, f"{name}{TORN}"))
+            fs.sync_dir(directory)  # or only the removal may be on the disk
             fs.unlink(directory, name)
             fs.sync_dir(directory)
             return Recovered(date, name, "set_aside")
@@ -169,6 +227,7 @@ def _seal(fs: Fs, directory: int, date: str, name: str, key: SealKey | None) -> 
             fs.truncate(descriptor, good)
         else:
             torn = 0
+        fs.sync(descriptor)  # a seal must not be on the disk before what it vouches for
         try:
             write_all(fs, descriptor, seal)
         except OSError:

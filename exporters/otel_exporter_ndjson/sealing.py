@@ -24,6 +24,7 @@ __all__ = [
     "chunks_of",
     "compress_segment",
     "sealed_hash",
+    "temporary_name",
     "write_all",
 ]
 
@@ -33,6 +34,11 @@ TAIL_BYTES: Final = 4096
 CHANGED: Final = "does not match its seal: it was changed after it was sealed"
 _SEAL: Final = b'{"kind":"seal",'
 _READ_BITS: Final = 0o444
+
+
+def temporary_name(name: str) -> str:
+    """Return a name for a file that is to become the segment of this name or its other form."""
+    return f".{name}-{secrets.token_hex(4)}{TEMPORARY}"
 
 
 def chunks_of(fs: Fs, descriptor: int, size: int | None = None) -> Iterator[bytes]:
@@ -84,7 +90,9 @@ def compress_segment(fs: Fs, directory: int, name: str, *, sync: bool = True) ->
             return False
         if not _is_as_sealed(fs, descriptor, facts.size):
             raise DamagedError(f"{name} {CHANGED}")
-        temporary = f".{name}-{secrets.token_hex(4)}{TEMPORARY}"
+        if sync:  # should the power fail between, both forms must be the same
+            fs.sync(descriptor)
+        temporary = temporary_name(name)
         mode = facts.mode & _READ_BITS
         with opened(fs, fs.create(directory, temporary, mode)) as target:
             try:

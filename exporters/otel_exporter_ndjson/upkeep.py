@@ -74,6 +74,7 @@ class Upkeep:
         self._writer = writer
         self._fs = fs
         self._settings = settings
+        self._root = os.path.abspath(settings.path)
         self._monotonic_s = monotonic_s
         self._starting = threading.RLock()  # a signal handler may come to it twice
         self._thread: threading.Thread | None = None
@@ -288,16 +289,26 @@ class Upkeep:
         return True
 
     def _sync_names(self, segment: OpenSegment) -> None:
-        """Force the segment's name to the disk, and the names of the folders above it."""
+        """Force the segment's name to the disk, and the names of all folders above it.
+
+        Those above the archive's own may have been made for it, by us or by a process that died.
+        """
         self._fs.sync_dir(segment.directory)
-        path = segment.path
-        for _ in range(4):  # the day's, the service's and the signal's folder, and the root
+        path = os.path.dirname(segment.path)
+        while path != os.path.dirname(path):
             path = os.path.dirname(path)
+            ours = len(path) >= len(self._root)
             try:
                 with opened(self._fs, self._fs.open_root(path)) as directory:
+                    if self._fs.status(directory).device != segment.facts.device:
+                        return  # another file system holds ours
                     self._fs.sync_dir(directory)
             except FileNotFoundError:
                 return  # it was removed under us; the writer will notice
+            except PermissionError:
+                if ours:
+                    raise
+                return  # we could not have made a folder there and may not look into it
 
     def _finish(self, segment: OpenSegment) -> None:
         _close(segment)
