@@ -235,10 +235,11 @@ class SimFs:
             self._fault("replace")
             node = self._named(directory, name)
             there = self._names(self._node(directory)).get(target)
-            if there is not None and isinstance(self.disk.nodes[there], Folder):
-                raise _error(errno.EISDIR, target)
-            if there != node:  # two names of one file stay as they are
-                self._do(Op("replace", self._node(directory), name, target))
+            if there == node:
+                return  # two names of one file stay as they are
+            if there is not None:
+                self._replaceable(node, there)
+            self._do(Op("replace", self._node(directory), name, target))
 
     def reserve(self, descriptor: int, offset: int, size: int) -> None:
         """See `Fs`."""
@@ -327,6 +328,16 @@ class SimFs:
             return self._names(self._node(directory))[name]
         except KeyError:
             raise _error(errno.ENOENT, name) from None
+
+    def _replaceable(self, node: int, there: int) -> None:
+        folder = self.disk.nodes[there]
+        if not isinstance(folder, Folder):
+            if isinstance(self.disk.nodes[node], Folder):
+                raise _error(errno.ENOTDIR)
+        elif not isinstance(self.disk.nodes[node], Folder):
+            raise _error(errno.EISDIR)
+        elif folder.names:
+            raise _error(errno.ENOTEMPTY)
 
     def _at(self, path: str) -> int:
         node = ROOT

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,9 @@ def make(archive: Path, batch: Batches, segments: int, *, compression: str = "zs
         exporter = NdjsonMetricExporter(archive, compression=compression, service="shop")
         exporter.export(batch(n))
         exporter.shutdown()
+    for thread in threading.enumerate():
+        if thread.name == "otel-exporter-ndjson-zstd":
+            thread.join()  # what is just being compressed is not removed
 
 
 def values(archive: Path) -> list[int]:
