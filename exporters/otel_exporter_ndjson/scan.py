@@ -128,6 +128,9 @@ class Scan:
             start = block.index(b"\n") + 1
             self.feed(block[:start])
         while start < len(block):
+            if len(self.damages) >= DAMAGES_MAX:
+                self._feed_seal(block[start:])
+                return
             at, end = _next_vouching(block, start)
             if at > start and not self._feed_records(block[start:at]):
                 self._feed_each(block[start:at])
@@ -195,16 +198,23 @@ class Scan:
         return True
 
     def _feed_each(self, block: bytes) -> None:
-        """Take odd lines one by one; when there are too many to be told, only their hash."""
+        """Take odd lines one by one."""
         for match in _LINES.finditer(block):
             if len(self.damages) >= DAMAGES_MAX:
-                rest = block[match.start() :]
-                self.left_out += rest.count(b"\n")
-                self.lines += rest.count(b"\n")
-                self.sealed = False
-                self.skip(rest)
+                self._feed_seal(block[match.start() :])
                 return
             self.feed(match[0])
+
+    def _feed_seal(self, block: bytes) -> None:
+        """Take lines of which no more is told: only their hash, and the seal at their end."""
+        at = block.rfind(b"\n", 0, len(block) - 1) + 1
+        end = at if block.startswith(_VOUCHING[1], at) else len(block)
+        self.left_out += block.count(b"\n", 0, end)
+        self.lines += block.count(b"\n", 0, end)
+        self.sealed = False
+        self.skip(block[:end])
+        if end < len(block):
+            self.feed(block[end:])
 
     def _take(self, said: _Line, line: bytes) -> None:
         kind = said.kind

@@ -206,9 +206,19 @@ def test_only_the_first_hash_that_differs_is_told(written: list[bytes]) -> None:
 
 def test_findings_of_one_segment_are_bounded() -> None:
     """A million line ends are a thousand findings and a number."""
-    scan = Scan()
-    scan.feed_block(b"\n" * 1_000_000)
+    for line in (b"\n", b'{"kind":"commit"}\n'):
+        scan = Scan()
+        scan.feed_block(line * 1_000_000)
 
-    assert len(scan.damages) == 1_000
-    assert scan.left_out >= 998_000
-    assert scan.lines == 1_000_000
+        assert len(scan.damages) == 1_000
+        assert scan.left_out >= 998_000
+        assert scan.lines == 1_000_000
+
+
+def test_a_seal_behind_many_bad_lines_is_seen() -> None:
+    """A recovery seals over damage; the hash of its seal is over all of it."""
+    text = rehashed(b'{"kind":"segment"}\n' + b"lost\n" * 5_000 + b'{"kind":"seal"}\n')
+    scan = in_blocks(text, [len(text) // 2], None)
+
+    assert (scan.sealed, scan.holds, scan.lines) == (True, True, 5_002)
+    assert scan.left_out + len(scan.damages) == 5_000
