@@ -4,6 +4,7 @@ Ends with 1 when a promise was broken. What the kernel or the user may not do is
 """
 
 import argparse
+import logging
 import random
 import signal
 import sys
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if wrong:
         parser.error(f"--only={asked.only}: there are {', '.join(GROUPS)}")
     signal.signal(signal.SIGTERM, _end)
+    logging.getLogger("otel_exporter_ndjson").addHandler(logging.NullHandler())
     apart()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="torture-", dir=asked.folder) as folder:

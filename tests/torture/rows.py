@@ -10,6 +10,7 @@ from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, small_ki
 from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
+from tests.torture.simulated import simulated
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 
 __all__ = ["GROUPS"]
@@ -86,5 +87,6 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "disks": _disks,
     "crowds": _crowds,
     "damage": _damage,
+    "simulated": lambda plan: iter([simulated(plan)]),
 }
 """The rows of each group, run one after the other as they are asked for."""
