@@ -32,7 +32,7 @@ _LOAD: Final = Load(
 
 
 def _remove_archive(archive: Path, _aside: Path) -> None:
-    shutil.rmtree(archive)
+    shutil.rmtree(archive, ignore_errors=True)  # it may be making new files there already
 
 
 def _move_archive(archive: Path, aside: Path) -> None:
@@ -45,7 +45,7 @@ def _replace_archive(archive: Path, aside: Path) -> None:
 
 
 def _remove_service(archive: Path, _aside: Path) -> None:
-    shutil.rmtree(archive / "events" / "service=torture")
+    shutil.rmtree(archive / "events" / "service=torture", ignore_errors=True)
 
 
 def _remove_segment(archive: Path, _aside: Path) -> None:
