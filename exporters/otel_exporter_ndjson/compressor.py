@@ -116,7 +116,10 @@ class Compressor:
                 return  # a recovery has told of it
             _logger.error("%s: a segment is damaged and left as it is: %s", path, error)
         except Exception as error:  # noqa: BLE001 # whatever it is, the next segment has its turn
-            self._writer.failing("compress", error)
+            if (
+                not self._ending
+            ):  # at the end the audit may be closed already; the next start goes on
+                self._writer.failing("compress", error)
         else:
             self._writer.working("compress")
 

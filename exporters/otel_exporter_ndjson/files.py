@@ -12,7 +12,7 @@ from typing import Final
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.findings import Finding, Findings, Told
 from otel_exporter_ndjson.folders import opened
-from otel_exporter_ndjson.frames import CHUNK_BYTES, TRAILER_BYTES, inflate, trailer
+from otel_exporter_ndjson.frames import CHUNK_BYTES, Trailed, inflate
 from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.listing import Segment, find_segments
 from otel_exporter_ndjson.sealing import CHANGED, TAIL_BYTES, sealed_hash
@@ -212,7 +212,7 @@ def _content(
             if not compressed:
                 yield from _chunks(fs, descriptor, skip, facts.size, chunk_bytes)
                 return
-            seen = _Trailed(_chunks(fs, descriptor, 0, facts.size, chunk_bytes))
+            seen = Trailed(_chunks(fs, descriptor, 0, facts.size, chunk_bytes))
             for chunk in inflate(seen, chunk_bytes=chunk_bytes):
                 if len(chunk) > skip:
                     yield chunk[skip:]
@@ -244,28 +244,3 @@ def _open(fs: Fs, segment: Segment) -> tuple[int, bool]:
             if segment.compressed:
                 raise
             return fs.open(directory, f"{segment.name}.zst"), True
-
-
-class _Trailed:
-    """The chunks of a `.zst` file, hashed up to its trailer on their way."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._hash = hashlib.sha256()
-        self._end = b""
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self._take(chunk)
-            yield chunk
-
-    def holds(self) -> bool:
-        """Whether the file ends with the hash of its own bytes."""
-        for chunk in self._chunks:
-            self._take(chunk)
-        return self._end == trailer(self._hash.digest())
-
-    def _take(self, chunk: bytes) -> None:
-        data = self._end + chunk
-        self._hash.update(data[:-TRAILER_BYTES])
-        self._end = data[-TRAILER_BYTES:]

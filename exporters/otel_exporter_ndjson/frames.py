@@ -13,7 +13,7 @@ import zstandard
 
 from otel_exporter_ndjson.errors import DamagedError
 
-__all__ = ["TRAILER_BYTES", "compress", "inflate", "trailer", "trailer_holds"]
+__all__ = ["TRAILER_BYTES", "Trailed", "compress", "inflate", "trailer", "trailer_holds"]
 
 LEVEL: Final = 9
 CHUNK_BYTES: Final = 2**20
@@ -87,6 +87,31 @@ def inflate(
         return
     if inflated == 0:
         raise DamagedError("no whole zstd frame")
+
+
+class Trailed:
+    """The chunks of a `.zst` file, hashed up to its trailer on their way."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._hash = hashlib.sha256()
+        self._end = b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._take(chunk)
+            yield chunk
+
+    def holds(self) -> bool:
+        """Whether the file ends with the hash of its own bytes."""
+        for chunk in self._chunks:
+            self._take(chunk)
+        return self._end == trailer(self._hash.digest())
+
+    def _take(self, chunk: bytes) -> None:
+        data = self._end + chunk
+        self._hash.update(data[:-TRAILER_BYTES])
+        self._end = data[-TRAILER_BYTES:]
 
 
 class _Pieces:

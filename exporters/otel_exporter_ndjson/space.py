@@ -5,12 +5,13 @@ from typing import Final
 from otel_exporter_ndjson.fs import Space
 from otel_exporter_ndjson.settings import Settings
 
-__all__ = ["floor_bytes"]
+__all__ = ["floor_bytes", "size_text"]
 
 FREE_BYTES: Final = 2**30
 FREE_PART: Final = 20
 PARTS: Final = {"metrics": 1.0, "events": 0.5, "audit": 0.25}
 """Which part of the floor holds for a signal: what is worth least stops first."""
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def floor_bytes(settings: Settings, space: Space, signal: str = "metrics") -> int:
@@ -20,3 +21,15 @@ def floor_bytes(settings: Settings, space: Space, signal: str = "metrics") -> in
     if floor is None:
         floor = min(FREE_BYTES, space.total // FREE_PART)
     return int(floor * PARTS[signal])
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes for people.
+
+    >>> size_text(1536)
+    '1.5 KiB'
+    """
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.0f} B" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"

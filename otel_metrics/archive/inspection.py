@@ -4,7 +4,6 @@ Nothing is written, and no lock is held for longer than it takes to see whether 
 segment that changes while it is read, because its writer seals it, say, is read again.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -12,7 +11,7 @@ from typing import Final, Literal
 from otel_exporter_ndjson import DamagedError, Segment
 from otel_exporter_ndjson.files import LINE_BYTES_MAX
 from otel_exporter_ndjson.folders import opened
-from otel_exporter_ndjson.frames import TRAILER_BYTES, inflate, trailer
+from otel_exporter_ndjson.frames import Trailed, inflate
 from otel_exporter_ndjson.fs import Fs, Status
 from otel_exporter_ndjson.scan import Damage, Scan
 from otel_exporter_ndjson.sealing import chunks_of
@@ -195,7 +194,7 @@ def _scanned(
             found.add("foreign", "is no plain file", path=path)
             return scan
         chunks = _told(chunks_of(fs, descriptor, facts.size), tell)
-        trailed = _Trailed(chunks)
+        trailed = Trailed(chunks)
         try:
             for chunk in inflate(trailed) if packed else chunks:
                 lines.feed(chunk)
@@ -269,28 +268,3 @@ class _Lines:
         self._scan.skip(data, message=message if ends else None)
         if ends:
             self._long = 0
-
-
-class _Trailed:
-    """The bytes of a `.zst` file, hashed up to its trailer on their way."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._hash = hashlib.sha256()
-        self._end = b""
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self._take(chunk)
-            yield chunk
-
-    def holds(self) -> bool:
-        """Whether the file ends with the hash of its own bytes."""
-        for chunk in self._chunks:
-            self._take(chunk)
-        return self._end == trailer(self._hash.digest())
-
-    def _take(self, chunk: bytes) -> None:
-        data = self._end + chunk
-        self._hash.update(data[:-TRAILER_BYTES])
-        self._end = data[-TRAILER_BYTES:]

@@ -16,13 +16,12 @@ from otel_exporter_ndjson.folders import Folders
 from otel_exporter_ndjson.fs import RealFs, Space
 from otel_exporter_ndjson.sealkey import read_key
 from otel_exporter_ndjson.settings import Settings
-from otel_exporter_ndjson.space import floor_bytes
+from otel_exporter_ndjson.space import floor_bytes, size_text
 from otel_metrics.archive.growth import growth
 
 __all__ = ["try_archive"]
 
 SIGNALS: Final = ("metrics", "events")
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def try_archive(settings: Settings, service: str) -> tuple[bool, str]:
@@ -45,11 +44,11 @@ def try_archive(settings: Settings, service: str) -> tuple[bool, str]:
     floor = floor_bytes(settings, Space(disk.total, disk.free))
     if disk.free < floor:
         return False, (
-            f"{root}: {_size(disk.free)} are free, fewer than the floor of {_size(floor)}: metrics "
+            f"{root}: {size_text(disk.free)} are free, fewer than the floor of {size_text(floor)}: metrics "
             "are not written; make room, or set OTEL_EXPORTER_NDJSON_FREE_BYTES_MIN"
         )
     state = "is writable" if there == root else "can be made"
-    return True, f"{root} {state}, {_size(disk.free)} free{_outlook(root, disk.free - floor)}"
+    return True, f"{root} {state}, {size_text(disk.free)} free{_outlook(root, disk.free - floor)}"
 
 
 def _refusal(settings: Settings, root: str, service: str) -> str | None:
@@ -81,24 +80,17 @@ def _outlook(root: str, free_bytes: int) -> str:
         return ""
     if not found.segments:
         return ""
-    held = f"; {_size(found.bytes)} in {found.segments} segments"
+    held = f"; {size_text(found.bytes)} in {found.segments} segments"
     days = found.days_left(free_bytes)
     if found.bytes_per_day is None or days is None:
         return f"{held}, too young to tell how fast it grows"
-    return f"{held}, grows {_size(found.bytes_per_day)} a day: room for {_days(days)}"
+    return f"{held}, grows {size_text(found.bytes_per_day)} a day: room for {_days(days)}"
 
 
 def _days(days: float) -> str:
     if days >= 3650:
         return "more than ten years"
     return f"{days:.0f} days" if days >= 3 else f"{days * 24:.0f} hours"
-
-
-def _size(size: float) -> str:
-    unit = 0
-    while size >= 1024 and unit < len(_UNITS) - 1:
-        size, unit = size / 1024, unit + 1
-    return f"{size:.0f} {_UNITS[unit]}" if size >= 10 or unit == 0 else f"{size:.1f} {_UNITS[unit]}"
 
 
 def _why_not(there: str, error: OSError) -> str:

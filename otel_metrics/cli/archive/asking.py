@@ -6,20 +6,18 @@ question put again, so that a sound archive costs no second look and a damaged o
 
 import importlib
 import re
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from otel_exporter_ndjson import Finding
 from otel_metrics.archive import DamageMode, MissingDuckdbError, connect
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import EXIT_WRONG
+from otel_metrics.cli.archive.progress import bar
 from otel_metrics.cli.matching import suggestion
 
 if TYPE_CHECKING:
@@ -135,11 +133,6 @@ def _run(connection: "DuckDBPyConnection", work: Work[T]) -> T:
 def _wait(done: threading.Event, connection: "DuckDBPyConnection") -> None:
     if done.wait(PROGRESS_AFTER_S):
         return
-    if not sys.stderr.isatty():
-        done.wait()
-        return
-    columns = (TextColumn("reading the archive"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=100)
+    with bar("reading the archive", "percent") as update:
         while not done.wait(PROGRESS_EVERY_S):
-            progress.update(task, completed=max(0.0, connection.query_progress()))
+            update(max(0.0, connection.query_progress()), 100)

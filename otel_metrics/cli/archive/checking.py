@@ -1,23 +1,9 @@
-"""What the commands share that check a whole archive: the options, the progress bar, the call."""
+"""What the commands share that check a whole archive: the options, and the call."""
 
 import os
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from otel_exporter_ndjson import DamagedError
 from otel_exporter_ndjson.sealkey import SealKey
@@ -26,11 +12,11 @@ from otel_metrics.archive.signatures import keyring
 from otel_metrics.archive.verify import Report, verify
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import EXIT_NO, EXIT_WRONG, refuse, seal_key, segments
+from otel_metrics.cli.archive.progress import bar
 
 __all__ = [
     "checked",
     "checkpoint_of",
-    "counted",
     "folder",
     "keys_option",
     "refuse_file",
@@ -82,34 +68,5 @@ def checked(
     path: str, *, keys: list[SealKey] | None = None, checkpoint: Checkpoint | None = None
 ) -> Report:
     """Verify an archive; a bar shows how far that is, where the error stream is a terminal."""
-    if not sys.stderr.isatty():
-        return verify(path, keys=keys or (), checkpoint=checkpoint)
-    columns = (TextColumn("verifying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = _Bar(progress)
-        return verify(path, keys=keys or (), checkpoint=checkpoint, progress=bar.update)
-
-
-@contextmanager
-def counted(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Return what is told how many of how many are done, and shows it on a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress).update
-
-
-class _Bar:
-    """Tells a progress bar what several threads have done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._task: TaskID = progress.add_task("", total=None)
-
-    def update(self, done: int, total: int) -> None:
-        """Take note of how far it is."""
-        with self._lock:
-            self._progress.update(self._task, completed=done, total=total)
+    with bar("verifying", "bytes") as progress:
+        return verify(path, keys=keys or (), checkpoint=checkpoint, progress=progress)

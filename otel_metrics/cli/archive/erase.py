@@ -10,7 +10,7 @@ from otel_exporter_ndjson.settings import Settings
 from otel_metrics.archive.erasure import Erased, Eraser, torn_with
 from otel_metrics.archive.matching import Wanted
 from otel_metrics.cli import formats
-from otel_metrics.cli.archive.checking import counted, folder
+from otel_metrics.cli.archive.checking import folder
 from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     EXIT_WRONG,
@@ -20,6 +20,7 @@ from otel_metrics.cli.archive.options import (
     service_option,
     tell_service,
 )
+from otel_metrics.cli.archive.progress import bar
 
 __all__ = ["erase"]
 
@@ -93,7 +94,7 @@ def erase(
         audit=audit,
     )
     try:
-        with counted("erasing" if yes else "searching") as progress:
+        with bar("erasing" if yes else "searching", "pieces") as progress:
             done = list(eraser.run(service=service, progress=progress))
     finally:
         if audit is not None:

@@ -1,18 +1,14 @@
 """`otel-metrics archive ls`: what there is."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from rich.text import Text
 
 from otel_exporter_ndjson import Finding, Segment
 from otel_exporter_ndjson.fs import RealFs
+from otel_exporter_ndjson.space import size_text
 from otel_exporter_ndjson.summary import Summary, summarise
 from otel_exporter_ndjson.values import time_text
 from otel_metrics.cli import formats
@@ -27,6 +23,8 @@ from otel_metrics.cli.archive.options import (
     tell_service,
     until_option,
 )
+from otel_metrics.cli.archive.progress import bar
+from otel_metrics.cli.archive.tables import print_table
 
 __all__ = ["ls"]
 
@@ -44,8 +42,6 @@ THREADS: Final = 4
 """Inflating and hashing leave other threads the interpreter."""
 LONG_BYTES: Final = 32 * 2**20
 """With more than so much to read there is a progress bar."""
-PLAIN_COLUMNS: Final = 200
-"""The width of a table that no terminal shows."""
 
 
 @click.command()
@@ -82,7 +78,7 @@ def ls(
             damaged = any(finding.kind == "damage" for finding in told)
             rows.append(_row(summary, "damaged" if damaged else summary.state))
     if form == "table":
-        _print_table(rows)
+        _print(rows)
     else:
         click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
     tell_service(found, service)
@@ -96,16 +92,11 @@ def _summaries(wanted: Sequence[Segment]) -> Iterator[tuple[Summary, list[Findin
         findings: list[Finding] = []
         return summarise(segment, findings=findings), findings
 
-    size = sum(segment.compressed for segment in wanted) and _bytes(wanted)
-    with ThreadPoolExecutor(THREADS) as pool:
-        yield from track(
-            pool.map(look, wanted),
-            "Reading seals",
-            total=len(wanted),
-            console=Console(stderr=True),
-            transient=True,
-            disable=size < LONG_BYTES or not sys.stderr.isatty(),
-        )
+    long = any(each.compressed for each in wanted) and _bytes(wanted) >= LONG_BYTES
+    with ThreadPoolExecutor(THREADS) as pool, bar("reading seals", "pieces", wanted=long) as update:
+        for done, summary in enumerate(pool.map(look, wanted), start=1):
+            update(done, len(wanted))
+            yield summary
 
 
 def _bytes(wanted: Sequence[Segment]) -> int:
@@ -113,43 +104,16 @@ def _bytes(wanted: Sequence[Segment]) -> int:
     return sum(facts.size for each in wanted if (facts := files.status_of(each.path)))
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a table for people, the sums below it."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_footer=bool(rows))
     sums = {
         "signal": "in all",
         "segment": str(len(rows)),
-        "records": str(sum(row["records"] for row in rows)),
-        "bytes": _size(sum(row["bytes"] for row in rows)),
+        "records": f"{sum(row['records'] for row in rows):,}",
+        "bytes": size_text(sum(row["bytes"] for row in rows)),
     }
-    for column in _COLUMNS:
-        justify: Any = "right" if column in _RIGHT else "left"
-        footer = sums.get(column, "")
-        table.add_column(column.upper(), footer, justify=justify, no_wrap=True)
-    for row in map(_short, rows):
-        cells = [formats.printable(str(row[column])).replace("\n", "\\n") for column in _COLUMNS]
-        style = _STYLES[row["state"]]
-        table.add_row(
-            *[
-                Text(cell, style if key == "state" else "")
-                for key, cell in zip(_COLUMNS, cells, strict=True)
-            ]
-        )
-    terminal = sys.stdout.isatty()
-    Console(highlight=False, width=None if terminal else PLAIN_COLUMNS).print(table)
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes for people.
-
-    >>> _size(1536)
-    '1.5 KiB'
-    """
-    size, *larger = "B", "KiB", "MiB", "GiB", "TiB"
-    amount = float(count)
-    while larger and amount >= 1000:
-        amount, size = amount / 1024, larger.pop(0)
-    return f"{count} B" if size == "B" else f"{amount:.1f} {size}"
+    shown = [_short(row) for row in rows]
+    print_table(shown, _COLUMNS, right=_RIGHT, styles=_STYLES, sums=sums)
 
 
 def _row(summary: Summary, state: str) -> Mapping[str, Any]:
@@ -179,7 +143,7 @@ def _short(row: Mapping[str, Any]) -> Mapping[str, Any]:
         "segment": f"{row['instance'][:8]}-{row['sequence']}",
         "first": first,
         "last": last[11:] if same_day else last,
-        "bytes": _size(row["bytes"]),
+        "bytes": size_text(row["bytes"]),
     }
 
 

@@ -1,24 +1,58 @@
-"""How far a command has come in an archive: a bar on the error stream, where that is a terminal."""
+"""How far a command has come: a bar on the error stream, where that is a terminal."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
     Progress,
-    TaskID,
+    ProgressColumn,
+    TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from otel_exporter_ndjson import Segment
 from otel_metrics.archive.batches import Batch
 
-__all__ = ["shown"]
+__all__ = ["bar", "shown"]
+
+Unit = Literal["bytes", "pieces", "percent"]
+
+_AMOUNTS: Final[dict[Unit, Callable[[], ProgressColumn]]] = {
+    "bytes": DownloadColumn,
+    "pieces": MofNCompleteColumn,
+    "percent": TaskProgressColumn,
+}
+
+
+@contextmanager
+def bar(title: str, unit: Unit, *, wanted: bool = True) -> Iterator[Callable[[float, float], None]]:
+    """Return what is told how much of how much is done, by any thread, and shows it.
+
+    Args:
+        wanted: whether the work is long enough for a bar.
+    """
+    if not wanted or not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn(title), BarColumn(), _AMOUNTS[unit](), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        lock = threading.Lock()
+
+        def update(done: float, total: float) -> None:
+            with lock:
+                progress.update(task, completed=done, total=total)
+
+        yield update
 
 
 def shown(batches: Iterable[Batch], segments: list[Segment], title: str) -> None:
@@ -27,33 +61,13 @@ def shown(batches: Iterable[Batch], segments: list[Segment], title: str) -> None
     Args:
         segments: those that are read, in the order they are.
     """
-    if not sys.stderr.isatty():
-        for _ in batches:
-            pass
-        return
     behind, total = {}, 0
     for segment in segments:
         behind[segment.path] = total
         total += _size(segment)
-    with _bar(title, total) as (progress, task):
-        records = 0
+    with bar(title, "bytes") as update:
         for batch in batches:
-            records += batch.records
-            completed = behind.get(batch.segment.path)
-            progress.update(task, completed=completed, records=f"{records:,} records")
-
-
-@contextlib.contextmanager
-def _bar(title: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn(title),
-        BarColumn(),
-        TextColumn("{task.fields[records]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield progress, progress.add_task("", total=total, records="")
+            update(behind.get(batch.segment.path, 0), total)
 
 
 def _size(segment: Segment) -> int:

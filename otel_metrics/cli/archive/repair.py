@@ -8,7 +8,7 @@ import click
 from otel_metrics.archive.repair import Repaired, would_repair
 from otel_metrics.archive.repair import repair as repaired
 from otel_metrics.cli import formats
-from otel_metrics.cli.archive.checking import counted, folder
+from otel_metrics.cli.archive.checking import folder
 from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     archive_option,
@@ -17,6 +17,7 @@ from otel_metrics.cli.archive.options import (
     service_option,
     tell_service,
 )
+from otel_metrics.cli.archive.progress import bar
 
 __all__ = ["repair"]
 
@@ -56,7 +57,7 @@ def repair(
     if dry_run:
         done = list(would_repair(path, service=service))
     else:
-        with counted("repairing") as progress:
+        with bar("repairing", "pieces") as progress:
             done = list(repaired(path, service=service, key=key, progress=progress))
     rows = [_row(each) for each in done]
     click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))

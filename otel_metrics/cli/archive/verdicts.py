@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from otel_metrics.archive.inspection import Inspected
 from otel_metrics.archive.problems import Problem
 from otel_metrics.archive.verify import Report
 from otel_metrics.cli import formats
+from otel_metrics.cli.archive.tables import print_table
 
 __all__ = ["print_report", "status_of", "told", "verdicts"]
 
@@ -127,35 +124,18 @@ def _services(found: Sequence[Inspected]) -> Iterator[dict[str, Any]]:
 
 
 def _print_tables(report: Report, rows: Sequence[Mapping[str, Any]]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
     services = list(_services(report.segments))
     if services:
-        console.print(_table(services, tuple(services[0])))
+        columns = tuple(services[0])
+        print_table(services, columns, right=columns[2:])
+    lines = []
     for row in rows[:SHOWN_MAX]:
         shown = _shown(row)
-        console.print(_cell(f"{shown['what']}: {shown['where']}"))
-        console.print(_cell(f"    {shown['why']}"))
-    if rows:
-        console.print()
+        lines += [f"{shown['what']}: {shown['where']}", f"    {shown['why']}"]
     if len(rows) > SHOWN_MAX:
-        console.print(f"and {len(rows) - SHOWN_MAX} more; --format json has all of them")
-    for line in verdicts(report):
-        console.print(Text(line))
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in columns:
-        number = isinstance(rows[0][column], int)
-        table.add_column(column.upper(), justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*[_cell(row[column]) for column in columns])
-    return table
-
-
-def _cell(value: object) -> Text:
-    text = f"{value:,}" if isinstance(value, int) else str(value)
-    return Text(formats.printable(text).replace("\n", "\\n"))
+        lines.append(f"and {len(rows) - SHOWN_MAX} more; --format json has all of them")
+    for line in ["", *lines, *([""] if lines else []), *verdicts(report)]:
+        click.echo(formats.printable(line).replace("\n", "\\n"))
 
 
 def _shown(row: Mapping[str, Any]) -> Mapping[str, str]:
