@@ -7,54 +7,22 @@ left when that recovery is killed or loses its power.
 From elsewhere: `run(histories, seed)` lives through many random histories and returns a `Report`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from otel_exporter_ndjson.audit import read_audit
-from otel_exporter_ndjson.chains import continued
-from otel_exporter_ndjson.files import Segment, find_segments, first_line, read_lines
-from otel_exporter_ndjson.findings import Finding
-from otel_exporter_ndjson.folders import archive_id, opened
-from otel_exporter_ndjson.frames import inflate
-from otel_exporter_ndjson.fs import Fs
-from otel_exporter_ndjson.parsing import parsed
-from otel_exporter_ndjson.reader import read
-from otel_exporter_ndjson.recovery import Recovered, recover_service
-from otel_exporter_ndjson.scan import Scan, check
-from otel_exporter_ndjson.sealing import CHANGED
-from otel_exporter_ndjson.segments import SIGNALS
-from tests.otel_exporter_ndjson.histories import ARCHIVE, LANE, Life, MakeFs, Past, live, steps_of
+from tests.otel_exporter_ndjson.histories import Life, Past, live, steps_of
+from tests.otel_exporter_ndjson.judging import Judged, Subject, judge, quarantined, segments
 from tests.otel_exporter_ndjson.simdisk import Disk, Folder, Op, sampled, survivors
 from tests.otel_exporter_ndjson.simfs import Short, SimFs
 
-__all__ = ["Report", "States", "Subject", "crashes", "judge", "run"]
+__all__ = ["Report", "States", "crashes", "run"]
 
 FAULTS_MAX: Final = 20
 DEEP: Final = 40
 """In one of so many states of a random history the recovery is killed and cut, too."""
-_CERTAIN: Final = 2**62
-
-Recover = Callable[..., list[Recovered]]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is tested; planted bugs replace a part of it.
-
-    Attributes:
-        recover: as `recover_service`.
-        recovery_fs: the file system that recovery runs on.
-        read: as `otel_exporter_ndjson.read`.
-        check: as `scan.check`.
-    """
-
-    recover: Recover = recover_service
-    recovery_fs: MakeFs = SimFs
-    read: Callable[..., Iterable[Any]] = read
-    check: Callable[[Iterable[bytes]], Scan] = check
 
 
 @dataclass(slots=True)
@@ -93,52 +61,6 @@ class Report(States):
             f"{self.cuts} power cuts, {self.again} of them in recovery, {len(self.faults)} faults"
         )
         return "\n".join([counts, *self.faults[:FAULTS_MAX]])
-
-
-@dataclass(slots=True)
-class Judged:
-    """What is wrong with a state, and what recovery made of it."""
-
-    faults: list[str]
-    fs: SimFs
-    done: list[Recovered]
-    unchained: int = 0
-
-
-def judge(
-    disk: Disk,
-    promised: frozenset[int],
-    lines: dict[int, bytes],
-    *,
-    subject: Subject | None = None,
-    compress: bool = True,
-) -> Judged:
-    """Recover a disk, and say which promise it breaks.
-
-    Args:
-        promised: numbers that must be there.
-    """
-    subject = subject or Subject()
-    fs = subject.recovery_fs(disk.copy())
-    done = _recover(fs, subject, compress=compress)
-    judged = Judged([], fs, done)
-    faults = judged.faults
-    for each in done:  # the own seal of a writer may come to the disk before what it vouches for
-        if each.reason is not None and not (CHANGED in each.reason and _is_soft(fs, each.name)):
-            faults.append(f"recovery {each.action} {each.name}: {each.reason}")
-    if fs.status_of(ARCHIVE) is None:
-        faults += [f"lost: {number}" for number in sorted(promised)]
-        return judged
-    found = list(_records(fs, promised, lines, subject, faults))
-    _sound(fs, subject, judged)
-    before = fs.disk.contents()
-    _recover(fs, subject, compress=compress)
-    if fs.disk.contents() != before:
-        faults.append("a second recovery changes something")
-    if fs.held:
-        faults.append(f"{fs.held} descriptors were left open")
-    del found
-    return judged
 
 
 def crashes(
@@ -274,7 +196,7 @@ def _crash_again(
     history: str,
 ) -> None:
     """Kill recovery behind each of its operations, and cut its power; the end must be the same."""
-    expected = _segments(judged.fs)
+    expected, aside = segments(judged.fs), quarantined(judged.fs)
     durable = not any(node.changes for node in disk.nodes.values())
     names = {each.name for each in judged.done if each.action in ("sealed", "compressed")}
     disk = disk.copy()
@@ -287,8 +209,10 @@ def _crash_again(
             states.again += 1
             again = judge(left, promised[how == "cut"], life.past.lines, subject=subject)
             faults = again.faults
-            if (how == "killed" or durable) and _segments(again.fs) != expected:
+            if (how == "killed" or durable) and segments(again.fs) != expected:
                 faults.append("recovery does not end as it would have undisturbed")
+            if (how == "killed" or durable) and set(aside) - set(quarantined(again.fs)):
+                faults.append("what recovery had to set aside is gone")
             states.faults += [
                 f"{history}, recovery {how} behind {done}: {fault}" for fault in faults
             ]
@@ -297,122 +221,9 @@ def _crash_again(
             disk.apply(Op("sync_dir", number))
     for left in islice(survivors(disk), 50):
         states.again += 1
-        there = _segments(SimFs(left))
+        there = segments(SimFs(left))
         for name in names:
             if there.get(name) != expected[name]:
                 states.faults.append(
                     f"{history}: what recovery had ended is gone with the power: {name}"
                 )
-
-
-def _recover(fs: SimFs, subject: Subject, *, compress: bool) -> list[Recovered]:
-    """Do for each service what the next start would."""
-    done: list[Recovered] = []
-    for signal in SIGNALS:
-        path = f"{ARCHIVE}/{signal}"
-        if fs.status_of(path) is None:
-            continue
-        with opened(fs, fs.open_root(path)) as parent:
-            for name in fs.names(parent):
-                with opened(fs, fs.open_dir(parent, name)) as service:
-                    done += subject.recover(fs, service, compress=compress)
-    return done
-
-
-def _records(
-    fs: SimFs,
-    promised: frozenset[int],
-    lines: dict[int, bytes],
-    subject: Subject,
-    faults: list[str],
-) -> list[int]:
-    """Read all records; say what is lost, what nobody sent, and what is out of order."""
-    findings: list[Finding] = []
-    found: list[int] = []
-    newest: dict[tuple[str, int], int] = {}
-    again = {each for each in find_segments(ARCHIVE, fs=fs) if _is_again(fs, each)}
-    for signal in ("events", "metrics"):
-        for record in subject.read(ARCHIVE, signal=signal, findings=findings, fs=fs):
-            number = record.data["attributes"]["n"]
-            if lines.get(number) != record.raw.lstrip(b"\0"):
-                faults.append(f"never sent like this: {number}")
-            found.append(number)
-            if record.segment in again:
-                continue  # what was written again because of an earlier segment may be older
-            writer = (record.instance, number // LANE)
-            if number < newest.get(writer, -1):
-                faults.append(f"out of order: {number}")
-            newest[writer] = number
-    twice = sorted({number for number in found if found.count(number) > 1})
-    if fs.disk.cut:  # of a segment that was to be written again the first lines alone may be lost
-        twice = sorted({*twice} & promised)
-    faults += [f"read twice: {number}" for number in twice]
-    lost = sorted(promised - set(found))
-    if lost:  # retention removes the oldest, and says so first
-        del lost[: _removed(fs)]
-    faults += [f"lost: {number}" for number in lost]
-    for each in findings:
-        if not _is_soft(fs, each.segment.name) and each.kind != "gap":
-            faults.append(f"finding {each.kind} in {each.segment.name}: {each.message}")
-        if each.kind == "gap" and not fs.disk.cut:
-            faults.append(f"gap before {each.segment.name}: {each.message}")
-    return found
-
-
-def _is_again(fs: SimFs, segment: Segment) -> bool:
-    """Whether a segment has what was written again, or has lost the line that would say so."""
-    headless = _is_soft(fs, segment.name) and isinstance(parsed(first_line(segment, fs=fs)), str)
-    return headless or any(True for _ in continued(segment, fs=fs))
-
-
-def _removed(fs: Fs) -> int:
-    """Return how many records were in segments that are not there and whose removal was said."""
-    there = {(each.signal, each.name) for each in find_segments(ARCHIVE, fs=fs)}
-    said = {(each.signal, each.segment): each.records for each in read_audit(ARCHIVE, fs=fs)}
-    return sum(count for segment, count in said.items() if segment not in there)
-
-
-def _sound(fs: SimFs, subject: Subject, judged: Judged) -> None:
-    """Check every hash of every segment, and the chain."""
-    with opened(fs, fs.open_root(ARCHIVE)) as root:
-        ours = archive_id(fs, root)
-    hashes: dict[str, str] = {}
-    chained: list[tuple[Segment, object]] = []
-    for segment in find_segments(ARCHIVE, fs=fs):
-        scan = subject.check([line for _, _, line in read_lines(segment, fs=fs)])
-        for damage in scan.damages:
-            if damage.end <= fs.disk.firm.get(segment.name, _CERTAIN):
-                judged.faults.append(f"{segment.name} line {damage.line}: {damage.message}")
-        if not scan.sealed:
-            judged.faults.append(f"{segment.name} is not sealed")
-        hashes[segment.name] = scan.sha256
-        chained.append((segment, (scan.head or {}).get("previous")))
-        if scan.head is not None and scan.head["archive"] != ours:
-            judged.faults.append(f"{segment.name} belongs to another archive")
-        if ours is None:
-            judged.faults.append("the archive has no id")
-    for tombstone in read_audit(ARCHIVE, fs=fs):
-        hashes.setdefault(tombstone.segment, tombstone.sha256)
-    for segment, previous in chained:
-        if isinstance(previous, dict) and hashes.get(previous["segment"]) != previous["sha256"]:
-            judged.unchained += 1
-            gone = previous["segment"] not in hashes
-            if not fs.disk.cut or not (gone or _is_soft(fs, previous["segment"])):
-                judged.faults.append(f"{segment.name}: the segment before it is another one")
-
-
-def _is_soft(fs: SimFs, name: str) -> bool:
-    """Whether a power cut found bytes of the segment that no fsync had covered."""
-    return fs.disk.firm.get(name, _CERTAIN) < _CERTAIN
-
-
-def _segments(fs: SimFs) -> dict[str, bytes]:
-    """Return every segment's lines by its name."""
-    found: dict[str, bytes] = {}
-    for path, data in fs.disk.contents().items():
-        name = path.rpartition("/")[2]
-        if name.endswith(".ndjson.zst"):
-            found.setdefault(name.removesuffix(".zst"), b"".join(inflate(iter([data]))))
-        elif name.endswith(".ndjson"):
-            found[name] = data
-    return found

@@ -33,10 +33,21 @@ from otel_exporter_ndjson.retention import Limits, Removed, Retention
 from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.streams import Batch
 from otel_exporter_ndjson.writer import SegmentWriter
-from tests.otel_exporter_ndjson.simdisk import Disk, Op
+from tests.otel_exporter_ndjson.simdisk import Disk, File, Op
 from tests.otel_exporter_ndjson.simfs import Short, SimFs
 
-__all__ = ["ARCHIVE", "LANE", "Clock", "Life", "MakeFs", "Past", "Step", "live", "steps_of"]
+__all__ = [
+    "ARCHIVE",
+    "LANE",
+    "Clock",
+    "Life",
+    "MakeFs",
+    "Past",
+    "Step",
+    "live",
+    "settled",
+    "steps_of",
+]
 
 ARCHIVE: Final = "/data/archive"
 LANE: Final = 1_000_000
@@ -275,3 +286,11 @@ def _rest(name: str) -> None:
     for thread in threading.enumerate():
         if thread.name == f"otel-exporter-ndjson-{name}" and thread is not threading.main_thread():
             thread.join(WAIT_S)
+
+
+def settled(past: Past) -> Past:
+    """Return the same with everything on the disk, as some time later."""
+    disk = past.disk.copy()
+    for number, node in disk.nodes.items():
+        disk.apply(Op("sync" if isinstance(node, File) else "sync_dir", number))
+    return Past(disk, past.written, past.written, past.lines, past.clock)
