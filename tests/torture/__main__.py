@@ -5,6 +5,7 @@ Ends with 1 when a promise was broken. What the kernel or the user may not do is
 
 import argparse
 import logging
+import os
 import random
 import signal
 import sys
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     apart()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="torture-", dir=asked.folder) as folder:
+        os.chmod(folder, 0o711)  # as `Plan.scratch` does
         plan = Plan(Path(folder), asked.seed, asked.cycles, asked.cuts, thorough=not asked.quick)
         return _run(plan, asked.only.split(","))
 

@@ -237,9 +237,11 @@ def _without_rights(figures: Figures, parent: Path) -> None:
         os.setuid(NOBODY)
         _recording(parent / "archive", _SMALL)(ledger)
 
-    for folder in [parent, *parent.parents]:  # he must come as far as there
-        if not os.stat(folder).st_mode & 0o001:
-            return
+    closed = [each for each in [parent, *parent.parents] if not os.stat(each).st_mode & 0o001]
+    if closed or os.geteuid() != 0:
+        where = f", and others may not pass {closed[-1]}" if closed else ""
+        figures.remark = f"EACCES not run: it needs root{where}"
+        return
     ledger = Ledger()
     worker = start(body, ledger)
     worker.await_count(EXPORTS)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 __all__ = ["Plan"]
 
+_PASSABLE = 0o711
+"""Who has no rights must come as far as where he has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -35,6 +38,7 @@ class Plan:
     def scratch(self) -> Iterator[Path]:
         """Make a folder for the time of a block."""
         made = Path(tempfile.mkdtemp(prefix="torture-", dir=self.folder))
+        made.chmod(_PASSABLE)
         try:
             yield made
         finally:
