@@ -6,7 +6,7 @@ from typing import Final
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import inflate
-from otel_exporter_ndjson.fs import Fs
+from otel_exporter_ndjson.fs import Fs, Status
 from otel_exporter_ndjson.sealing import chunks_of
 from otel_exporter_ndjson.segments import SegmentName
 
@@ -14,8 +14,12 @@ __all__ = ["newest_sealed"]
 
 HASHES_MAX: Final = 100
 
-_hashes: dict[str, str] = {}
-"""Hashes of sealed segments, which never change; a forked child inherits them."""
+_hashes: dict[tuple[str, Status], str] = {}
+"""Hashes of sealed segments, by name and by what the file was; a forked child inherits them.
+
+A sealed segment never changes, but another may come to stand in its place: one rewritten by an
+erasure, or one that was put back from a copy.
+"""
 
 
 def newest_sealed(fs: Fs, service: int) -> tuple[str, str] | None:
@@ -35,11 +39,15 @@ def _newest(fs: Fs, directory: int) -> tuple[str, str] | None:
         parsed = SegmentName.parse(name)
         if parsed is None:
             continue
-        digest = _hashes.get(str(parsed)) or _hash(fs, directory, name)
+        facts = fs.status_at(directory, name)
+        if facts is None:
+            continue  # somebody has just compressed it
+        key = (name, facts)
+        digest = _hashes.get(key) or _hash(fs, directory, name)
         if digest is not None:
             if len(_hashes) >= HASHES_MAX:
                 _hashes.clear()
-            _hashes[str(parsed)] = digest
+            _hashes[key] = digest
             return str(parsed), digest
     return None
 
