@@ -116,9 +116,7 @@ class Compressor:
                 return  # a recovery has told of it
             _logger.error("%s: a segment is damaged and left as it is: %s", path, error)
         except Exception as error:  # noqa: BLE001 # whatever it is, the next segment has its turn
-            if (
-                not self._ending
-            ):  # at the end the audit may be closed already; the next start goes on
+            if not self._ending:  # then the audit may be closed, and the next start goes on
                 self._writer.failing("compress", error)
         else:
             self._writer.working("compress")
@@ -132,7 +130,7 @@ class Compressor:
                 self._tell(path, found)
             elif self._compresses:
                 compress_segment(self._fs, directory, name)
-        if self._retention is not None:
+        if self._retention is not None and not self._jobs:  # what waits counts ten times over
             service = path if name is None else os.path.dirname(path)
             self._retention.enforce(self._fs, os.path.basename(service))
 

@@ -15,7 +15,7 @@ from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import CHUNK_BYTES, Trailed, inflate
 from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.listing import Segment, find_segments
-from otel_exporter_ndjson.sealing import CHANGED, TAIL_BYTES, sealed_hash
+from otel_exporter_ndjson.sealing import CHANGED, TAIL_BYTES, committed_hash, sealed_hash
 
 __all__ = [
     "Cursor",
@@ -52,7 +52,7 @@ def read_lines(
     """Return number (from 1), byte offset and bytes of each whole line of a segment.
 
     A line of more than 8 MiB is left out, and told in `findings` as everything is that is amiss. So
-    is a segment that does not match its seal, where it is read to its end.
+    is a segment that does not match its seal or its commit lines, where it is read to its end.
     """
     told = Told(findings, segment)
     for number, offset, line in lines_from(segment, told, fs=fs):
@@ -69,16 +69,16 @@ def lines_from(
 ) -> Iterator[tuple[int, int, bytes]]:
     """Return what `read_lines` does, from the cursor on, and move it.
 
-    Empty lines, which no writer writes, come many at once. The seal is compared only where all
+    Empty lines, which no writer writes, come many at once. Hashes are compared only where all
     lines are read.
     """
     files = fs or RealFs()
     at = cursor or Cursor()
-    seal = _SealCheck(told) if told.wanted and at.offset == 0 else None
+    check = _HashCheck(told) if told.wanted and at.offset == 0 else None
     number, offset = at.line, at.offset
     for piece in _split(_content(files, segment, told, skip=offset)):
-        if seal is not None:
-            seal.feed(number, offset, piece)
+        if check is not None:
+            check.feed(number, offset, piece)
         if piece.whole:
             at.line, at.offset = number + piece.lines, offset + piece.size
         if piece.size > LINE_BYTES_MAX:
@@ -89,6 +89,8 @@ def lines_from(
         else:
             told.tell("torn_tail", number, offset, f"a torn tail of {piece.size} bytes")
         number, offset = number + piece.lines, offset + piece.size
+    if check is not None:
+        check.finish()
 
 
 def first_line(segment: Segment, *, fs: Fs | None = None) -> bytes:
@@ -123,13 +125,18 @@ class _Piece:
     lines: int = 1
 
 
-class _SealCheck:
-    """Hashes a segment's lines on their way, and compares what its seal says."""
+class _HashCheck:
+    """Hashes a segment's lines on their way, and compares what its seal and its commit lines say.
+
+    One finding is enough: that of the seal; where the seal was made over the damage, as a recovery
+    does, or there is none, that of the first commit line which differs, if nothing else was told.
+    """
 
     def __init__(self, told: Told) -> None:
         self._told = told
         self._hash = hashlib.sha256()
         self._sealed = self._done = False
+        self._doubtful: tuple[int, int] | None = None
 
     def feed(self, number: int, offset: int, piece: _Piece) -> None:
         """Take the next line."""
@@ -140,11 +147,24 @@ class _SealCheck:
         elif piece.size > LINE_BYTES_MAX:
             self._done = True  # its bytes are not kept, and it has been told
         else:
-            stated = sealed_hash(piece.data)
-            self._sealed = stated is not None
-            if self._sealed and stated != self._hash.hexdigest():
-                self._tell(0, 0, CHANGED)
+            self._compare(number, offset, piece.data)
             self._hash.update(piece.data)
+
+    def finish(self) -> None:
+        """Say that there are no more lines."""
+        if self._doubtful is not None and not self._done and not self._told.damaged:
+            number, offset = self._doubtful
+            self._tell(number, offset, "a line before it was changed, by the hash in this one")
+
+    def _compare(self, number: int, offset: int, line: bytes) -> None:
+        sealed, committed = sealed_hash(line), committed_hash(line)
+        self._sealed = sealed is not None
+        if self._sealed and sealed != self._hash.hexdigest():
+            self._tell(0, 0, CHANGED)
+        elif (
+            committed is not None and self._doubtful is None and committed != self._hash.hexdigest()
+        ):
+            self._doubtful = number, offset
 
     def _tell(self, number: int, offset: int, message: str) -> None:
         self._done = True

@@ -47,6 +47,14 @@ class Told:
         """Whether anybody asked for findings."""
         return self._findings is not None
 
+    @property
+    def damaged(self) -> bool:
+        """Whether any damage of the segment is in the list, whoever told it."""
+        return any(
+            each.kind == "damage" and each.segment == self._segment
+            for each in reversed(self._findings or ())
+        )
+
     def tell(self, kind: Kind, line: int, offset: int, message: str) -> None:
         """Add one."""
         if self._findings is None:

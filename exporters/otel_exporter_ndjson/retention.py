@@ -4,20 +4,18 @@ What goes is first said in the audit, so that `verify` can tell a removal from a
 processes may do this at once: a segment's lock decides who removes it.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import msgspec
-
 from otel_exporter_ndjson.errors import DamagedError
-from otel_exporter_ndjson.files import Segment, find_segments
+from otel_exporter_ndjson.files import LINE_BYTES_MAX, Segment, find_segments
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import inflate
 from otel_exporter_ndjson.fs import Fs
-from otel_exporter_ndjson.sealing import TAIL_BYTES, chunks_of, sealed_hash
+from otel_exporter_ndjson.scan import Scan
+from otel_exporter_ndjson.sealing import chunks_of
 from otel_exporter_ndjson.values import decode_time
 
 __all__ = ["Limits", "Reason", "Removed", "Retention", "prune"]
@@ -114,7 +112,7 @@ def prune(
             services.setdefault(name, []).append(_Candidate(segment, facts.size, facts.time_ns))
     removals = 0
     for candidates in services.values():
-        candidates.sort(key=lambda each: (each.time_ns, each.segment.name))
+        candidates.sort(key=_age_of(candidates))
         for each, why in _beyond(candidates, limits, now_ns):
             if removals >= REMOVALS_MAX and not dry_run:
                 return
@@ -123,6 +121,24 @@ def prune(
             if removed is not None:
                 removals += 1
                 yield removed
+
+
+def _age_of(candidates: list[_Candidate]) -> Callable[[_Candidate], tuple[str, str, int]]:
+    """Return what to sort by, oldest first: in the order of writing within a writer, whose clock
+    may have gone back, and between writers by the times in the names of files."""
+    latest: dict[tuple[str, str, int], str] = {}
+    before: dict[tuple[str, str], str] = {}
+    for each in sorted(candidates, key=lambda one: one.segment.sequence):
+        writer = (each.segment.signal, each.segment.instance)
+        before[writer] = max(each.segment.name, before.get(writer, ""))
+        latest[*writer, each.segment.sequence] = before[writer]
+
+    def age(each: _Candidate) -> tuple[str, str, int]:
+        segment = each.segment
+        began = latest[segment.signal, segment.instance, segment.sequence]
+        return began, segment.instance, segment.sequence
+
+    return age
 
 
 def _beyond(
@@ -193,24 +209,19 @@ def _newest(seal: dict[str, Any]) -> int:
 
 
 def _sealed(fs: Fs, descriptor: int, *, compressed: bool) -> tuple[str, dict[str, Any]] | None:
-    """Return hash and seal of a segment that is what was sealed; None for any other."""
+    """Return hash and seal of a segment that is what was written; None for any other."""
     chunks: Iterable[bytes] = chunks_of(fs, descriptor)
-    digest = hashlib.sha256()
-    tail = b""
+    scan = Scan()
+    rest = b""
     try:
         for chunk in inflate(chunks) if compressed else chunks:
-            data = tail + chunk
-            digest.update(data[:-TAIL_BYTES])
-            tail = data[-TAIL_BYTES:]
-        seal = tail[:-1].rpartition(b"\n")[2] + tail[-1:]
-        digest.update(tail[: len(tail) - len(seal)])
-        if digest.hexdigest() != sealed_hash(seal):
-            return None
-        decoded = msgspec.json.decode(seal)
-        decode_time(decoded.get("last"))
-        if not isinstance(decoded.get("records"), int):
-            return None
-    except (DamagedError, msgspec.MsgspecError):
+            lines, end, rest = (rest + chunk).rpartition(b"\n")
+            scan.feed_block(lines + end)
+            if len(rest) > LINE_BYTES_MAX:
+                return None
+    except DamagedError:
         return None
-    digest.update(seal)
-    return digest.hexdigest(), decoded
+    scan.finish()
+    if rest or scan.damages or scan.seal is None:
+        return None
+    return scan.sha256, scan.seal

@@ -22,6 +22,7 @@ __all__ = [
     "TAIL_BYTES",
     "TEMPORARY",
     "chunks_of",
+    "committed_hash",
     "compress_segment",
     "sealed_hash",
     "temporary_name",
@@ -33,6 +34,7 @@ TAIL_BYTES: Final = 4096
 """Enough for a seal line."""
 CHANGED: Final = "does not match its seal: it was changed after it was sealed"
 _SEAL: Final = b'{"kind":"seal",'
+_COMMIT: Final = b'{"kind":"commit",'
 _READ_BITS: Final = 0o444
 
 
@@ -62,7 +64,16 @@ def write_all(fs: Fs, descriptor: int, data: bytes) -> None:
 
 def sealed_hash(line: bytes) -> str | None:
     """Return the hash that a seal line states, empty where it states none; None for other lines."""
-    if not line.startswith(_SEAL) or not line.endswith(b"}\n"):
+    return _stated_hash(line, _SEAL)
+
+
+def committed_hash(line: bytes) -> str | None:
+    """Return the same of a commit line."""
+    return _stated_hash(line, _COMMIT)
+
+
+def _stated_hash(line: bytes, begin: bytes) -> str | None:
+    if not line.startswith(begin) or not line.endswith(b"}\n"):
         return None
     try:
         seal: Any = msgspec.json.decode(line)

@@ -44,8 +44,8 @@ def try_archive(settings: Settings, service: str) -> tuple[bool, str]:
     floor = floor_bytes(settings, Space(disk.total, disk.free))
     if disk.free < floor:
         return False, (
-            f"{root}: {size_text(disk.free)} are free, fewer than the floor of {size_text(floor)}: metrics "
-            "are not written; make room, or set OTEL_EXPORTER_NDJSON_FREE_BYTES_MIN"
+            f"{root}: {size_text(disk.free)} are free, fewer than the floor of {size_text(floor)}: "
+            "metrics are not written; make room, or set OTEL_EXPORTER_NDJSON_FREE_BYTES_MIN"
         )
     state = "is writable" if there == root else "can be made"
     return True, f"{root} {state}, {size_text(disk.free)} free{_outlook(root, disk.free - floor)}"

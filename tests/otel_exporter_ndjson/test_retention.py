@@ -12,9 +12,16 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from otel_exporter_ndjson import NdjsonMetricExporter, SettingError, find_segments, read
+from otel_exporter_ndjson import (
+    Finding,
+    NdjsonMetricExporter,
+    SettingError,
+    find_segments,
+    read,
+)
 from otel_exporter_ndjson.audit import AuditLog, read_audit
 from otel_exporter_ndjson.fs import RealFs
+from otel_exporter_ndjson.recovery import recover_service
 from otel_exporter_ndjson.retention import Limits, Removed, prune
 from otel_exporter_ndjson.settings import Settings
 
@@ -207,3 +214,42 @@ def test_times_in_the_audit_are_those_of_the_removal(tmp_path: Path, batch: Batc
     at = datetime.fromtimestamp(at_ns / 1e9, UTC)
     assert (said.reason, said.actor) == ("prune", "alice")
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
+
+
+def test_what_was_changed_before_a_recovery_sealed_it_stays(tmp_path: Path, batch: Batches) -> None:
+    """A seal over damage is no proof that all is well: the evidence is not removed."""
+    exporter = NdjsonMetricExporter(tmp_path, service="shop", compression="none")
+    exporter.export(batch(1))
+    exporter.export(batch(2))
+    (path,) = tmp_path.glob("metrics/*/*/*.ndjson")
+    written = path.read_bytes()
+    exporter.shutdown()
+    path.write_bytes(written.replace(b'"value":1', b'"value":7'))  # unsealed, and one digit edited
+    fs = RealFs()
+    folder = fs.open_root(str(path.parents[1]))
+    recovered = recover_service(fs, folder, compress=True)
+    os.close(folder)
+
+    removed = list(prune(fs, str(tmp_path), Limits(bytes_max=0), now_ns=time.time_ns(), say=keep))
+
+    assert [each.action for each in recovered] == ["sealed", "compressed"]
+    assert removed == []
+    findings: list[Finding] = []
+    assert [record.data["value"] for record in read(tmp_path, findings=findings)] == [7, 2]
+    assert [(each.kind, each.line) for each in findings] == [("damage", 4)]
+
+
+def test_the_order_is_that_of_writing(tmp_path: Path, batch: Batches) -> None:
+    """Neither the time of a file nor a clock that goes back makes a newer segment older."""
+    exporter = NdjsonMetricExporter(tmp_path, rotate_bytes=4096, compression="none")
+    for n in range(40):
+        exporter.export(batch(*range(n, n + 5)))
+    exporter.shutdown()
+    segments = find_segments(tmp_path)
+    for age, segment in enumerate(segments):
+        os.utime(segment.path, ns=(0, 10**18 - age))
+
+    found = prune(RealFs(), str(tmp_path), Limits(bytes_max=0), now_ns=0, say=keep, dry_run=True)
+
+    assert len(segments) > 3
+    assert [each.segment.sequence for each in found] == [each.sequence for each in segments]
