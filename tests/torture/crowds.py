@@ -166,7 +166,7 @@ def _threads(folder: Path, load: Load) -> Callable[..., None]:
 def _recovering(folder: Path, gate: Ledger) -> Callable[[Ledger], None]:
     def body(_: Ledger) -> None:
         while not gate.going:
-            os.sched_yield()
+            time.sleep(0.0005)
         recover(folder)
 
     return body

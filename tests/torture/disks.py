@@ -143,7 +143,7 @@ def stalled_fsync(plan: Plan) -> Figures:
     """
     seconds = 5 if plan.thorough else 1
     figures = Figures(f"B11 fsync takes {seconds} s")
-    load = replace(_SMALL, exports=2_000, bytes_max=100, pause_s=0.0005)
+    load = replace(_SMALL, exports=1_000, bytes_max=100, pause_s=0.0005)
     with figures.timed(), plan.scratch() as parent:
         first, ledger = Ledger(LIFE), Ledger()
         start(record(parent / "archive", replace(_SMALL, exports=1)), first).wait()

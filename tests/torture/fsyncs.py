@@ -24,7 +24,7 @@ from tests.torture.workers import Exporter, Load
 __all__ = ["failed_fsync"]
 
 EXPORTS: Final = 30
-SAMPLE: Final = 6
+SAMPLE: Final = 10
 _CALL = re.compile(r"(\w+)\(\d+<([^>]*)>.*= (-?\d+)(.*)")
 _UNFINISHED: Final = " <unfinished ...>"
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>")

@@ -100,7 +100,8 @@ def _at_each_call(plan: Plan, name: str, killed: Callable[[str, int], bool]) -> 
     """Kill at the n-th call of each kind until none is left; return how often one was."""
     dice = plan.dice(name)
     done = 0
-    for call in CHANGING + LOOKING if plan.thorough else CHANGING:
+    calls = CHANGING + LOOKING if plan.thorough else dice.sample(CHANGING, len(CHANGING) // 2)
+    for call in calls:
         first, step = (1, 1) if plan.thorough else (dice.randint(1, SAMPLE), SAMPLE)
         for when in range(first, CALLS_MAX, step):
             if not killed(call, when):

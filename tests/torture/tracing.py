@@ -4,8 +4,8 @@ It is attached to a process that waits, so that the start of Python is not trace
 counted from the first of the tested work on, thread by thread.
 """
 
-import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,7 @@ def waiting(body: Callable[[Ledger], None], ledger: Ledger) -> Worker:
 
     def patient(ledger: Ledger) -> None:
         while not ledger.going:
-            os.sched_yield()
+            time.sleep(_LOOK_S)
         body(ledger)
 
     return start(patient, ledger)
