@@ -1,6 +1,7 @@
 """Every row of the harness, in groups that can be run by themselves."""
 
 from collections.abc import Callable, Iterator
+from math import ceil
 from typing import Final
 
 from tests.torture import archives, crowds, damage, disks
@@ -29,8 +30,8 @@ def _kills(plan: Plan) -> Iterator[Figures]:
     kinds = [(signal, sync) for signal in SIGNALS for sync in SYNCS]
     large = int(plan.cycles * LARGE_PART)
     for signal, sync in kinds:
-        yield small_kills(plan, signal, sync, (plan.cycles - large) // len(kinds))
-        yield killed_in_large_writes(plan, signal, sync, large // len(kinds))
+        yield small_kills(plan, signal, sync, ceil((plan.cycles - large) / len(kinds)))
+        yield killed_in_large_writes(plan, signal, sync, ceil(large / len(kinds)))
 
 
 def _calls(plan: Plan) -> Iterator[Figures]:
