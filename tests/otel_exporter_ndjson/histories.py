@@ -6,6 +6,7 @@ life has everything that a crash at any moment of it depends on.
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Literal
@@ -123,10 +124,9 @@ class Life:
 class _Recorder:
     """Two writers of one process, one for events and one for metrics."""
 
-    def __init__(self, fs: SimFs, past: Past, settings: Settings, random: Random) -> None:
+    def __init__(self, fs: SimFs, past: Past, settings: Settings) -> None:
         self._fs = fs
         self._past = past
-        self._random = random
         self._always = settings.sync == "always"
         self._lock = threading.Lock()
         self._next: dict[int, int] = {}
@@ -185,12 +185,12 @@ class _Recorder:
 
     def _burst(self, threads: int) -> None:
         """Record from several threads at once."""
-        running = [
-            threading.Thread(
-                target=lambda lane=lane: [self._append_event(lane, 100) for _ in range(2)]
-            )
-            for lane in range(1, threads + 1)
-        ]
+
+        def record(lane: int) -> None:
+            for _ in range(2):
+                self._append_event(lane, 100)
+
+        running = [threading.Thread(target=record, args=[lane]) for lane in range(1, threads + 1)]
         for thread in running:
             thread.start()
         for thread in running:
@@ -224,7 +224,6 @@ def live(
     past: Past,
     steps: list[Step],
     *,
-    seed: int = 0,
     make_fs: MakeFs = SimFs,
     faults: Mapping[tuple[str, int], int | Short] | None = None,
     close: bool = True,
@@ -235,7 +234,7 @@ def live(
     disk = past.disk.copy()
     fs = make_fs(disk, faults=faults, clock=past.clock.world_ns)
     chosen: dict[str, Any] = {"rotate_bytes": ROTATE_BYTES, "sync_interval_s": 10.0**6} | settings
-    recorder = _Recorder(fs, past, Settings(path=ARCHIVE, **chosen), Random(seed))
+    recorder = _Recorder(fs, past, Settings(path=ARCHIVE, **chosen))
     for step in steps:
         recorder.do(step)
     killed = Life(past, list(fs.log), fs.disk.copy())
@@ -283,9 +282,11 @@ def _metrics(numbers: list[int], time_ns: int) -> MetricsData:
 
 def _rest(name: str) -> None:
     """Wait until the threads of this name have ended, so that a seed says all."""
-    for thread in threading.enumerate():
-        if thread.name == f"otel-exporter-ndjson-{name}" and thread is not threading.main_thread():
-            thread.join(WAIT_S)
+    wanted = f"otel-exporter-ndjson-{name}"
+    while running := [thread for thread in threading.enumerate() if thread.name == wanted]:
+        for thread in running:
+            with suppress(RuntimeError):  # it is just being started
+                thread.join(WAIT_S)
 
 
 def settled(past: Past) -> Past:

@@ -312,9 +312,13 @@ class Disk:
 
     def _make(self, op: Op) -> None:
         self.next = max(self.next, op.made + 1)
-        kind = stat.S_IFDIR if op.call == "make_dir" else stat.S_IFREG
-        facts = {"mode": kind | op.mode, "uid": self.uid, "gid": self.uid, "time_ns": op.time_ns}
-        made = Folder(**facts) if op.call == "make_dir" else File(**facts, links=1)
+        made: File | Folder
+        if op.call == "make_dir":
+            mode = stat.S_IFDIR | op.mode
+            made = Folder(mode=mode, uid=self.uid, gid=self.uid, time_ns=op.time_ns)
+        else:
+            mode = stat.S_IFREG | op.mode
+            made = File(mode=mode, uid=self.uid, gid=self.uid, time_ns=op.time_ns, links=1)
         self.nodes[op.made] = made
         self.folder(op.node).change(Rename({op.name: op.made}))
 
