@@ -119,7 +119,7 @@ class EventEncoder:
     def _line(self, record: ReadableLogRecord) -> bytes | None:
         try:
             line = self._event(record)
-        except (TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
             reason = error.reason if isinstance(error, UnencodableError) else "unencodable"
         else:
             if len(line) <= LINE_BYTES_MAX:

@@ -114,9 +114,12 @@ class _Archive:
         try:
             return read_key(self.settings.seal_key_file), None
         except (OSError, NdjsonError) as error:
+            refusal = str(error)
+            if isinstance(error, OSError):
+                refusal = f"seal_key_file={self.settings.seal_key_file}: {error.strerror}"
             if given:
-                raise SettingError(str(error)) from error
-            return None, str(error)
+                raise SettingError(refusal) from error
+            return None, refusal
 
     def _retention(self, fs: Fs, clocks: Clocks, key: SealKey | None) -> Retention | None:
         limits = Limits(
@@ -156,6 +159,7 @@ class _Archive:
     def stats(self, encoder: MetricEncoder | EventEncoder) -> Stats:
         """Return the numbers as they are now."""
         with self.writer.lock:
+            self.writer.tally()
             return self.writer.counts.freeze(encoder.dropped, encoder.tally.surrogates)
 
 

@@ -27,7 +27,11 @@ def newest_sealed(fs: Fs, service: int) -> tuple[str, str] | None:
     for date in reversed(fs.names(service)):
         if not date.startswith("date="):
             continue
-        with opened(fs, fs.open_dir(service, date)) as directory:
+        try:
+            directory = fs.open_dir(service, date)
+        except OSError:
+            continue  # no folder, or a link in its place: nothing of ours
+        with opened(fs, directory):
             found = _newest(fs, directory)
             if found is not None:
                 return found

@@ -48,6 +48,9 @@ class Syncable(Heeding, Protocol):
     def tick(self) -> list[OpenSegment]:
         """Say what must be forced to the disk now."""
 
+    def ended(self) -> None:
+        """Retire what a failing disk has left open."""
+
     def synced(self, segment: OpenSegment, appended: int, seconds: float) -> None:
         """Take note of an fsync that worked."""
 
@@ -218,6 +221,9 @@ class Upkeep:
             self._healthy = self._serve()
         self._over = True  # from here on who asks serves himself
         self._serve()
+        self._writer.ended()
+        while self._retired:  # no fsync made these good
+            self._finish(self._retired.popleft())
         _answer(self._take_asked(), healthy=self._healthy)
 
     def _rest(self) -> None:
@@ -255,23 +261,30 @@ class Upkeep:
 
     def _pass(self) -> bool:
         """Sync and close what was retired, then sync the open segment; say whether all worked."""
-        healthy = True
-        while self._retired:
-            segment = self._retired[0]
-            try:
-                healthy = self._sync(segment) and healthy
-            finally:  # an fsync that failed is never tried again
-                self._retired.popleft()
-                self._finish(segment)
+        self._writer.heal()
+        healthy = self._sync_retired()
         served = self._tickets.copy()
         self._writer.take()
-        for segment in self._writer.tick():
+        due = self._writer.tick()
+        healthy = healthy and self._sync_retired()  # what these two left for another segment
+        for segment in due:
             healthy = self._sync(segment) and healthy
         if healthy:
             self._tickets -= served
         self._callers = len(served) + len(self._tickets)
-        self._writer.heal()
-        return healthy and not self._retired
+        return healthy
+
+    def _sync_retired(self) -> bool:
+        """Sync and close what was retired; stop where that fails, which may retire more."""
+        healthy = True
+        while self._retired and healthy:
+            segment = self._retired[0]
+            try:
+                healthy = self._sync(segment)
+            finally:  # an fsync that failed is never tried again
+                self._retired.popleft()
+                self._finish(segment)
+        return healthy
 
     def _sync(self, segment: OpenSegment) -> bool:
         appended = segment.appended

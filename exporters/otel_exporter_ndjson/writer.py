@@ -93,6 +93,7 @@ class SegmentWriter:
         self._lock = threading.RLock()
         self._busy = False
         self._deferred: deque[Batch] = deque()
+        self._unwaited: deque[tuple[str, int]] = deque()
         self._handed_over: deque[tuple[Batch, Ticket]] = deque()
         self._closed = False
         self._stop_s: float | None = None
@@ -229,6 +230,7 @@ class SegmentWriter:
     def take(self) -> None:
         """Write what callers handed over."""
         with self._lock:
+            self.tally()
             self._take()
 
     def tick(self) -> list[OpenSegment]:
@@ -247,7 +249,7 @@ class SegmentWriter:
         if self._on_sync is not None:
             try:
                 self._on_sync(seconds)
-            except Exception as error:  # noqa: BLE001 # a callback's error is not the disk's
+            except BaseException as error:  # noqa: BLE001 # it must not end this thread either
                 self.failing("on_sync", error)
             else:
                 self.working("on_sync")
@@ -267,7 +269,12 @@ class SegmentWriter:
             self._current.heal()
         self._news.tell()
 
-    def failing(self, what: str, error: Exception) -> None:
+    def ended(self) -> None:
+        """Retire the segment that was begun at the end, because an fsync failed."""
+        with self._lock:
+            self._current.retire()
+
+    def failing(self, what: str, error: BaseException) -> None:
         """Count that work behind the callers' backs failed, and log it once."""
         with self._lock:
             reason = _reason(error)
@@ -297,16 +304,27 @@ class SegmentWriter:
     def _hand_over(self, batch: Batch) -> str | None:
         """Have upkeep's thread write and sync a batch, and wait for it, without the lock."""
         if self._is_full():
-            with self._lock:
-                return self._refused(batch, "busy")
+            self._unwaited.append(("busy", batch.records))
+            return "busy"
         ticket = Ticket()
         self._handed_over.append((batch, ticket))
-        if self._upkeep.awaited(ticket, SYNC_WAIT_S):
+        # A signal handler may have interrupted a frame that holds the lock, as at the end: the
+        # thread cannot write before that frame goes on.
+        interrupting = self._lock._is_owned()  # type: ignore[attr-defined] # as Condition asks it
+        if self._upkeep.awaited(ticket, 0 if interrupting else SYNC_WAIT_S):
             return ticket.reason
-        with self._lock:
-            self.counts.error("unacknowledged", batch.records)
-            self.last_error = self.last_error or "the disk did not confirm what was written"
+        self._unwaited.append(("unacknowledged", batch.records))
+        self.last_error = self.last_error or "the disk did not confirm what was written"
         return "unacknowledged"
+
+    def tally(self) -> None:
+        """Count what callers could not wait for the lock to count; the lock is held."""
+        while self._unwaited:
+            reason, records = self._unwaited.popleft()
+            if reason == "busy":
+                self.counts.drop(reason, records)
+            else:
+                self.counts.error(reason, records)
 
     def _is_full(self) -> bool:
         """Whether more waits to be written than memory should hold, as where a disk hangs."""
@@ -414,7 +432,7 @@ class SegmentWriter:
         return reason
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, UnsafeArchiveError):
         return "unsafe"
     if isinstance(error, OSError) and error.errno is not None:

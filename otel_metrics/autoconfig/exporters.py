@@ -21,7 +21,13 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-from otel_exporter_ndjson import NdjsonLogRecordExporter, NdjsonMetricExporter
+from otel_exporter_ndjson import (
+    NdjsonError,
+    NdjsonLogRecordExporter,
+    NdjsonMetricExporter,
+    UnsafeArchiveError,
+)
+from otel_exporter_ndjson.sealkey import read_key
 from otel_exporter_ndjson.settings import OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE
 from otel_exporter_prometheus.server import MetricsServer
 from otel_metrics import events, instruments
@@ -139,7 +145,7 @@ class Exporters:
 
     def _leave_out(self, name: str, error: Exception) -> None:
         self.failed[name] = str(error)
-        _logger.warning("exporter %s: not started: %s", name, error)
+        _logger.error("exporter %s: not started: %s", name, error)
 
 
 def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> Exporters:
@@ -157,6 +163,8 @@ def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> E
         try:
             _build_metrics(built, name, made_of, given=given)
         except Exception as error:  # any exporter's own reasons
+            if isinstance(error, ConfigurationError):
+                raise
             if isinstance(error, ValueError) and any(name.upper() in key for key in given):
                 raise ConfigurationError(str(error)) from error
             built._leave_out(name, error)
@@ -180,21 +188,16 @@ def _build_metrics(
     if name == "ndjson":
         # Named now, so that what a killed process left is recovered at start.
         service = str(made_of.attributes.get(SERVICE_NAME) or "") or None
-        # As an argument it raises where it cannot be used; from a variable it closes the archive.
-        key_file = (
-            settings.ndjson.seal_key_file if OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE in given else None
-        )
+        _check_key(settings.ndjson.seal_key_file, given=given)
         built.archive = NdjsonMetricExporter(
             settings=settings.ndjson,
             service=service,
             on_sync=_timer("metrics"),
-            seal_key_file=key_file,
         )
         built.event_archive = NdjsonLogRecordExporter(
             settings=settings.ndjson,
             service=service,
             on_sync=_timer("events"),
-            seal_key_file=key_file,
         )
         built.lanes.append(MetricLane(name, SdkSender(built.archive), timeout_s=timeout_s))
     elif name == "otlp":
@@ -207,6 +210,26 @@ def _build_metrics(
     elif name != "prometheus":
         exporter = _load(name)
         built.lanes.append(_lane(name, SdkSender(exporter), exporter, timeout_s))
+
+
+def _check_key(path: str | None, *, given: Collection[str]) -> None:
+    """Keep the archive closed where its seals could not be signed, and say so once.
+
+    Raises:
+        ConfigurationError: the key was an argument.
+        UnsafeArchiveError: it was not.
+    """
+    if path is None:
+        return
+    try:
+        read_key(path)
+    except (OSError, NdjsonError) as error:
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = f"{OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE}={path}: {error.strerror}"
+        if OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE in given:
+            raise ConfigurationError(reason) from error
+        raise UnsafeArchiveError(reason) from error
 
 
 def _timer(signal: str) -> Callable[[float], None]:

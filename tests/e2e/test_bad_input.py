@@ -91,7 +91,7 @@ def test_a_bad_argument_raises(run: "Run") -> None:
 
     done = run("import otel_metrics; otel_metrics.configure(ndjson_sync='sometimes')", status=1)
     assert "ndjson_sync=sometimes: " in done.stderr
-    assert "interval, never" in done.stderr
+    assert "interval, always, never" in done.stderr
     assert "instead" not in done.stderr
 
 
@@ -181,3 +181,29 @@ def test_what_a_misspelt_variable_holds_is_not_logged(run: "Run") -> None:
 
     assert "OTEL_EXPORTER_PROMETHEUS_BEARER" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_a_key_that_others_can_read_closes_the_archive_with_one_line(
+    run: "Run", tmp_path: Path
+) -> None:
+    """The service runs to its end; an argument raises instead."""
+    key = tmp_path / "seal.key"
+    key.write_text("ab" * 32)
+    key.chmod(0o644)
+    code = (
+        "import otel_metrics\n"
+        "from otel_metrics import skills\n"
+        "telemetry = otel_metrics.configure()\n"
+        "skills.record_outcome('triage', decision=1, expected_decision=1)\n"
+        "print(telemetry.flush(timeout=5))\n"
+    )
+
+    done = run(code, env={"OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE": str(key)})
+    assert len(done.stderr.splitlines()) == 1
+    assert "others may read or change it (mode 0644); chmod it to 0600" in done.stderr
+    assert "failed" in done.stdout
+    assert not (tmp_path / "telemetry").exists()
+
+    call = f"otel_metrics.configure(ndjson_seal_key_file={str(key)!r})"
+    wrong = run(f"import otel_metrics\n{call}", status=1)
+    assert "ConfigurationError" in wrong.stderr

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.resources import Resource
 
 from otel_exporter_ndjson import NdjsonLogRecordExporter, NdjsonMetricExporter, read
 from otel_exporter_ndjson import writer as writer_module
@@ -203,3 +204,99 @@ def test_after_the_end_nobody_waits(tmp_path: Path, event: Events) -> None:
     assert exporter.export([event(1)]) is LogRecordExportResult.FAILURE
     assert time.monotonic() - began < 1
     assert exporter.stats().dropped == {"closed": 1}
+
+
+def test_a_rotation_is_no_failure(tmp_path: Path, event: Events) -> None:
+    """Records that each begin a new segment are acknowledged one after the other."""
+    exporter = NdjsonLogRecordExporter(tmp_path, sync="always", rotate_bytes=4096)
+    began = time.monotonic()
+
+    results = [exporter.export([event(number, "x" * 5000)]) for number in range(20)]
+
+    assert results == [SUCCESS] * 20
+    assert time.monotonic() - began < 5
+    exporter.shutdown()
+    assert numbers(tmp_path) == list(range(20))
+    assert exporter.stats().errors == {}
+
+
+def test_who_is_in_a_segment_that_is_left_is_served_at_once(tmp_path: Path, event: Events) -> None:
+    """A record of another service begins a segment; those before it do not wait an interval."""
+    fs = SlowFs()
+    exporter = NdjsonLogRecordExporter(tmp_path, sync="always", sync_interval="1h", fs=fs)
+    other = ReadableLogRecord(
+        event(3).log_record, Resource({"service.name": "bank"}), event(3).instrumentation_scope
+    )
+    exporter.export([event(0)])
+    fs.leave.clear()
+    results: list[LogRecordExportResult] = []
+    threads = [
+        threading.Thread(target=lambda r=record: results.append(exporter.export([r])))
+        for record in (event(1), event(2), other)
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)  # in this order, while the first fsync runs
+    began = time.monotonic()
+    fs.leave.set()
+    for thread in threads:
+        thread.join()
+
+    assert results == [SUCCESS] * 3
+    assert time.monotonic() - began < 2
+    exporter.shutdown()
+
+
+def test_a_handler_that_interrupts_the_end_does_not_wait(tmp_path: Path, event: Events) -> None:
+    """What cannot be written while its own thread closes the archive is refused at once."""
+
+    class Interrupting(RealFs):
+        armed = False
+
+        def write(self, descriptor: int, data: bytes | memoryview) -> int:
+            if self.armed and threading.current_thread() is threading.main_thread():
+                self.armed = False
+                signal.raise_signal(signal.SIGUSR1)
+            return super().write(descriptor, data)
+
+    fs = Interrupting()
+    exporter = NdjsonLogRecordExporter(tmp_path, sync="always", fs=fs)
+    told: list[LogRecordExportResult] = []
+    signal.signal(signal.SIGUSR1, lambda *_: told.append(exporter.export([event(9)])))
+    try:
+        exporter.export([event(1)])
+        fs.armed = True
+        began = time.monotonic()
+        exporter.shutdown()
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+    assert told == [LogRecordExportResult.FAILURE]
+    assert time.monotonic() - began < 2
+    assert 1 in numbers(tmp_path)
+
+
+def test_a_callback_that_ends_the_thread_ends_nothing(tmp_path: Path, event: Events) -> None:
+    """`on_sync` may raise what it likes, SystemExit too: records are acknowledged all the same."""
+
+    def leave(_: float) -> None:
+        raise SystemExit
+
+    exporter = NdjsonLogRecordExporter(tmp_path, sync="always", on_sync=leave)
+
+    assert [exporter.export([event(number)]) for number in range(3)] == [SUCCESS] * 3
+    exporter.shutdown()
+
+
+def test_an_end_on_a_failing_disk_leaves_nothing_open(tmp_path: Path, event: Events) -> None:
+    """Whatever fsync says, a closed archive holds no file and no lock."""
+    fs = SlowFs()
+    exporter = NdjsonLogRecordExporter(tmp_path, sync="interval", fs=fs)
+    exporter.export([event(0)])
+    before = len(os.listdir("/proc/self/fd"))
+    exporter.export([event(1)])
+    fs.failures = 10**6
+    exporter.shutdown()
+
+    assert len(os.listdir("/proc/self/fd")) <= before - 2  # a file and its folder fewer
+    assert numbers(tmp_path) == [0, 1]

@@ -399,3 +399,26 @@ def one_life(folder: Path, event: Events, first: int, seconds: float) -> list[in
     with os.fdopen(ours, "rb") as pipe:
         data = pipe.read()
     return [int.from_bytes(data[at : at + 4], "big") for at in range(0, len(data) - 3, 4)]
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "pipe"])
+def test_a_stray_entry_among_the_days_closes_no_archive(
+    tmp_path: Path, event: Callable[..., ReadableLogRecord], kind: str
+) -> None:
+    """Somebody's backup beside the folders of days is passed over by the next start."""
+    first = NdjsonLogRecordExporter(tmp_path, compression="none")
+    first.export([event(1)])
+    first.shutdown()
+    (day,) = tmp_path.glob("events/service=shop/*")
+    stray = day.with_name(f"{day.name}.tar.gz")
+    if kind == "file":
+        stray.write_bytes(b"a backup")
+    elif kind == "link":
+        stray.symlink_to(tmp_path)
+    else:
+        os.mkfifo(stray)
+
+    second = NdjsonLogRecordExporter(tmp_path, compression="none")
+    assert second.export([event(2)]).value == 0
+    second.shutdown()
+    assert [record.data["attributes"]["n"] for record in read(tmp_path)] == [1, 2]
