@@ -61,6 +61,7 @@ def _cut_often(made: Disk, load: Load, cuts: int, dice: random.Random, figures: 
     for number in range(cuts):
         if number % ARCHIVE_CUTS == 0:
             shutil.rmtree(archive, ignore_errors=True)
+            archive = made.folder / f"archive {number}"  # a cut may bring back what was removed
             lives, torn = [], 0
         ledger = Ledger(number * LIFE)
         lives.append(_cut(made, archive, load, ledger, dice.uniform(0, _WAITS[sync]), sync))
