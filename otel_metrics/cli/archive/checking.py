@@ -1,7 +1,7 @@
 """What the commands share that check a whole archive: the options, and the call."""
 
 import os
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -18,17 +18,9 @@ __all__ = [
     "checked",
     "checkpoint_of",
     "folder",
-    "keys_option",
     "refuse_file",
     "seal_keys",
 ]
-
-keys_option: Final = click.option(
-    "--key-file",
-    "key_files",
-    multiple=True,
-    help="A key that seals are signed with; several where it was changed.",
-)
 
 
 def folder(context: click.Context, path: str) -> None:

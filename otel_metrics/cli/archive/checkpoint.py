@@ -10,6 +10,7 @@ from otel_metrics.archive.verify import Report
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.checking import checked, folder, refuse_file
 from otel_metrics.cli.archive.options import EXIT_NO, EXIT_WRONG, archive_option, seal_key
+from otel_metrics.cli.archive.signing import key_option
 from otel_metrics.cli.archive.verdicts import told
 
 __all__ = ["checkpoint"]
@@ -18,7 +19,7 @@ __all__ = ["checkpoint"]
 @click.command()
 @archive_option
 @click.option("--out", metavar="FILE", help="Write it there; default: the output stream.")
-@click.option("--key-file", help="Sign it with this key.")
+@key_option("Sign it with this key.")
 @click.pass_context
 def checkpoint(context: click.Context, *, path: str, out: str | None, key_file: str | None) -> None:
     """Write down every segment with its hash, for archive verify --checkpoint, as JSON.

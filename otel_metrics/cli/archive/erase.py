@@ -15,12 +15,12 @@ from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     EXIT_WRONG,
     archive_option,
-    seal_key,
     segments,
     service_option,
     tell_service,
 )
 from otel_metrics.cli.archive.progress import bar
+from otel_metrics.cli.archive.signing import key_option, signing_key, unsigned_option
 
 __all__ = ["erase"]
 
@@ -49,8 +49,8 @@ def _pairs(_context: click.Context, _option: click.Parameter, given: Sequence[st
     help="Records with exactly this value, in attributes, bodies or exemplars, however deep.",
 )
 @click.option("--reason", help="Why; it stays in the archive, so name nobody in it.")
-@click.option("--key-file", help="Sign the new seals, and what the audit says, with this key.")
-@click.option("--unsigned", is_flag=True, help="Replace signed segments without a key.")
+@key_option("Sign the new seals, and what the audit says, with this key.")
+@unsigned_option
 @click.option("--yes", is_flag=True, help="Erase; without it only say how many records match.")
 @formats.option
 @click.pass_context
@@ -75,14 +75,16 @@ def erase(
     lives cannot be rewritten: run this again once it is sealed. It may be killed, and run again.
     Backups, exports and what was sent elsewhere are not reached.
 
-    Exit status 1 when the folder is no archive, 2 for wrong use, 3 when some is still there.
+    Exit status 1 when the folder is no archive, 2 for wrong use, or for a signed archive
+    without its key, 3 when some is still there.
     """
     wanted = Wanted(metrics=metrics, events=events, attributes=attributes)
     _refuse_wrong_use(context, wanted, reason, yes=yes)
-    key = seal_key(context, key_file)
     folder(context, path)
-    if tell_service(segments(context, path), service):
+    found = segments(context, path)
+    if tell_service(found, service):
         context.exit(0)
+    key = signing_key(context, found, key_file, unsigned=unsigned or not yes)
     audit = AuditLog(Settings(path=path), key=key) if yes else None
     eraser = Eraser(
         path,

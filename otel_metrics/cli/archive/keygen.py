@@ -9,11 +9,10 @@ import click
 from otel_exporter_ndjson.sealkey import new_key_text, read_key
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.checking import refuse_file
-from otel_metrics.cli.archive.options import EXIT_WRONG
+from otel_metrics.cli.archive.options import EXIT_WRONG, KEY_VARIABLE
 
 __all__ = ["keygen"]
 
-KEY_VARIABLE: Final = "OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE"
 KEY_MODE: Final = 0o600
 
 

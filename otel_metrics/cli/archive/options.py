@@ -25,6 +25,7 @@ __all__ = [
     "EXIT_NO",
     "EXIT_PARTLY",
     "EXIT_WRONG",
+    "KEY_VARIABLE",
     "Moment",
     "archive_option",
     "is_of",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 ARCHIVE_VARIABLE: Final = "OTEL_EXPORTER_NDJSON_PATH"
+KEY_VARIABLE: Final = "OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE"
 DEFAULT_ARCHIVE: Final = "./telemetry"
 EXIT_NO: Final = 1
 EXIT_WRONG: Final = 2
@@ -104,12 +106,14 @@ def seal_key(context: click.Context, path: str | None) -> SealKey | None:
     """Return the key of `--key-file`, or None where none is given; end where it cannot be used."""
     if path is None:
         return None
+    sources = {context.get_parameter_source(name) for name in ("key_file", "key_files")}
+    named = KEY_VARIABLE if ParameterSource.ENVIRONMENT in sources else "--key-file"
     try:
         return read_key(path)
     except OSError as error:
-        _end(context, f"--key-file={path}: {error.strerror}", EXIT_WRONG)
+        _end(context, f"{named}={path}: {error.strerror}", EXIT_WRONG)
     except NdjsonError as error:
-        _end(context, str(error).replace("seal_key_file=", "--key-file=", 1), EXIT_WRONG)
+        _end(context, str(error).replace("seal_key_file=", f"{named}=", 1), EXIT_WRONG)
 
 
 def refuse(context: click.Context, path: str, message: str, status: int) -> NoReturn:

@@ -16,11 +16,11 @@ from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     EXIT_WRONG,
     archive_option,
-    seal_key,
     segments,
     service_option,
     tell_service,
 )
+from otel_metrics.cli.archive.signing import key_option, signing_key, unsigned_option
 
 __all__ = ["prune"]
 
@@ -57,7 +57,8 @@ def _limit(argument: str) -> Callable[[click.Context, click.Parameter, str | Non
     callback=_limit("retention_bytes"),
     help="Remove the oldest segments of each service beyond this size on disk: 10GiB.",
 )
-@click.option("--key-file", help="Sign what the audit says with this key.")
+@key_option("Sign what the audit says with this key.")
+@unsigned_option
 @click.option("--yes", is_flag=True, help="Remove; without it only say what would go.")
 @formats.option
 @click.pass_context
@@ -69,6 +70,7 @@ def prune(
     age_s: float | None,
     bytes_max: int | None,
     key_file: str | None,
+    unsigned: bool,
     yes: bool,
     form: str,
 ) -> None:
@@ -76,7 +78,8 @@ def prune(
 
     Open and damaged segments stay, and the audit itself does. Nothing is removed without --yes.
 
-    Exit status 1 when the folder is no archive, 2 without a limit, 3 when the disk or the audit
+    Exit status 1 when the folder is no archive, 2 without a limit, or for a signed archive without
+    its key, 3 when the disk or the audit
     refused part of it.
     """
     limits = Limits(age_s=age_s, bytes_max=bytes_max)
@@ -86,7 +89,8 @@ def prune(
     found = segments(context, path)
     if tell_service(found, service):
         context.exit(0)
-    audit = AuditLog(Settings(path=path), key=seal_key(context, key_file))
+    key = signing_key(context, found, key_file, unsigned=unsigned or not yes)
+    audit = AuditLog(Settings(path=path), key=key)
     rows: list[Mapping[str, Any]] = []
     error: OSError | None = None
     try:

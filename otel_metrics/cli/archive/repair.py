@@ -12,12 +12,12 @@ from otel_metrics.cli.archive.checking import folder
 from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     archive_option,
-    seal_key,
     segments,
     service_option,
     tell_service,
 )
 from otel_metrics.cli.archive.progress import bar
+from otel_metrics.cli.archive.signing import key_option, signing_key, unsigned_option
 
 __all__ = ["repair"]
 
@@ -29,7 +29,8 @@ _REFUSED: Final = frozenset({"damaged", "failed"})
 @archive_option
 @service_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--key-file", help="Sign the seals with this key.")
+@key_option("Sign the seals with this key.")
+@unsigned_option
 @formats.option
 @click.pass_context
 def repair(
@@ -39,6 +40,7 @@ def repair(
     service: str | None,
     dry_run: bool,
     key_file: str | None,
+    unsigned: bool,
     form: str,
 ) -> None:
     """Seal what writers left that died, set their torn tails aside, and compress what is sealed.
@@ -47,13 +49,14 @@ def repair(
     is what was changed after it was sealed; nothing is deleted. It may be run at any time, twice at
     once, and after it was killed. Run by root it keeps owner and mode.
 
-    Exit status 1 when the folder is no archive, 3 when a segment is damaged or the disk refused.
+    Exit status 1 when the folder is no archive, 2 for a signed archive without its key, 3 when a
+    segment is damaged or the disk refused.
     """
-    key = seal_key(context, key_file)
     folder(context, path)
     found = segments(context, path)
     if tell_service(found, service):
         context.exit(0)
+    key = signing_key(context, found, key_file, unsigned=unsigned or dry_run)
     if dry_run:
         done = list(would_repair(path, service=service))
     else:

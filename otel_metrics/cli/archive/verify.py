@@ -7,10 +7,10 @@ from otel_metrics.cli.archive.checking import (
     checked,
     checkpoint_of,
     folder,
-    keys_option,
     seal_keys,
 )
 from otel_metrics.cli.archive.options import archive_option
+from otel_metrics.cli.archive.signing import keys_option
 from otel_metrics.cli.archive.verdicts import print_report, status_of
 
 __all__ = ["verify"]

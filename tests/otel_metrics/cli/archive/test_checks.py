@@ -13,7 +13,7 @@ from otel_exporter_ndjson import NdjsonMetricExporter, find_segments
 from otel_exporter_ndjson.sealkey import read_key
 from otel_metrics.cli.archive import archive
 from tests.otel_metrics.archive.recorded import batch, emit, event, total
-from tests.otel_metrics.archive.sealed import make, new_key, paths, spoil
+from tests.otel_metrics.archive.sealed import make, new_key, paths, spoil, tree
 
 
 def run(command: str, *arguments: object) -> Result:
@@ -277,3 +277,73 @@ def test_what_others_wrote_cannot_drive_a_terminal(folder: Path) -> None:
     assert "\u202e" not in result.output
     assert "\\u001b" in result.stdout
     assert len(find_segments(folder)) == 3
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> tuple[Path, Path]:
+    """A signed archive with a dead writer, and its key."""
+    key = new_key(tmp_path)
+    folder = make(tmp_path / "signed", key_file=key)
+    die(folder)
+    return folder, key
+
+
+KEYED = [
+    ("repair",),
+    ("prune", "--bytes", "1", "--yes"),
+    ("erase", "--metric", "jobs", "--yes", "--reason", "x"),
+]
+
+
+@pytest.mark.parametrize("command", KEYED, ids=lambda command: command[0])
+def test_a_signed_archive_is_not_changed_without_its_key(
+    signed: tuple[Path, Path], command: tuple[str, ...]
+) -> None:
+    """It would never verify with the key again; the remedy is told."""
+    folder, _ = signed
+    before = tree(folder)
+    result = run(*command, "--archive", folder)
+
+    assert result.exit_code == 2
+    assert "its seals are signed" in result.stderr
+    assert "OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE, or --unsigned to go without" in result.stderr
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("command", KEYED, ids=lambda command: command[0])
+def test_the_key_of_the_service_is_the_default(
+    signed: tuple[Path, Path], command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is changed with its variable set verifies with the key."""
+    folder, key = signed
+    monkeypatch.setenv("OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE", str(key))
+    run(*command, "--archive", folder)
+    run("repair", "--archive", folder)
+    result = run("verify", "--archive", folder)
+
+    assert result.exit_code == 0
+    assert "signatures checked" in result.stdout
+
+
+@pytest.mark.parametrize("command", KEYED, ids=lambda command: command[0])
+def test_a_signed_archive_can_be_changed_unsigned(
+    signed: tuple[Path, Path], command: tuple[str, ...]
+) -> None:
+    """Where somebody says so."""
+    folder, _ = signed
+    before = tree(folder)
+    result = run(*command, "--archive", folder, "--unsigned")
+
+    assert result.exit_code in (0, 3)
+    assert tree(folder) != before
+
+
+def test_a_key_in_the_variable_that_cannot_be_used_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variable's name."""
+    monkeypatch.setenv("OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE", "/nowhere/seal.key")
+    result = run("verify", "--archive", folder)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE=/nowhere/seal.key: ")
