@@ -154,18 +154,18 @@ def read_audit(
 
 
 def _tombstone(record: Record) -> Tombstone | None:
-    event = {REMOVED: "removed", REPLACED: "replaced"}.get(record.data.get("event", ""))
+    event = record.data.get("event")
     try:
         said = decode_attributes(record.data.get("attributes")) or {}
     except DamagedError:
         return None
     texts = [said.get(key) for key in ("signal", "service", "segment", "sha256")]
     replaced_by = said.get("replaced_by")
-    if event is None or not all(isinstance(text, str) for text in texts):
+    if event not in (REMOVED, REPLACED) or not all(isinstance(text, str) for text in texts):
         return None
     signal, named, segment, sha256 = map(str, texts)
     return Tombstone(
-        event="removed" if event == "removed" else "replaced",
+        event="removed" if event == REMOVED else "replaced",
         signal=signal,
         service=named,
         segment=segment,

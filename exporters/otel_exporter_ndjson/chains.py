@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from otel_exporter_ndjson.files import first_line, read_lines
+from otel_exporter_ndjson.files import first_line, last_line, read_lines
 from otel_exporter_ndjson.fs import Fs
 from otel_exporter_ndjson.listing import Segment, find_segments
 from otel_exporter_ndjson.parsing import parsed
 from otel_exporter_ndjson.segments import SegmentName
 
-__all__ = ["caps", "continued", "holes", "removed"]
+__all__ = ["caps", "continued", "holes", "removed", "sealed_by_writer"]
 
 REMOVED: Final = "archive.segment.removed"
 """The event of the audit that says that a segment was taken away on purpose."""
@@ -28,17 +28,31 @@ def continued(segment: Segment, *, fs: Fs | None = None) -> Iterator[tuple[int, 
     for each in again if isinstance(again, list) else ():
         if isinstance(each, dict):
             sequence, line = each.get("sequence"), each.get("line")
-            if isinstance(sequence, int) and isinstance(line, int):
+            if isinstance(sequence, int) and isinstance(line, int) and sequence < segment.sequence:
                 yield sequence, line
 
 
 def caps(writers: Iterable[Segment], *, fs: Fs | None = None) -> dict[int, int]:
-    """Return the last line that counts, by sequence, of one writer's segments that have one."""
+    """Return the last line that counts, by sequence, of one writer's segments that have one.
+
+    A segment that its own writer sealed has none, whatever a later one says: a writer takes back
+    its seal where an fsync fails, and a file that somebody adds must hide nothing.
+    """
     found: dict[int, int] = {}
-    for segment in writers:
+    ours = list(writers)
+    for segment in ours:
         for sequence, line in continued(segment, fs=fs):
             found[sequence] = min(line, found.get(sequence, line))
+    for segment in ours:
+        if segment.sequence in found and sealed_by_writer(segment, fs=fs):
+            del found[segment.sequence]
     return found
+
+
+def sealed_by_writer(segment: Segment, *, fs: Fs | None = None) -> bool:
+    """Whether a segment ends with a seal that no recovery made."""
+    seal = parsed(last_line(segment, fs=fs))
+    return isinstance(seal, dict) and seal.get("kind") == "seal" and not seal.get("recovered")
 
 
 def holes(segments: Sequence[Segment]) -> list[tuple[Segment, int]]:

@@ -130,6 +130,7 @@ class Current:
         if segment is self.segment:
             self.segment = None
             self._upkeep.release(segment)
+        segment.unseal()
         line = segment.pending[0].line if segment.pending else segment.lines
         self._sick.append(((segment.name.sequence, line), segment.pending))
         self.heal()
@@ -231,7 +232,8 @@ class Current:
         self._failed(OSError(errno.ESTALE, f"{segment.path} was moved, removed or changed"))
         gone = True
         with suppress(OSError):  # what cannot even be asked counts as gone
-            gone = self._fs.status(segment.descriptor).links == 0
+            facts = self._fs.status(segment.descriptor)
+            gone = facts.links == 0 or facts.size < segment.size
         if gone:
             self._counts.drop("removed", segment.records)
         self.segment = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from heapq import heappush, heapreplace
 from typing import Final
 
-from otel_exporter_ndjson.chains import continued
+from otel_exporter_ndjson.chains import continued, sealed_by_writer
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.files import Cursor, lines_from
 from otel_exporter_ndjson.findings import Finding, Findings, Told
@@ -102,6 +102,8 @@ class Follower:
                 for sequence, line in continued(segment, fs=self._fs):
                     caps[segment.writer, sequence] = line
                 cap = caps.get((segment.writer, segment.sequence))
+                if cap is not None and sealed_by_writer(segment, fs=self._fs):
+                    cap = None
                 for number, record in enumerate(self._read(reading)):
                     if (cap is None or record.line <= cap) and keep(record):
                         _push(newest, count, (_time_ns(record), number - at * _APART, record))

@@ -97,6 +97,7 @@ class OpenSegment:
     first_ns: int | None = None
     last_ns: int | None = None
     sealed: bool = False
+    seal_bytes: int = 0
     broken: bool = False
     fresh: bool = True
     dirty: bool = False
@@ -171,12 +172,21 @@ class OpenSegment:
     def seal(self, key: SealKey | None = None) -> None:
         """Write the last line, signed where there is a key, and give back what was set aside."""
         line = seal_line(self.records, self.first_ns, self.last_ns, self.sha256, key=key)
+        self.seal_bytes = len(line)
         self._put(line, self._hashed(line), lines=1)
         self.sealed = True
         self.dirty = True
         if self.reserved > self.size:
             with suppress(OSError):  # then it is given back when the file is compressed
                 self.fs.truncate(self.descriptor, self.size)
+
+    def unseal(self) -> None:
+        """Take the seal back: what it vouches for is not on the disk, and was written again."""
+        if not self.sealed:
+            return
+        with suppress(OSError):  # then its records may be read twice, and none is lost
+            self.fs.truncate(self.descriptor, self.size - self.seal_bytes)
+            self.sealed = False
 
     def present(self) -> bool:
         """Whether the file is still where it was, with the size that we gave it."""

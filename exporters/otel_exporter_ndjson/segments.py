@@ -104,7 +104,10 @@ class SegmentName:
     def parse(cls, name: str) -> "SegmentName | None":
         """Read the name of a file, compressed or not; None for any other file."""
         match = _NAME.fullmatch(name)
-        return cls(match[1], match[2], int(match[3])) if match else None
+        if match is None:
+            return None
+        parsed = cls(match[1], match[2], int(match[3]))
+        return parsed if name in (str(parsed), f"{parsed}.zst") else None  # one number, one name
 
 
 @dataclass(frozen=True, slots=True)

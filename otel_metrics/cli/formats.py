@@ -72,7 +72,7 @@ def _markdown(rows: Sequence[Row]) -> str:
     keys = list(rows[0]) if rows else []
     lines = [f"| {' | '.join(keys)} |", f"|{'---|' * len(keys)}"] if keys else []
     for row in rows:
-        cells = (_text(row[key]).replace("|", "\\|") for key in keys)
+        cells = (_text(row[key]).replace("|", "\\|").replace("\n", "\\n") for key in keys)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -253,3 +253,14 @@ def test_the_order_is_that_of_writing(tmp_path: Path, batch: Batches) -> None:
 
     assert len(segments) > 3
     assert [each.segment.sequence for each in found] == [each.sequence for each in segments]
+
+
+@pytest.mark.parametrize("said", ["[]", "{}", "7", "null", '"archive.segment.removed"'])
+def test_a_garbled_line_of_the_audit_is_passed_over(tmp_path: Path, said: str) -> None:
+    """Whatever stands in it, reading the audit ends."""
+    folder = tmp_path / "audit/service=s/date=2026-01-01"
+    folder.mkdir(parents=True)
+    name = "20260101T000000.000000Z-0000000000000000-000001.ndjson"
+    (folder / name).write_text(f'{{"kind":"event","event":{said}}}\n')
+
+    assert list(read_audit(tmp_path)) == []

@@ -230,3 +230,13 @@ def test_both_forms_hold_the_same_lines(sealed: Path) -> None:
     (packed,) = find_segments(f"{sealed}.zst")
 
     assert list(read_lines(packed)) == before
+
+
+def test_a_number_has_one_name() -> None:
+    """Digits that are not needed make another name, and no segment."""
+    name = "20260101T000000.000000Z-0000000000000000-000019.ndjson"
+
+    assert str(SegmentName.parse(name)) == name
+    assert str(SegmentName.parse(f"{name}.zst")) == name
+    assert SegmentName.parse(name.replace("-000019", "-0000019")) is None
+    assert SegmentName.parse(name.replace("-000019", "-1000019")) is not None

@@ -381,7 +381,7 @@ def test_a_file_taken_from_under_us_is_noticed(
     assert result is SUCCESS
     assert values(root) == [2]
     assert exporter.stats().errors == {"ESTALE": 1}
-    assert exporter.stats().dropped == ({"removed": 1} if how == "remove" else {})
+    assert exporter.stats().dropped == ({} if how == "move" else {"removed": 1})
 
 
 def test_a_foreign_or_open_folder_is_refused(
@@ -624,3 +624,35 @@ def test_a_seal_fits_on_a_full_disk(small_disk: Path, event: Events) -> None:
     scan = check(line for _, _, line in read_lines(segment))
     assert (scan.sealed, scan.damages, values(small_disk)) == (True, [], [0])
     assert exporter.stats().errors == {}
+
+
+def test_a_file_that_is_cut_under_us_is_counted(
+    tmp_path: Path, batch: Batches, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What logrotate's copytruncate takes away is counted as removed; the next export goes on."""
+    hands = Hands()
+    exporter = NdjsonMetricExporter(tmp_path, clocks=hands.clocks)
+    exporter.export(batch(1, 2))
+    (path,) = tmp_path.glob("metrics/*/*/*.ndjson")
+    os.truncate(path, 0)
+    hands.steady += 2
+
+    assert exporter.export(batch(3)) is SUCCESS
+    exporter.shutdown()
+    assert exporter.stats().dropped == {"removed": 2}
+    assert values(tmp_path) == [3]
+
+
+def test_a_failed_fsync_takes_the_seal_back(tmp_path: Path, batch: Batches, fs: FaultyFs) -> None:
+    """A segment that was sealed and then could not be forced to the disk is no sealed one."""
+    exporter = NdjsonMetricExporter(tmp_path, rotate_bytes=4096, fs=fs, compression="none")
+    fs.stalled.clear()
+    for number in range(12):
+        exporter.export(batch(*range(number, number + 4)))
+    fs.sync_faults = 1
+    fs.stalled.set()
+    exporter.force_flush()
+    exporter.shutdown()
+
+    assert sorted(values(tmp_path)) == sorted(n for m in range(12) for n in range(m, m + 4))
+    assert exporter.stats().errors["sync.EIO"] == 1
