@@ -108,6 +108,10 @@ class Trailed:
             self._take(chunk)
         return self._end == trailer(self._hash.digest())
 
+    def is_there(self) -> bool:
+        """Whether the file has such an end at all, where all of it has been looked at."""
+        return self._end.startswith(_HEAD.pack(_MAGIC, TRAILER_BYTES - _HEAD.size))
+
     def _take(self, chunk: bytes) -> None:
         data = self._end + chunk
         self._hash.update(data[:-TRAILER_BYTES])

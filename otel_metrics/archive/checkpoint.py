@@ -22,7 +22,15 @@ from otel_exporter_ndjson.values import decode_time, time_text
 from otel_metrics.archive.inspection import Inspected
 from otel_metrics.archive.signatures import Signature, signature_of
 
-__all__ = ["Checkpoint", "Entry", "checkpoint_text", "entries_of", "read_checkpoint", "write_new"]
+__all__ = [
+    "Checkpoint",
+    "Entry",
+    "NoCheckpointError",
+    "checkpoint_text",
+    "entries_of",
+    "read_checkpoint",
+    "write_new",
+]
 
 FORMAT: Final = 1
 BYTES_MAX: Final = 256 * 2**20
@@ -30,6 +38,11 @@ FILE_MODE: Final = 0o644
 """A checkpoint holds names and hashes, and is meant to be handed on."""
 _DIGEST: Final = re.compile(rb'(.*),"sha256":"([0-9a-f]{64})"(?:,"key":.*)?\}\n', re.DOTALL)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_BEGIN: Final = b'{"kind":"checkpoint"'
+
+
+class NoCheckpointError(DamagedError):
+    """A file is no checkpoint, or none that we can use; nobody says that it was changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +130,16 @@ def read_checkpoint(path: str | os.PathLike[str], keys: Mapping[str, SealKey]) -
 
     Raises:
         OSError: it cannot be read.
-        DamagedError: it is none, or it was changed: its hash or its signature does not hold.
+        NoCheckpointError: it is none, or of another format.
+        DamagedError: it was changed: its hash or its signature does not hold.
     """
     with open(path, "rb") as file:
         text = file.read(BYTES_MAX + 1)
     match = _DIGEST.fullmatch(text)
+    if match is None and text.startswith(_BEGIN) and len(text) <= BYTES_MAX:
+        raise DamagedError("was changed after it was made: its end is not that of a checkpoint")
     if match is None or len(text) > BYTES_MAX:
-        raise DamagedError("is no checkpoint; make one with otel-metrics archive checkpoint")
+        raise NoCheckpointError("is no checkpoint; make one with otel-metrics archive checkpoint")
     if hashlib.sha256(match[1]).hexdigest().encode() != match[2]:
         raise DamagedError("was changed after it was made: its hash differs")
     signature = signature_of(text, keys)
@@ -132,16 +148,16 @@ def read_checkpoint(path: str | os.PathLike[str], keys: Mapping[str, SealKey]) -
     try:
         return _decoded(msgspec.json.decode(text), signature)
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise DamagedError(f"is no checkpoint of format {FORMAT}: {error}"[:200]) from None
+        raise NoCheckpointError(f"is no checkpoint of format {FORMAT}: {error}"[:200]) from None
 
 
 def _decoded(said: dict[str, Any], signature: Signature) -> Checkpoint:
     if said["format"] != FORMAT:
-        raise DamagedError(f"is of format {said['format']!r}"[:80])
+        raise NoCheckpointError(f"is of format {said['format']!r}"[:80])
     entries = msgspec.convert(said["segments"], list[Entry])
     for entry in entries:
         if SegmentName.parse(entry.segment) is None or not _SHA256.fullmatch(entry.sha256):
-            raise DamagedError(f"names no segment: {entry.segment!r}"[:120])
+            raise NoCheckpointError(f"names no segment: {entry.segment!r}"[:120])
     archive = said["archive"]
     return Checkpoint(
         archive=archive if isinstance(archive, str) else None,

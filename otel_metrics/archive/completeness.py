@@ -45,7 +45,7 @@ def completeness(archive: Archive) -> list[Problem]:
     """Return everything that is missing, twice there, or not what it once was."""
     known = _Known(archive)
     problems = [*_numbers(archive, known), *_ends(known), *_chains(known), *_rewritten(known)]
-    problems += _announced(archive, known)
+    problems += [*_renamed(known), *_announced(archive, known)]
     if archive.checkpoint is not None:
         problems += _since(archive, archive.checkpoint, known)
     return problems
@@ -142,6 +142,14 @@ def _ends(known: _Known) -> Iterator[Problem]:
         if found.state == "sealed" and not found.plain and found.scan.seal is None:
             message = "cannot be read up to its seal: what stood there is missing"
             yield known.problem(key, "gap", message, "completeness")
+
+
+def _renamed(known: _Known) -> Iterator[Problem]:
+    """Tell files that hold a segment of another name: the one of this name is missing."""
+    for key, found in known.there.items():
+        if found.renamed and key not in known.removed:
+            message = "holds another segment, so the one of this name is missing"
+            yield known.problem(key, "gap", message, known.doubts(key))
 
 
 def _gap(
@@ -259,6 +267,8 @@ def _since(archive: Archive, checkpoint: Checkpoint, known: _Known) -> Iterator[
     if checkpoint.archive != archive.id:
         message = f"the checkpoint is of archive {checkpoint.archive}, and this is {archive.id}"
         yield Problem(verdict="completeness", kind="checkpoint", message=message, path=archive.path)
+        if not any(key in known.there or key in known.removed for key in checkpoint.entries):
+            return  # of another archive nothing can be missing here
     for key, entry in checkpoint.entries.items():
         there = known.there.get(key)
         if _holds(entry, key, there, known):

@@ -11,32 +11,40 @@ from otel_exporter_ndjson import DamagedError, Segment
 from otel_exporter_ndjson.segments import FORMAT, encode_name
 from otel_exporter_ndjson.values import decode_attributes
 
-__all__ = ["misplaced"]
+__all__ = ["is_renamed", "misplaced"]
 
 _UNKNOWN_SERVICE: Final = "unknown_service"
 
 
-def misplaced(segment: Segment, head: Mapping[str, Any], archive: str | None) -> Iterator[str]:
-    """Return what a segment's first line says otherwise than its path or its archive."""
-    writer = head.get("writer")
-    instance = writer.get("instance") if isinstance(writer, dict) else None
-    for what, said, expected in (
-        ("format", head.get("format"), FORMAT),
-        ("signal", head.get("signal"), segment.signal),
-        ("writer", instance, segment.instance),
-        ("sequence", head.get("sequence"), segment.sequence),
-    ):
-        if said != expected or type(said) is not type(expected):
+def misplaced(segment: Segment, head: Mapping[str, Any]) -> Iterator[str]:
+    """Return what a segment's first line says otherwise than its path."""
+    for what, said, expected in (("format", head.get("format"), FORMAT), *_named(segment, head)):
+        if not _is(said, expected):
             yield f"its first line says {what} {_shown(said)}, its path {_shown(expected)}"
-    if head.get("archive") != archive:
-        said = _shown(head.get("archive"))
-        yield f"its first line says archive {said}, and this is {_shown(archive)}"
     folder = segment.folder_of_service.rpartition("/")[2]
     service = _service(head)
     if service is None or f"service={encode_name(service)}" != folder:
         yield f"its first line says service {_shown(service)}, its path {_shown(folder)}"
     if not _is_of_day(segment):
         yield f"its name says another day than its folder, date={segment.date}"
+
+
+def is_renamed(segment: Segment, head: Mapping[str, Any]) -> bool:
+    """Whether a segment's first line is that of a file of another name."""
+    return not all(_is(said, expected) for _, said, expected in _named(segment, head))
+
+
+def _named(segment: Segment, head: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
+    """Return what signal and name say of a segment, beside what its first line does."""
+    writer = head.get("writer")
+    instance = writer.get("instance") if isinstance(writer, dict) else None
+    yield "signal", head.get("signal"), segment.signal
+    yield "writer", instance, segment.instance
+    yield "sequence", head.get("sequence"), segment.sequence
+
+
+def _is(said: object, expected: object) -> bool:
+    return said == expected and type(said) is type(expected)
 
 
 def _service(head: Mapping[str, Any]) -> str | None:

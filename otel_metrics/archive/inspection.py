@@ -22,6 +22,8 @@ __all__ = ["Inspected", "State", "inspect"]
 READS_MAX: Final = 4
 """How often a segment is read that changes meanwhile; then it is told as it was last seen."""
 
+_CHANGED: Final = "its bytes were changed: the hash behind the zstd frame differs"
+
 State = Literal["sealed", "open", "unsealed", "gone", "unreadable"]
 
 
@@ -36,6 +38,11 @@ class Inspected:
         size: bytes of its file.
         torn: bytes behind the last whole line of a segment without a seal.
         compressed, plain: the forms in which it is there.
+        renamed: whether its first line is that of another file: it stands where that of its name
+            was, and that one is missing.
+        alien: whether its first line names another archive.
+        signed: whether one of the keys signed its seal; `vouched`: none did, and a checkpoint that
+            one of them signed names its hash.
     """
 
     segment: Segment
@@ -45,6 +52,10 @@ class Inspected:
     torn: int = 0
     compressed: bool = False
     plain: bool = False
+    renamed: bool = False
+    alien: bool = False
+    signed: bool = False
+    vouched: bool = False
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -199,9 +210,10 @@ def _scanned(
             for chunk in inflate(trailed) if packed else chunks:
                 lines.feed(chunk)
             if packed and not trailed.holds():
-                found.add("damage", "the hash behind the zstd frame differs", path=path)
+                found.add("damage", _CHANGED, path=path)
         except DamagedError as error:
-            found.add("damage", str(error), path=path)
+            changed = not trailed.holds() and trailed.is_there()
+            found.add("damage", _CHANGED if changed else str(error), path=path)
     lines.close(sealed=packed)
     _add_damages(found, scan, path, packed=packed, torn=lines.torn)
     return scan

@@ -12,26 +12,34 @@ from otel_metrics.archive.problems import Problem
 __all__ = ["strays"]
 
 SHOWN_MAX: Final = 100
-_OURS: Final = re.compile(r".+\.ndjson\.torn(\.\d+)?|\..+\.tmp")
-"""What a recovery sets aside, and what is just being made."""
+_TORN: Final = re.compile(r".+\.ndjson\.torn(\.\d+)?")
+"""What a recovery sets aside."""
+_OURS: Final = re.compile(r"\..+\.tmp")
+"""What is just being made."""
 
 
-def strays(fs: Fs, root: str) -> list[Problem]:
-    """Return what a segment cannot be in: told, so that nothing hides, and at most so many."""
+def strays(fs: Fs, root: str) -> tuple[list[Problem], int]:
+    """Return what a segment cannot be in, and how many files a recovery set aside.
+
+    They are told so that nothing hides, and at most so many.
+    """
     found: list[Problem] = []
+    torn = 0
     with opened(fs, fs.open_root(root)) as descriptor:
         for signal in SIGNALS:
             if fs.status_at(descriptor, signal) is not None:
                 for problem in _below(fs, descriptor, signal, root, ("service=", "date=")):
-                    found.append(problem)
-                    if len(found) == SHOWN_MAX:
-                        return found
-    return found
+                    if problem is None:
+                        torn += 1
+                    elif len(found) < SHOWN_MAX:
+                        found.append(problem)
+    return found, torn
 
 
 def _below(
     fs: Fs, parent: int, name: str, path: str, prefixes: tuple[str, ...]
-) -> Iterator[Problem]:
+) -> Iterator[Problem | None]:
+    """Return strays, and None for each file that a recovery set aside."""
     path = f"{path}/{name}"
     try:
         directory = fs.open_dir(parent, name)
@@ -50,8 +58,10 @@ def _below(
         yield Problem(verdict="integrity", kind="unreadable", message=message, path=path)
 
 
-def _file(name: str, path: str) -> Iterator[Problem]:
-    if SegmentName.parse(name) is None and not _OURS.fullmatch(name):
+def _file(name: str, path: str) -> Iterator[Problem | None]:
+    if _TORN.fullmatch(name):
+        yield None
+    elif SegmentName.parse(name) is None and not _OURS.fullmatch(name):
         yield _stray(f"{path}/{name}")
 
 

@@ -17,7 +17,7 @@ from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_metrics.archive.checkpoint import Checkpoint
 from otel_metrics.archive.completeness import Archive, completeness
-from otel_metrics.archive.headers import misplaced
+from otel_metrics.archive.headers import is_renamed, misplaced
 from otel_metrics.archive.inspection import Inspected, inspect
 from otel_metrics.archive.problems import Kind, Problem
 from otel_metrics.archive.signatures import Signature, keyring, signature_of
@@ -29,6 +29,8 @@ WORKERS_MAX: Final = 4
 """Threads; hashing and inflating run beside each other, decoding does not."""
 LOOKS_MAX: Final = 3
 """How often the archive is listed again, where something is missing that may only have moved."""
+NAMED_MAX: Final = 3
+"""Ids of archives that a message names."""
 
 Progress = Callable[[int, int], None]
 
@@ -43,6 +45,7 @@ class Report:
         problems: every finding; `integrity`, `completeness` and `unfinished` say which verdict
             it speaks against, a `note` none.
         keys, checkpoint: whether any were given.
+        torn: how many files hold what a recovery cut off or set aside.
     """
 
     archive: str | None
@@ -50,6 +53,7 @@ class Report:
     problems: Sequence[Problem]
     keys: bool = False
     checkpoint: bool = False
+    torn: int = 0
 
     def of(self, verdict: str) -> list[Problem]:
         """Return the findings under one verdict."""
@@ -65,6 +69,21 @@ class Report:
         """Whether nothing is missing, as far as what was given can show; while anything is
         unfinished that cannot be told."""
         return not self.of("completeness") and not self.unfinished
+
+    @property
+    def signed(self) -> int:
+        """How many segments one of the keys signed."""
+        return sum(each.signed for each in self.segments)
+
+    @property
+    def vouched(self) -> int:
+        """How many segments no key signed, and only a signed checkpoint vouches for."""
+        return sum(each.vouched for each in self.segments)
+
+    @property
+    def recovered(self) -> int:
+        """How many segments a recovery sealed."""
+        return sum((each.scan.seal or {}).get("recovered") is True for each in self.segments)
 
     @property
     def unfinished(self) -> bool:
@@ -98,6 +117,7 @@ def verify(
     first = _First(files, root, identity, ring, checkpoint, progress)
     found = first.look(audit=False)
     found += first.look(audit=True)  # later than what it explains
+    _tell_aliens(found, identity)
     said, doubted = _tombstones(root, found, files, signed=bool(ring))
     judged = Archive(
         path=root,
@@ -115,19 +135,22 @@ def verify(
         if not more:
             break
         found += more
+        _tell_aliens(found, identity)
         missing = completeness(replace(judged, segments=found))
     there = [each for each in found if each.state != "gone"]
     problems = [problem for each in there for problem in each.problems]
     problems += _unfinished(there)
     problems += [each for each in missing if not _is_done(files, each)]
     problems += list(_of_archive(root, identity, there, ring, checkpoint))
-    problems += strays(files, root)
+    odd, torn = strays(files, root)
+    problems += odd
     return Report(
         archive=identity,
         segments=there,
         problems=problems,
         keys=bool(ring),
         checkpoint=checkpoint is not None,
+        torn=torn,
     )
 
 
@@ -192,8 +215,10 @@ class _First:
         head = found.scan.head
         if head is None:
             return  # told already, or there is no line at all
-        for message in misplaced(found.segment, head, self.identity):
+        for message in misplaced(found.segment, head):
             found.add("foreign", message)
+        found.renamed = is_renamed(found.segment, head)
+        found.alien = head.get("archive") != self.identity
         if found.scan.erased and "replaces" not in head:
             found.add("erased_unsaid", "has erased lines and does not say what it replaces")
 
@@ -201,9 +226,10 @@ class _First:
         if not self.ring or found.state != "sealed" or not found.scan.seal_line:
             return
         said = signature_of(found.scan.seal_line, self.ring)
-        if said == "signed" or self._vouched(found):
-            return
-        found.add(_KINDS[said], _SIGNATURES[said])
+        found.signed = said == "signed"
+        found.vouched = not found.signed and self._vouched(found)
+        if not found.signed and not found.vouched:
+            found.add(_KINDS[said], _SIGNATURES[said])
 
     def _vouched(self, found: Inspected) -> bool:
         """Whether a checkpoint that one of the keys signed names exactly these bytes."""
@@ -228,6 +254,24 @@ _SIGNATURES: Final[Mapping[Signature, str]] = {
     "unknown_key": "its seal is signed with a key that was not given",
     "wrong_signature": "the signature of its seal does not hold",
 }
+
+
+def _tell_aliens(found: list[Inspected], identity: str | None) -> None:
+    """Tell each segment of another archive, unless all of them are: then `.archive` is wrong."""
+    if identity is None or _is_all_alien(found):
+        return
+    for each in found:
+        said: object = (each.scan.head or {}).get("archive")
+        message = f"its first line says archive {said}, and this is {identity}"
+        if each.alien and not any(problem.message == message for problem in each.problems):
+            each.add("foreign", message)
+
+
+def _is_all_alien(found: list[Inspected]) -> bool:
+    """Whether all segments, of which there are several, say the same other archive."""
+    heads = [each.scan.head for each in found if each.scan.head is not None]
+    said = {str(head.get("archive")) for head in heads}
+    return len(heads) > 1 and len(said) == 1 and any(each.alien for each in found)
 
 
 def _tombstones(
@@ -295,6 +339,12 @@ def _continued(found: Inspected) -> Iterator[tuple[str, str, int]]:
             yield (*found.segment.writer, number)
 
 
+def _names(archives: list[str]) -> str:
+    """Return the ids of archives in words, the first few of them."""
+    more = f" and {len(archives) - NAMED_MAX} more" if len(archives) > NAMED_MAX else ""
+    return f"it is {', '.join(archives[:NAMED_MAX]) or 'nowhere'}{more}"
+
+
 def _of_archive(
     root: str,
     identity: str | None,
@@ -303,8 +353,11 @@ def _of_archive(
     checkpoint: Checkpoint | None,
 ) -> Iterator[Problem]:
     """Tell what is about the archive as a whole."""
-    if identity is None and found:
-        message = "the file .archive is missing or holds no id, so whose segments these are is open"
+    aliens = [each for each in found if each.alien]
+    if (identity is None and found) or _is_all_alien(found):
+        said = sorted({str((each.scan.head or {}).get("archive")) for each in aliens})
+        is_of = f"says {identity}" if identity else "is missing or holds no id"
+        message = f"the file .archive {is_of}, and {_names(said)} in its {len(aliens)} segments"
         yield Problem(verdict="integrity", kind="foreign", message=message, path=root)
     if checkpoint is None:
         return

@@ -7,7 +7,7 @@ import click
 
 from otel_exporter_ndjson import DamagedError
 from otel_exporter_ndjson.sealkey import SealKey
-from otel_metrics.archive.checkpoint import Checkpoint, read_checkpoint
+from otel_metrics.archive.checkpoint import Checkpoint, NoCheckpointError, read_checkpoint
 from otel_metrics.archive.signatures import keyring
 from otel_metrics.archive.verify import Report, verify
 from otel_metrics.cli import formats
@@ -47,7 +47,8 @@ def checkpoint_of(
     except OSError as error:
         refuse_file(context, f"--checkpoint={path}: {error.strerror}", EXIT_WRONG)
     except DamagedError as error:
-        refuse_file(context, f"--checkpoint={path}: {error}", EXIT_NO)
+        status = EXIT_WRONG if isinstance(error, NoCheckpointError) else EXIT_NO
+        refuse_file(context, f"--checkpoint={path}: {error}", status)
 
 
 def refuse_file(context: click.Context, message: str, status: int) -> NoReturn:

@@ -42,8 +42,7 @@ def print_report(report: Report, path: str, form: str) -> None:
 
 def verdicts(report: Report) -> Iterator[str]:
     """Return the lines that say what is so."""
-    keys = "signatures checked" if report.keys else "no key given, signatures not checked"
-    yield f"integrity: {_verdict(report.of('integrity'))} ({keys})"
+    yield f"integrity: {_verdict(report.of('integrity'))} ({_signatures(report)})"
     missing = report.of("completeness")
     unsettled = report.unfinished and not missing
     yield f"completeness: {'cannot be told yet' if unsettled else _verdict(missing)}"
@@ -53,6 +52,25 @@ def verdicts(report: Report) -> Iterator[str]:
         repairs = [each for each in report.of("unfinished") if each.kind == "repair"]
         remedy = "; otel-metrics archive repair does it" if repairs else ""
         yield f"unfinished: {_count(report.of('unfinished'))}{remedy}"
+    if report.recovered or report.torn:
+        torn = f"{report.torn} .torn file{'' if report.torn == 1 else 's'}"
+        yield f"recovered: {_segments(report.recovered)} sealed by a recovery, {torn} set aside"
+
+
+def _signatures(report: Report) -> str:
+    """Return what was looked at, in words."""
+    if not report.keys:
+        return "no key given, signatures not checked"
+    if not report.vouched:
+        return "signatures checked"
+    return (
+        f"signatures checked: {_segments(report.signed)} signed, {_segments(report.vouched)} "
+        "without a valid signature, for which only the signed checkpoint vouches"
+    )
+
+
+def _segments(count: int) -> str:
+    return f"{count} segment{'' if count == 1 else 's'}"
 
 
 def told(problems: Sequence[Problem], path: str) -> Iterator[str]:
@@ -92,6 +110,10 @@ def _data(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "keys": report.keys,
         "checkpoint": report.checkpoint,
         "segments": len(report.segments),
+        "signed": report.signed if report.keys else None,
+        "vouched_by_checkpoint": report.vouched,
+        "recovered": report.recovered,
+        "torn_files": report.torn,
         "records": sum(each.scan.records for each in report.segments),
         "erased": sum(each.scan.erased for each in report.segments),
         "services": list(_services(report.segments)),

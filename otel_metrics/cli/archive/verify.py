@@ -37,10 +37,12 @@ def verify(
 ) -> None:
     """Check that an archive is what was written (integrity), and all of it (completeness).
 
-    With a key every seal must be signed with it, or be one of several given, and only what a signed
-    audit says explains that a segment is gone. Without a key accidents show, and not somebody who
-    writes every hash anew. That the newest segments were removed shows only against a checkpoint.
-    Services may go on writing meanwhile; nothing is changed.
+    With a key every seal must be signed with it, or with one of several given, and only what a
+    signed audit says explains that a segment is gone. A seal that is not signed holds where a
+    checkpoint that the key signed names its hash; how many such there are is said. Without a key
+    accidents show, and not somebody who writes every hash anew. That the newest segments were
+    removed shows only against a checkpoint. Services may go on writing meanwhile; nothing is
+    changed.
 
     Exit status 1 for damage, a hole, a missing or wrong signature, or a folder that is no archive,
     2 for a key or checkpoint that cannot be used, 3 when a repair is needed.

@@ -277,6 +277,35 @@ def test_an_archive_without_its_id_is_told(folder: Path) -> None:
     assert not verify(folder).intact
 
 
+def test_an_archive_without_its_id_is_one_finding(folder: Path) -> None:
+    """And not one for each segment, which names what they say."""
+    said = (folder / ".archive").read_text().strip()
+    (folder / ".archive").unlink()
+    assert said in the_one(verify(folder)).message
+    (folder / ".archive").write_text("0" * 32 + "\n")
+    assert "in its 3 segments" in the_one(verify(folder)).message
+
+
+def test_a_copy_of_a_neighbour_leaves_a_hole(folder: Path) -> None:
+    """The file is there, and what it held is not: both verdicts fail, in the newest one too."""
+    first, _, third = paths(folder)
+    put(third, first.read_bytes())
+    report = verify(folder)
+
+    assert kinds(report) == [("completeness", "gap"), ("integrity", "foreign")]
+    assert {problem.path for problem in report.problems} == {str(third)}
+
+
+def test_a_changed_compressed_segment_is_told_as_one(folder: Path) -> None:
+    """By the hash behind it, not in the words of the compression."""
+    path = zipped(paths(folder)[1])
+    data = path.read_bytes()
+    put(path, data[:99] + bytes([data[99] ^ 255]) + data[100:])
+    first = verify(folder).of("integrity")[0]
+
+    assert first.message.startswith("its bytes were changed: the hash behind the zstd frame")
+
+
 def test_what_stands_in_place_of_a_segment_is_told(folder: Path) -> None:
     """A link, a pipe, a folder: none is followed, none hangs."""
     first, second, third = paths(folder)

@@ -347,3 +347,55 @@ def test_a_key_in_the_variable_that_cannot_be_used_is_told(
 
     assert result.exit_code == 2
     assert result.stderr.startswith("OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE=/nowhere/seal.key: ")
+
+
+def test_segments_that_only_a_checkpoint_vouches_for_are_counted(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Their signatures were not checked: there are none."""
+    out, key = tmp_path / "checkpoint.json", new_key(tmp_path)
+    run("checkpoint", "--archive", folder, "--out", out, "--key-file", key)
+    arguments = ("--archive", folder, "--checkpoint", out, "--key-file", key)
+    result = run("verify", *arguments)
+    data = json.loads(run("verify", *arguments, "--format", "json").stdout)
+
+    assert result.exit_code == 0
+    assert "0 segments signed, 3 segments without a valid signature" in result.stdout
+    assert (data["signed"], data["vouched_by_checkpoint"]) == (0, 3)
+
+
+def test_a_checkpoint_of_another_archive_is_one_finding(folder: Path, tmp_path: Path) -> None:
+    """And not one for each of its segments."""
+    out = tmp_path / "checkpoint.json"
+    run("checkpoint", "--archive", make(tmp_path / "other"), "--out", out)
+    result = run("verify", "--archive", folder, "--checkpoint", out, "--format", "json")
+
+    assert result.exit_code == 1
+    assert [each["kind"] for each in json.loads(result.stdout)["findings"]] == ["checkpoint"]
+
+
+def test_what_is_no_checkpoint_is_wrong_use(folder: Path, tmp_path: Path) -> None:
+    """Status 2; one that was cut is changed, status 1."""
+    other, out = tmp_path / "notes.txt", tmp_path / "checkpoint.json"
+    other.write_text("notes")
+    result = run("verify", "--archive", folder, "--checkpoint", other)
+    assert (result.exit_code, "is no checkpoint" in result.stderr) == (2, True)
+
+    run("checkpoint", "--archive", folder, "--out", out)
+    out.write_bytes(out.read_bytes()[:-20])
+    result = run("verify", "--archive", folder, "--checkpoint", out)
+    assert (result.exit_code, "was changed" in result.stderr) == (1, True)
+
+
+def test_what_a_recovery_did_is_counted(folder: Path) -> None:
+    """Segments that it sealed, and files of torn tails; neither is a fault."""
+    die(folder)
+    with paths(folder)[-1].open("ab") as file:
+        file.write(b'{"kind":"me')
+    run("repair", "--archive", folder)
+    result = run("verify", "--archive", folder)
+    data = json.loads(run("verify", "--archive", folder, "--format", "json").stdout)
+
+    assert result.exit_code == 0
+    assert "recovered: 1 segment sealed by a recovery, 1 .torn file set aside" in result.stdout
+    assert (data["recovered"], data["torn_files"]) == (1, 1)
