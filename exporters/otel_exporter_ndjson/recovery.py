@@ -6,7 +6,7 @@ twice at once, and safe to kill at any point: the next run ends with the same by
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -16,7 +16,7 @@ from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import inflate
 from otel_exporter_ndjson.fs import Fs, Status
-from otel_exporter_ndjson.scan import Scan
+from otel_exporter_ndjson.scan import Damage, Scan
 from otel_exporter_ndjson.sealing import (
     TAIL_BYTES,
     TEMPORARY,
@@ -28,11 +28,13 @@ from otel_exporter_ndjson.sealing import (
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SegmentName, seal_line
 
-__all__ = ["Recovered", "recover_service"]
+__all__ = ["Recovered", "damage_text", "recover_service"]
 
 TORN: Final = ".torn"
 SECTOR_BYTES: Final = 512
 """What a disk writes or does not write at a time."""
+DAMAGES_SHOWN_MAX: Final = 3
+"""Damages of a segment that a reason tells; `verify` tells all."""
 _KINDS: Final = frozenset({"segment", "describe", "metric", "event", "erased", "commit", "seal"})
 
 Action = Literal["sealed", "set_aside", "compressed", "damaged", "failed"]
@@ -47,7 +49,7 @@ class Recovered:
         action: `sealed`, `compressed`, `set_aside` (it held no line at all), `damaged` (it is not
             what was sealed, and is left alone) or `failed`.
         torn_bytes: how many bytes of a torn tail went into `<name>.torn`.
-        reason: why it failed, or what is damaged.
+        reason: why it failed, or what is damaged; of a sealed one, what was so before that.
     """
 
     date: str
@@ -235,7 +237,18 @@ def _seal(fs: Fs, directory: int, date: str, name: str, key: SealKey | None) -> 
             raise
         fs.sync(descriptor)
         fs.sync_dir(directory)
-        return Recovered(date, name, "sealed", torn_bytes=torn)
+        return Recovered(date, name, "sealed", torn, damage_text(scan.damages, scan.left_out))
+
+
+def damage_text(damages: Sequence[Damage], left_out: int = 0) -> str | None:
+    """Return what is damaged before a segment is sealed, for its reason; None for nothing."""
+    shown = [
+        f"line {each.line}, bytes {each.start:,} to {each.end:,}: {each.message}"
+        for each in damages[:DAMAGES_SHOWN_MAX]
+    ]
+    more = len(damages) + left_out - len(shown)
+    rest = [f"and {more} more"] if more else []
+    return "; ".join(["damaged, and sealed as it is", *shown, *rest]) if shown else None
 
 
 def _scan(fs: Fs, descriptor: int, size: int) -> tuple[Scan, int]:

@@ -11,7 +11,7 @@ from typing import Final
 from otel_exporter_ndjson import find_segments
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs, RealFs
-from otel_exporter_ndjson.recovery import Recovered, recover_service
+from otel_exporter_ndjson.recovery import Recovered, damage_text, recover_service
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SIGNALS, decode_name, service_folder
 from otel_metrics.archive.inspection import Inspected, inspect
@@ -81,7 +81,10 @@ def _expected(found: Inspected) -> Iterator[Recovered]:
         case "unsealed" if found.scan.good_bytes == 0:
             yield Recovered(date, name, "set_aside")
         case "unsealed":
-            yield Recovered(date, name, "sealed", torn_bytes=found.torn)
+            scan = found.scan
+            damages = [each for each in scan.damages if each.start < scan.good_bytes]
+            told = damage_text(damages, scan.left_out)
+            yield Recovered(date, name, "sealed", torn_bytes=found.torn, reason=told)
             yield Recovered(date, name, "compressed")
         case "sealed" if _is_as_sealed(found):
             yield Recovered(date, name, "compressed")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from otel_exporter_ndjson.audit import AuditLog
 from otel_exporter_ndjson.fs import RealFs
@@ -13,6 +14,7 @@ from otel_exporter_ndjson.retention import prune as pruned
 from otel_exporter_ndjson.settings import VARIABLES, Settings
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import (
+    EXIT_NO,
     EXIT_PARTLY,
     EXIT_WRONG,
     archive_option,
@@ -33,11 +35,24 @@ def _limit(argument: str) -> Callable[[click.Context, click.Parameter, str | Non
 
     def read(context: click.Context, option: click.Parameter, text: str | None) -> Any:
         try:
+            if argument == "retention_age" and text is not None and _is_typed(context, option):
+                _refuse_bare(text)
             return None if text is None else _PARSERS[argument].parse(text)
         except ValueError as error:
             raise click.BadParameter(str(error), context, option) from None
 
     return read
+
+
+def _is_typed(context: click.Context, option: click.Parameter) -> bool:
+    source = context.get_parameter_source(option.name or "")
+    return source is ParameterSource.COMMANDLINE
+
+
+def _refuse_bare(text: str) -> None:
+    """Refuse an age without a unit: the variable's milliseconds are not what people mean."""
+    if text.strip().replace(".", "", 1).isdigit():
+        raise ValueError(f"{text} has no unit; give 30d, 12h or {text}ms")
 
 
 @click.command()
@@ -78,8 +93,8 @@ def prune(
 
     Open and damaged segments stay, and the audit itself does. Nothing is removed without --yes.
 
-    Exit status 1 when the folder is no archive, 2 without a limit, or for a signed archive without
-    its key, 3 when the disk or the audit
+    Exit status 1 when the folder is no archive or the service is not in it, 2 without a limit, or
+    for a signed archive without its key, 3 when the disk or the audit
     refused part of it.
     """
     limits = Limits(age_s=age_s, bytes_max=bytes_max)
@@ -88,7 +103,7 @@ def prune(
         context.exit(EXIT_WRONG)
     found = segments(context, path)
     if tell_service(found, service):
-        context.exit(0)
+        context.exit(EXIT_NO)
     key = signing_key(context, found, key_file, unsigned=unsigned or not yes)
     audit = AuditLog(Settings(path=path), key=key)
     rows: list[Mapping[str, Any]] = []
@@ -108,7 +123,10 @@ def prune(
         error = failure
     finally:
         audit.close()
-    click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+    if rows or form != "table":
+        click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+    if not rows and error is None:
+        click.echo("no sealed segment is beyond the limits; nothing is to be removed", err=True)
     if error is not None:
         click.echo(formats.printable(f"--archive={path}: {error}; the rest stays"), err=True)
         context.exit(EXIT_PARTLY)

@@ -1,6 +1,6 @@
 """`otel-metrics archive repair`: seal and compress what dead writers left."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -10,6 +10,7 @@ from otel_metrics.archive.repair import repair as repaired
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.checking import folder
 from otel_metrics.cli.archive.options import (
+    EXIT_NO,
     EXIT_PARTLY,
     archive_option,
     segments,
@@ -46,27 +47,45 @@ def repair(
     """Seal what writers left that died, set their torn tails aside, and compress what is sealed.
 
     It does what the next start of each service would do. Writers that live are left alone, and so
-    is what was changed after it was sealed; nothing is deleted. It may be run at any time, twice at
-    once, and after it was killed. Run by root it keeps owner and mode.
+    is what was changed after it was sealed; nothing is deleted. What was changed before it was
+    sealed is sealed as it is, and told. What is sealed and compressed is not looked at, verify does
+    that. It may be run at any time, twice at once, and after it was killed. Run by root it keeps
+    owner and mode.
 
-    Exit status 1 when the folder is no archive, 2 for a signed archive without its key, 3 when a
-    segment is damaged or the disk refused.
+    Exit status 1 when the folder is no archive or the service is not in it, 2 for a signed archive
+    without its key, 3 when a segment is damaged or the disk refused.
     """
     folder(context, path)
     found = segments(context, path)
     if tell_service(found, service):
-        context.exit(0)
+        context.exit(EXIT_NO)
     key = signing_key(context, found, key_file, unsigned=unsigned or dry_run)
     if dry_run:
         done = list(would_repair(path, service=service))
     else:
         with bar("repairing", "pieces") as progress:
             done = list(repaired(path, service=service, key=key, progress=progress))
-    rows = [_row(each) for each in done]
-    click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
-    if dry_run and rows:
+    if done or form != "table":
+        rows = [_row(each) for each in done]
+        click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+    _tell(done, dry_run=dry_run)
+    context.exit(EXIT_PARTLY if any(map(_is_amiss, done)) else 0)
+
+
+def _is_amiss(repaired: Repaired) -> bool:
+    """Whether something is left, or was damaged when it was sealed."""
+    done = repaired.done
+    return done.action in _REFUSED or (done.action == "sealed" and done.reason is not None)
+
+
+def _tell(done: Sequence[Repaired], *, dry_run: bool) -> None:
+    if not done:
+        click.echo("nothing is to be repaired", err=True)
+    elif dry_run:
         click.echo("nothing was done; without --dry-run it is", err=True)
-    context.exit(EXIT_PARTLY if any(each.done.action in _REFUSED for each in done) else 0)
+    for each in filter(_is_amiss, done):
+        message = f"{each.signal}/{each.service}: {each.done.name}: {each.done.reason}"
+        click.echo(formats.printable(message), err=True)
 
 
 def _row(repaired: Repaired) -> Mapping[str, Any]:

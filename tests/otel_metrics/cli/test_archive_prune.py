@@ -61,6 +61,25 @@ def test_a_limit_is_needed(folder: Path) -> None:
     assert (wrong.exit_code, "such as 2s or 30d" in wrong.stderr) == (2, True)
 
 
+def test_an_age_needs_a_unit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody means three milliseconds; the variable counts in them, as for the service."""
+    result = run("--archive", folder, "--age", "3", "--yes")
+    assert (result.exit_code, "3 has no unit; give 30d" in result.stderr) == (2, True)
+    assert len(find_segments(folder)) == 4
+
+    monkeypatch.setenv("OTEL_EXPORTER_NDJSON_RETENTION_AGE", "99999999999")
+    result = run("--archive", folder)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no sealed segment is beyond the limits" in result.stderr
+
+
+def test_a_service_that_is_not_there_is_told(folder: Path) -> None:
+    """Status 1, with what was meant."""
+    result = run("--archive", folder, "--bytes", "1", "--service", "shopp", "--yes")
+
+    assert (result.exit_code, "did you mean shop?" in result.stderr) == (1, True)
+
+
 def test_the_variables_are_the_defaults(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits that the service has hold here too."""
     monkeypatch.setenv("OTEL_EXPORTER_NDJSON_RETENTION_BYTES", "1")

@@ -399,3 +399,43 @@ def test_what_a_recovery_did_is_counted(folder: Path) -> None:
     assert result.exit_code == 0
     assert "recovered: 1 segment sealed by a recovery, 1 .torn file set aside" in result.stdout
     assert (data["recovered"], data["torn_files"]) == (1, 1)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_what_was_changed_before_it_was_sealed_is_told(tmp_path: Path, *, cut: bool) -> None:
+    """By segment, line and bytes, status 3; a dry run says the same."""
+    die(tmp_path)
+    path = paths(tmp_path)[0]
+    spoil(path)
+    if cut:
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    dry = run("repair", "--archive", tmp_path, "--dry-run", "--format", "json")
+    done = run("repair", "--archive", tmp_path, "--format", "json")
+
+    assert (dry.exit_code, done.exit_code) == (3, 3)
+    assert json.loads(dry.stdout) == json.loads(done.stdout)
+    assert f"{path.name}: damaged, and sealed as it is; line " in done.stderr
+    assert "commit hash differs" in done.stderr
+
+
+def test_a_line_that_is_no_json_is_told_by_repair(tmp_path: Path) -> None:
+    """It stays where it is, between whole lines."""
+    die(tmp_path)
+    path = paths(tmp_path)[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-1], b"nonsense\n", lines[-1]]))
+    result = run("repair", "--archive", tmp_path)
+
+    assert result.exit_code == 3
+    assert "no JSON" in result.stderr
+
+
+def test_a_repair_with_nothing_to_do_says_so(folder: Path) -> None:
+    """In a sentence; programs get an empty list."""
+    run("repair", "--archive", folder)
+    result = run("repair", "--archive", folder)
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "nothing is to be repaired" in result.stderr
+    assert json.loads(run("repair", "--archive", folder, "--format", "json").stdout) == []
