@@ -7,10 +7,10 @@ any point, what is there is the old segment or the new one, and the next run goe
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from otel_exporter_ndjson import DamagedError, Segment, find_segments
 from otel_exporter_ndjson.audit import REPLACED, AuditLog
@@ -90,16 +90,18 @@ class Eraser:
         *,
         service: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        seen: Callable[[Mapping[str, Any]], object] | None = None,
     ) -> Iterator[Erased]:
         """Return what is done with each segment that holds a match; the audit itself is left out.
 
         Args:
+            seen: told each point and event that is compared.
             progress: told how many segments are done, and how many there are.
         """
         found = find_segments(self._path, service=service, fs=self._fs)
         found = [each for each in found if each.signal != "audit"]
         for number, segment in enumerate(found, start=1):
-            records, described = self._count(segment)
+            records, described = self._count(segment, seen)
             if records:
                 yield self._erase(segment, records)
             if described:
@@ -108,7 +110,9 @@ class Eraser:
             if progress is not None:
                 progress(number, len(found))
 
-    def _count(self, segment: Segment) -> tuple[int, bool]:
+    def _count(
+        self, segment: Segment, seen: Callable[[Mapping[str, Any]], object] | None
+    ) -> tuple[int, bool]:
         """Return how many records match, and whether a line that describes them does."""
         records, described = 0, False
         for _, _, line in lines_from(segment, Told(None, segment), fs=self._fs):
@@ -117,6 +121,8 @@ class Eraser:
                 continue
             if said["kind"] in ("metric", "event"):
                 records += self._wanted.matches(said)
+                if seen is not None:
+                    seen(said)
             elif said["kind"] in ("segment", "describe", "commit"):
                 described = described or self._wanted.describes(said)
         return records, described

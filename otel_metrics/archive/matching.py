@@ -1,18 +1,22 @@
-"""Which records are about somebody: exact names, and exact values of attributes however deep.
+"""Which records are about somebody: names, and values of attributes however deep.
 
-Pure. Nothing here guesses: a text that only mentions a value is not a match.
+Pure. What is erased must be named exactly: a text that only mentions a value is not a match. What
+is only shown may be named by a pattern.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, Final
 
 import msgspec
 
 from otel_exporter_ndjson.values import Tally, text_json
 
-__all__ = ["Wanted"]
+__all__ = ["Wanted", "has", "is_like"]
 
+_INSIDE: Final = ("attributes", "body", "exemplars")
+_Test = Callable[[object, str], bool]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,12 +43,11 @@ class Wanted:
             or (record.get("kind") == "event" and record.get("event") in self.events)
         ):
             return False
-        inside = [record.get(member) for member in ("attributes", "body", "exemplars")]
-        return all(_holds(inside, key, value) for key, value in self.attributes)
+        return all(has(record, key, value) for key, value in self.attributes)
 
     def describes(self, line: Mapping[str, Any]) -> bool:
         """Whether a line that describes records holds one of the attributes."""
-        return any(_holds(line, key, value) for key, value in self.attributes)
+        return any(_holds(line, key, value, _is) for key, value in self.attributes)
 
     def needles(self) -> list[bytes]:
         """Return what bytes that are no lines are searched for: values, else names."""
@@ -52,15 +55,30 @@ class Wanted:
         return [text_json(text, Tally())[1:-1] for text in texts if text]
 
 
-def _holds(node: object, key: str, value: str) -> bool:
+def has(record: Mapping[str, Any], key: str, value: str, *, like: _Test | None = None) -> bool:
+    """Whether a point or event has an attribute, in attributes, body or exemplars, however deep.
+
+    Args:
+        like: how what is there is compared with `value`; by default it must be exactly that.
+    """
+    return _holds([record.get(member) for member in _INSIDE], key, value, like or _is)
+
+
+def is_like(found: object, pattern: str) -> bool:
+    """Whether a value is what a pattern says, in which * stands for any text."""
+    text = found if isinstance(found, str) else _encode(found).decode()
+    return _is(found, pattern) or fnmatchcase(text, pattern)
+
+
+def _holds(node: object, key: str, value: str, test: _Test) -> bool:
     if isinstance(node, list):
-        return any(_holds(each, key, value) for each in node)
+        return any(_holds(each, key, value, test) for each in node)
     if not isinstance(node, dict):
         return False
     return any(
-        (name == key and _is(inner, value))
-        or (key.startswith(f"{name}.") and _holds(inner, key[len(name) + 1 :], value))
-        or _holds(inner, key, value)
+        (name == key and test(inner, value))
+        or (key.startswith(f"{name}.") and _holds(inner, key[len(name) + 1 :], value, test))
+        or _holds(inner, key, value, test)
         for name, inner in node.items()
     )
 
@@ -68,9 +86,13 @@ def _holds(node: object, key: str, value: str) -> bool:
 def _is(found: object, value: str) -> bool:
     if isinstance(found, str):
         return found == value
+    if found is None:
+        return False
+    if _encode(found).decode() == value:
+        return True
     if isinstance(found, list):
         return any(_is(each, value) for each in found)
     if isinstance(found, dict):
         marked = len(found) == 1 and next(iter(found)) in ("$float", "$bytes")
         return marked and value in found.values()
-    return found is not None and _encode(found).decode() == value
+    return False

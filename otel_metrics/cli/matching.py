@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from otel_exporter_ndjson import Record
 from otel_exporter_prometheus import naming
 from otel_metrics.catalog.loader import builtin
 
@@ -20,9 +19,16 @@ Kind = Literal["metric", "event"]
 
 
 class Names:
-    """What the options ask for, and what they were compared with."""
+    """What the options ask for, and what they were compared with.
 
-    def __init__(self, metrics: Sequence[str], events: Sequence[str]) -> None:
+    Args:
+        exact: whether * in a name is only that character.
+    """
+
+    def __init__(
+        self, metrics: Sequence[str], events: Sequence[str], *, exact: bool = False
+    ) -> None:
+        self._exact = exact
         self._patterns: dict[Kind, Sequence[str]] = {"metric": metrics, "event": events}
         self._unmatched = {(kind, each) for kind, all_ in self._patterns.items() for each in all_}
         self._seen: dict[Kind, dict[str, tuple[bool, Mapping[str, Any]]]] = {
@@ -30,16 +36,16 @@ class Names:
             "event": {},
         }
 
-    def keep(self, record: Record) -> bool:
-        """Whether a record is asked for."""
-        kind: Kind = "metric" if "metric" in record.data else "event"
-        name = str(record.data.get(kind) or "")
+    def keep(self, data: Mapping[str, Any]) -> bool:
+        """Whether a point or event is asked for."""
+        kind: Kind = "metric" if "metric" in data else "event"
+        name = str(data.get(kind) or "")
         known = self._seen[kind].get(name)
         if known is not None:
             return known[0]
         kept = self._is_asked_for(kind, name)
         if name and len(self._seen[kind]) < NAMES_MAX:
-            self._seen[kind][name] = (kept, record.data)
+            self._seen[kind][name] = (kept, data)
         return kept
 
     def misses(self) -> Iterator[str]:
@@ -50,7 +56,11 @@ class Names:
                     yield f"--{kind}={pattern}: nothing matches{self._hint(kind, pattern)}"
 
     def _is_asked_for(self, kind: Kind, name: str) -> bool:
-        matched = [each for each in self._patterns[kind] if fnmatchcase(name, each)]
+        matched = [
+            each
+            for each in self._patterns[kind]
+            if each == name or (not self._exact and fnmatchcase(name, each))
+        ]
         self._unmatched -= {(kind, each) for each in matched}
         return bool(matched) or not any(self._patterns.values())
 

@@ -1,9 +1,10 @@
 """`otel-metrics archive cat`: the points and events themselves."""
 
+from itertools import chain
+
 import click
 
 from otel_exporter_ndjson import Finding, read
-from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     archive_option,
@@ -14,7 +15,13 @@ from otel_metrics.cli.archive.options import (
     tell_service,
     until_option,
 )
-from otel_metrics.cli.archive.printing import Wanted, filters, form_option, print_records
+from otel_metrics.cli.archive.printing import (
+    Wanted,
+    filters,
+    form_option,
+    print_records,
+    tell_misses,
+)
 
 __all__ = ["cat"]
 
@@ -32,6 +39,7 @@ def cat(
     *,
     path: str,
     service: str | None,
+    signals: tuple[str, ...],
     metrics: tuple[str, ...],
     events: tuple[str, ...],
     attributes: tuple[tuple[str, str], ...],
@@ -46,25 +54,19 @@ def cat(
     """
     found = segments(context, path)
     findings: list[Finding] = []
-    wanted = Wanted(metrics, events, attributes)
-    records = read(
-        path,
-        signal=wanted.signal,
-        service=service,
-        since=since,
-        until=until,
-        findings=findings,
+    wanted = Wanted(metrics, events, attributes, signals=signals)
+    records = chain.from_iterable(
+        read(
+            path,
+            signal=signal,
+            service=service,
+            since=since,
+            until=until,
+            findings=findings,
+        )
+        for signal in wanted.signals
     )
     printed = print_records(filter(wanted.keep, records), form)
     if not tell_service(found, service):
-        _tell_misses(wanted, printed=printed, narrowed=(since, until) != (None, None))
+        tell_misses(wanted, printed=printed, narrowed=(since, until) != (None, None))
     context.exit(EXIT_PARTLY if tell(findings) else 0)
-
-
-def _tell_misses(wanted: Wanted, *, printed: int, narrowed: bool) -> None:
-    """Say what was not there, and where there is nothing at all, of which time."""
-    misses = list(wanted.misses())
-    if not printed and not misses and narrowed:
-        misses = ["--since, --until: nothing is of that time; archive ls shows what there is"]
-    for miss in misses:
-        click.echo(formats.printable(miss), err=True)

@@ -1,6 +1,7 @@
 """`otel-metrics archive erase`: take what an archive says of somebody out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -12,6 +13,7 @@ from otel_metrics.archive.matching import Wanted
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.checking import folder
 from otel_metrics.cli.archive.options import (
+    EXIT_NO,
     EXIT_PARTLY,
     EXIT_WRONG,
     archive_option,
@@ -21,10 +23,19 @@ from otel_metrics.cli.archive.options import (
 )
 from otel_metrics.cli.archive.progress import bar
 from otel_metrics.cli.archive.signing import key_option, signing_key, unsigned_option
+from otel_metrics.cli.matching import Names
 
 __all__ = ["erase"]
 
 _COLUMNS: Final = ("signal", "service", "segment", "records", "done", "reason")
+_WHERE: Final[Mapping[str, str]] = {
+    "open": "in open segments; run this again once they are sealed",
+    "unsealed": "in segments of dead writers; otel-metrics archive repair seals them",
+    "damaged": "in damaged segments, and a new seal would hide the damage",
+    "signed": "in signed segments; give --key-file, or --unsigned to go without",
+    "busy": "in segments that somebody else has; run this again",
+    "failed": "in segments where the disk or the audit refused",
+}
 _DONE: Final = frozenset({"found", "erased"})
 
 
@@ -75,17 +86,18 @@ def erase(
     lives cannot be rewritten: run this again once it is sealed. It may be killed, and run again.
     Backups, exports and what was sent elsewhere are not reached.
 
-    Exit status 1 when the folder is no archive, 2 for wrong use, or for a signed archive
-    without its key, 3 when some is still there.
+    Exit status 1 when the folder is no archive or the service is not in it, 2 for wrong use, or for
+    a signed archive without its key, 3 when some is still there.
     """
     wanted = Wanted(metrics=metrics, events=events, attributes=attributes)
     _refuse_wrong_use(context, wanted, reason, yes=yes)
     folder(context, path)
     found = segments(context, path)
     if tell_service(found, service):
-        context.exit(0)
+        context.exit(EXIT_NO)
     key = signing_key(context, found, key_file, unsigned=unsigned or not yes)
     audit = AuditLog(Settings(path=path), key=key) if yes else None
+    names = Names(metrics, events, exact=True)
     eraser = Eraser(
         path,
         wanted,
@@ -97,13 +109,16 @@ def erase(
     )
     try:
         with bar("erasing" if yes else "searching", "pieces") as progress:
-            done = list(eraser.run(service=service, progress=progress))
+            done = list(eraser.run(service=service, progress=progress, seen=names.keep))
     finally:
         if audit is not None:
             audit.close()
     torn = torn_with(path, wanted)
-    click.echo(formats.printable(formats.formatted(_rows(done), form, columns=_COLUMNS)))
+    if done or form != "table":
+        click.echo(formats.printable(formats.formatted(_rows(done), form, columns=_COLUMNS)))
     _tell(done, torn, yes=yes)
+    for miss in _misses(names, wanted, done):
+        click.echo(formats.printable(miss), err=True)
     rest = [each for each in done if each.action not in _DONE]
     context.exit(EXIT_PARTLY if rest or torn else 0)
 
@@ -141,9 +156,35 @@ def _tell(done: Sequence[Erased], torn: Sequence[str], *, yes: bool) -> None:
     for path in torn:
         message = f"{path}: holds a value that is asked for; it is no segment, remove it yourself"
         click.echo(formats.printable(message), err=True)
-    found = sum(each.records for each in done if each.action in _DONE)
-    rest = sum(each.records for each in done if each.action not in _DONE)
-    verb = "erased" if yes else "would be erased; --yes erases them"
-    click.echo(f"{found} records {verb}", err=True)
-    if rest:
-        click.echo(f"{rest} records are still there", err=True)
+    here = sum(each.records for each in done if each.action in _DONE)
+    rest = Counter[str]()
+    for each in done:
+        if each.action not in _DONE:
+            rest[each.action] += each.records
+    if yes:
+        click.echo(f"{_records(here)} erased", err=True)
+    else:
+        verb = "matches" if here + rest.total() == 1 else "match"
+        remedy = "; --yes erases them" if here else ""
+        click.echo(f"{_records(here + rest.total())} {verb}", err=True)
+        click.echo(f"{here} can be erased now{remedy}", err=True)
+    for action, count in rest.items():
+        if count:
+            click.echo(f"{_records(count)} {_stay(count, yes=yes)} {_WHERE[action]}", err=True)
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'' if count == 1 else 's'}"
+
+
+def _stay(count: int, *, yes: bool) -> str:
+    return f"{'is' if count == 1 else 'are'}{' still there,' if yes else ''}"
+
+
+def _misses(names: Names, wanted: Wanted, done: Sequence[Erased]) -> Iterator[str]:
+    """Yield a line for each name that is nowhere, else where nothing has all that is asked for."""
+    misses = list(names.misses())
+    yield from misses
+    if not misses and not done:
+        asked = " ".join(f"--attribute={key}={value}" for key, value in wanted.attributes)
+        yield f"{asked}: nothing matches" if asked else "nothing matches"

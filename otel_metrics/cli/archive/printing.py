@@ -3,16 +3,17 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import click
 
 from otel_exporter_ndjson import Record
+from otel_exporter_ndjson.segments import SIGNALS
+from otel_metrics.archive.matching import has, is_like
 from otel_metrics.cli import formats
 from otel_metrics.cli.matching import Names
 
-__all__ = ["Wanted", "filters", "form_option", "print_records"]
+__all__ = ["Wanted", "filters", "form_option", "print_records", "tell_misses"]
 
 _COLUMNS: Final = ("time", "service", "name", "attributes", "value")
 
@@ -33,8 +34,15 @@ def _pair(_context: click.Context, _option: click.Parameter, given: Sequence[str
 
 
 def filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options `--metric`, `--event` and `--attribute`."""
+    """Give a command the options `--signal`, `--metric`, `--event` and `--attribute`."""
     options = (
+        click.option(
+            "--signal",
+            "signals",
+            multiple=True,
+            type=click.Choice(SIGNALS),
+            help="Only this signal; audit is what was removed or erased. Default: the other two.",
+        ),
         click.option(
             "--metric", "metrics", multiple=True, help="Only this metric; * stands for any text."
         ),
@@ -47,7 +55,8 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
             multiple=True,
             metavar="KEY=VALUE",
             callback=_pair,
-            help="Only records with this attribute; * in VALUE stands for any text. Several: all.",
+            help="Only records with this in attributes, body or exemplars, however deep; * in "
+            "VALUE stands for any text. Several: all.",
         ),
     )
     for option in reversed(options):
@@ -56,7 +65,7 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Wanted:
-    """What the options ask for: names, attributes, and a time."""
+    """What the options ask for: names, attributes, signals, and a time."""
 
     def __init__(
         self,
@@ -64,18 +73,25 @@ class Wanted:
         events: Sequence[str],
         attributes: Sequence[tuple[str, str]],
         window: tuple[int | None, int | None] = (None, None),
+        signals: Sequence[str] = (),
     ) -> None:
         self._names = Names(metrics, events)
         self._attributes = attributes
         self._matched: set[tuple[str, str]] = set()
         self._since, self._until = window
         both = bool(metrics) == bool(events)
-        self.signal = None if both else "metrics" if metrics else "events"
-        """The one signal that can hold what is asked for, or None."""
+        named = ("metrics", "events") if both else ("metrics",) if metrics else ("events",)
+        self.signals = tuple(each for each in SIGNALS if each in (signals or named))
+        """Which are looked at."""
 
     def keep(self, record: Record) -> bool:
         """Whether a record is asked for."""
-        return self._names.keep(record) and self._has_all(record) and self._is_in_time(record)
+        return (
+            record.segment.signal in self.signals
+            and self._names.keep(record.data)
+            and self._has_all(record)
+            and self._is_in_time(record)
+        )
 
     def misses(self) -> Iterator[str]:
         """Yield one line for each name and attribute that is asked for and was not there."""
@@ -88,13 +104,10 @@ class Wanted:
     def _has_all(self, record: Record) -> bool:
         if not self._attributes:
             return True
-        has = record.data.get("attributes")
-        if not isinstance(has, dict):
-            return False
         matched = [
             (key, pattern)
             for key, pattern in self._attributes
-            if key in has and _matches(_text(has[key]), pattern)
+            if has(record.data, key, pattern, like=is_like)
         ]
         self._matched.update(matched)
         return len(matched) == len(self._attributes)
@@ -110,6 +123,15 @@ class Wanted:
             (self._since is None or time_ns >= self._since)
             and (self._until is None or time_ns < self._until)
         )
+
+
+def tell_misses(wanted: Wanted, *, printed: int, narrowed: bool) -> None:
+    """Say what was not there, and where there is nothing at all, of which time."""
+    misses = list(wanted.misses())
+    if not printed and not misses and narrowed:
+        misses = ["--since, --until: nothing is of that time; archive ls shows what there is"]
+    for miss in misses:
+        click.echo(formats.printable(miss), err=True)
 
 
 def print_records(records: Iterable[Record], form: str | None) -> int:
@@ -163,10 +185,6 @@ def _value(data: Mapping[str, Any]) -> str:
         return f"count={data['count']} sum={data.get('sum')}"
     body = data.get("body")
     return "" if body is None else _text(body)
-
-
-def _matches(text: str, pattern: str) -> bool:
-    return text == pattern or fnmatchcase(text, pattern)  # a list's text looks like a pattern
 
 
 def _text(value: object) -> str:

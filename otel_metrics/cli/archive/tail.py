@@ -20,7 +20,13 @@ from otel_metrics.cli.archive.options import (
     tell_service,
     until_option,
 )
-from otel_metrics.cli.archive.printing import Wanted, filters, form_option, print_records
+from otel_metrics.cli.archive.printing import (
+    Wanted,
+    filters,
+    form_option,
+    print_records,
+    tell_misses,
+)
 
 __all__ = ["tail"]
 
@@ -52,6 +58,7 @@ def tail(
     *,
     path: str,
     service: str | None,
+    signals: tuple[str, ...],
     metrics: tuple[str, ...],
     events: tuple[str, ...],
     attributes: tuple[tuple[str, str], ...],
@@ -74,11 +81,13 @@ def tail(
             param_hint="--format",
         )
     findings: list[Finding] = []
-    wanted = Wanted(metrics, events, attributes, (since, until))
-    follower = Follower(path, signal=wanted.signal, service=service, findings=findings)
-    print_records(follower.last(lines, wanted.keep), form)
+    wanted = Wanted(metrics, events, attributes, (since, until), signals)
+    only = wanted.signals[0] if len(wanted.signals) == 1 else None
+    follower = Follower(path, signal=only, service=service, findings=findings)
+    printed = print_records(follower.last(lines, wanted.keep), form)
+    if not tell_service(found, service) and printed < lines:  # or not everything was looked at
+        tell_misses(wanted, printed=printed, narrowed=(since, until) != (None, None))
     if not follow:
-        tell_service(found, service)
         context.exit(EXIT_PARTLY if tell(findings) else 0)
     pause = _pause()
     while True:

@@ -136,6 +136,48 @@ def test_records_are_chosen_by_attribute(
     assert (result.exit_code, numbers(result.stdout)) == (0, expected)
 
 
+@pytest.mark.parametrize("command", ["cat", "tail"])
+@pytest.mark.parametrize("asked", ["name=ali*", "user.name=alice", "names=alice", "0=b*"])
+def test_attributes_are_found_however_deep(tmp_path: Path, command: str, asked: str) -> None:
+    """As archive erase finds them, in bodies too; so that this shows what that erases."""
+    exporter = NdjsonLogRecordExporter(tmp_path, compression="none")
+    deep = event(0, user={"name": "alice"}, names=["bob", "alice"])
+    deep.log_record.body = {"0": "body"}
+    exporter.export([deep, event(1, user={"name": "bob"}, names=["bob"])])
+    exporter.shutdown()
+    found = CliRunner().invoke(archive, [command, "--archive", str(tmp_path), "--attribute", asked])
+
+    assert numbers(found.stdout) == [0]
+
+
+@pytest.mark.parametrize("command", ["cat", "tail"])
+def test_the_audit_is_shown_where_it_is_asked_for(tmp_path: Path, command: str) -> None:
+    """By default only what services recorded is shown."""
+    exporter = NdjsonLogRecordExporter(tmp_path, compression="none")
+    exporter.export([event(0, user="alice"), event(1)])
+    exporter.shutdown()
+    erase = ["erase", "--attribute", "user=alice", "--reason", "asked", "--yes"]
+    CliRunner().invoke(archive, [*erase, "--archive", str(tmp_path)])
+    arguments = [command, "--archive", str(tmp_path)]
+    shown = CliRunner().invoke(archive, arguments)
+    audit = CliRunner().invoke(archive, [*arguments, "--signal", "audit"])
+
+    assert numbers(shown.stdout) == [1]
+    assert json.loads(audit.stdout)["event"] == "archive.segment.replaced"
+
+
+def test_a_name_that_nothing_has_is_told(tmp_path: Path) -> None:
+    """With what was meant, and the same for a time of which nothing is."""
+    exporter = NdjsonLogRecordExporter(tmp_path, compression="none")
+    exporter.export([event(0)])
+    exporter.shutdown()
+
+    named = run("--archive", tmp_path, "--event", "tik")
+    assert named.stderr == "--event=tik: nothing matches; did you mean tick?\n"
+    timed = run("--archive", tmp_path, "--until", "1h")
+    assert timed.stderr.startswith("--since, --until: nothing is of that time")
+
+
 def test_an_attribute_that_nothing_has_is_told(tmp_path: Path) -> None:
     """As a name is that is not there; a filter that is none is wrong use."""
     exporter = NdjsonLogRecordExporter(tmp_path, compression="none")

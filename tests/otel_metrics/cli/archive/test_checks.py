@@ -216,7 +216,7 @@ def test_erase_only_counts_without_yes(people: Path) -> None:
     result = run("erase", "--archive", people, "--attribute", "user=alice")
 
     assert result.exit_code == 0
-    assert "1 records would be erased; --yes erases them" in result.stderr
+    assert "1 record matches\n1 can be erased now; --yes erases them" in result.stderr
     assert b"alice" in paths(people, signal="events")[0].read_bytes()
     assert not (people / "audit").exists()
 
@@ -225,7 +225,7 @@ def test_what_is_erased_is_told_by_verify(people: Path) -> None:
     """Status 0, and a line that says how many and why."""
     arguments = ("--archive", people, "--attribute", "user=alice", "--yes")
     result = run("erase", *arguments, "--reason", "request 7")
-    assert (result.exit_code, "1 records erased" in result.stderr) == (0, True)
+    assert (result.exit_code, "1 record erased" in result.stderr) == (0, True)
     assert b"alice" not in paths(people, signal="events")[0].read_bytes()
 
     verified = run("verify", "--archive", people)
@@ -245,7 +245,7 @@ def test_what_is_still_there_is_status_3(people: Path) -> None:
     exporter.shutdown()
 
     assert result.exit_code == 3
-    assert "1 records are still there" in result.stderr
+    assert "1 record is still there, in open segments; run this again" in result.stderr
     assert f"{torn}: holds a value" in result.stderr
 
 
@@ -439,3 +439,38 @@ def test_a_repair_with_nothing_to_do_says_so(folder: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert "nothing is to be repaired" in result.stderr
     assert json.loads(run("repair", "--archive", folder, "--format", "json").stdout) == []
+
+
+def test_erase_tells_what_it_cannot_reach_yet(people: Path) -> None:
+    """Before anybody relies on it."""
+    exporter = NdjsonMetricExporter(people, compression="none")
+    exporter.export(batch(total(1, 1, attributes={"user": "carol"})))
+    result = run("erase", "--archive", people, "--attribute", "user=carol")
+    exporter.shutdown()
+
+    assert result.exit_code == 3
+    assert "1 record matches\n0 can be erased now\n1 record is in open segments" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--event", "ordre"], "--event=ordre: nothing matches; did you mean order?"),
+        (["--event", "ord*"], "--event=ord*: nothing matches"),
+        (["--attribute", "user=alicia"], "--attribute=user=alicia: nothing matches"),
+    ],
+)
+def test_erase_says_what_was_meant(people: Path, arguments: list[str], hint: str) -> None:
+    """A misspelt name must not look like an erased one; a pattern is none here."""
+    result = run("erase", "--archive", people, *arguments)
+
+    assert result.exit_code == 0
+    assert "0 records match" in result.stderr
+    assert hint in result.stderr
+
+
+def test_erase_wants_a_service_that_is_there(people: Path) -> None:
+    """Status 1, with what was meant."""
+    result = run("erase", "--archive", people, "--service", "shopp", "--attribute", "user=alice")
+
+    assert (result.exit_code, "--service=shopp: nothing matches" in result.stderr) == (1, True)
