@@ -5,7 +5,7 @@ and services may go on writing meanwhile.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -18,8 +18,10 @@ from otel_exporter_ndjson.sealkey import SealKey
 from otel_metrics.archive.checkpoint import Checkpoint
 from otel_metrics.archive.completeness import Archive, completeness
 from otel_metrics.archive.headers import is_renamed, misplaced
+from otel_metrics.archive.identity import of_archive, tell_aliens
 from otel_metrics.archive.inspection import Inspected, inspect
 from otel_metrics.archive.problems import Kind, Problem
+from otel_metrics.archive.report import Report
 from otel_metrics.archive.signatures import Signature, keyring, signature_of
 from otel_metrics.archive.strays import strays
 
@@ -29,66 +31,9 @@ WORKERS_MAX: Final = 4
 """Threads; hashing and inflating run beside each other, decoding does not."""
 LOOKS_MAX: Final = 3
 """How often the archive is listed again, where something is missing that may only have moved."""
-NAMED_MAX: Final = 3
-"""Ids of archives that a message names."""
+
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What `verify` found.
-
-    Attributes:
-        archive: the archive's id, None where it has none.
-        segments: each one that is there.
-        problems: every finding; `integrity`, `completeness` and `unfinished` say which verdict
-            it speaks against, a `note` none.
-        keys, checkpoint: whether any were given.
-        torn: how many files hold what a recovery cut off or set aside.
-    """
-
-    archive: str | None
-    segments: Sequence[Inspected]
-    problems: Sequence[Problem]
-    keys: bool = False
-    checkpoint: bool = False
-    torn: int = 0
-
-    def of(self, verdict: str) -> list[Problem]:
-        """Return the findings under one verdict."""
-        return [problem for problem in self.problems if problem.verdict == verdict]
-
-    @property
-    def intact(self) -> bool:
-        """Whether everything that is there is what was written."""
-        return not self.of("integrity")
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is missing, as far as what was given can show; while anything is
-        unfinished that cannot be told."""
-        return not self.of("completeness") and not self.unfinished
-
-    @property
-    def signed(self) -> int:
-        """How many segments one of the keys signed."""
-        return sum(each.signed for each in self.segments)
-
-    @property
-    def vouched(self) -> int:
-        """How many segments no key signed, and only a signed checkpoint vouches for."""
-        return sum(each.vouched for each in self.segments)
-
-    @property
-    def recovered(self) -> int:
-        """How many segments a recovery sealed."""
-        return sum((each.scan.seal or {}).get("recovered") is True for each in self.segments)
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a repair is needed, or a later look."""
-        return bool(self.of("unfinished"))
 
 
 def verify(
@@ -117,7 +62,7 @@ def verify(
     first = _First(files, root, identity, ring, checkpoint, progress)
     found = first.look(audit=False)
     found += first.look(audit=True)  # later than what it explains
-    _tell_aliens(found, identity)
+    tell_aliens(found, identity)
     said, doubted = _tombstones(root, found, files, signed=bool(ring))
     judged = Archive(
         path=root,
@@ -135,13 +80,13 @@ def verify(
         if not more:
             break
         found += more
-        _tell_aliens(found, identity)
+        tell_aliens(found, identity)
         missing = completeness(replace(judged, segments=found))
     there = [each for each in found if each.state != "gone"]
     problems = [problem for each in there for problem in each.problems]
     problems += _unfinished(there)
     problems += [each for each in missing if not _is_done(files, each)]
-    problems += list(_of_archive(root, identity, there, ring, checkpoint))
+    problems += list(of_archive(root, identity, there, ring, checkpoint))
     odd, torn = strays(files, root)
     problems += odd
     return Report(
@@ -256,24 +201,6 @@ _SIGNATURES: Final[Mapping[Signature, str]] = {
 }
 
 
-def _tell_aliens(found: list[Inspected], identity: str | None) -> None:
-    """Tell each segment of another archive, unless all of them are: then `.archive` is wrong."""
-    if identity is None or _is_all_alien(found):
-        return
-    for each in found:
-        said: object = (each.scan.head or {}).get("archive")
-        message = f"its first line says archive {said}, and this is {identity}"
-        if each.alien and not any(problem.message == message for problem in each.problems):
-            each.add("foreign", message)
-
-
-def _is_all_alien(found: list[Inspected]) -> bool:
-    """Whether all segments, of which there are several, say the same other archive."""
-    heads = [each.scan.head for each in found if each.scan.head is not None]
-    said = {str(head.get("archive")) for head in heads}
-    return len(heads) > 1 and len(said) == 1 and any(each.alien for each in found)
-
-
 def _tombstones(
     root: str, found: list[Inspected], fs: Fs, *, signed: bool
 ) -> tuple[list[Tombstone], list[Tombstone]]:
@@ -337,37 +264,3 @@ def _continued(found: Inspected) -> Iterator[tuple[str, str, int]]:
         number = each.get("sequence") if isinstance(each, dict) else None
         if isinstance(number, int) and number < found.segment.sequence:
             yield (*found.segment.writer, number)
-
-
-def _names(archives: list[str]) -> str:
-    """Return the ids of archives in words, the first few of them."""
-    more = f" and {len(archives) - NAMED_MAX} more" if len(archives) > NAMED_MAX else ""
-    return f"it is {', '.join(archives[:NAMED_MAX]) or 'nowhere'}{more}"
-
-
-def _of_archive(
-    root: str,
-    identity: str | None,
-    found: list[Inspected],
-    ring: Mapping[str, SealKey],
-    checkpoint: Checkpoint | None,
-) -> Iterator[Problem]:
-    """Tell what is about the archive as a whole."""
-    aliens = [each for each in found if each.alien]
-    if (identity is None and found) or _is_all_alien(found):
-        said = sorted({str((each.scan.head or {}).get("archive")) for each in aliens})
-        is_of = f"says {identity}" if identity else "is missing or holds no id"
-        message = f"the file .archive {is_of}, and {_names(said)} in its {len(aliens)} segments"
-        yield Problem(verdict="integrity", kind="foreign", message=message, path=root)
-    if checkpoint is None:
-        return
-    if ring and checkpoint.signature != "signed":
-        why = {
-            "unsigned": "is not signed",
-            "unknown_key": "is signed with a key that was not given",
-        }.get(checkpoint.signature, "has a signature that does not hold")
-        message = f"the checkpoint {why}, and keys were given: anybody could have made it"
-        yield Problem(verdict="completeness", kind="checkpoint", message=message, path=root)
-    elif checkpoint.signature != "unsigned" and not ring:
-        message = "the checkpoint is signed, and without --key-file its signature was not checked"
-        yield Problem(verdict="note", kind="checkpoint", message=message, path=root)
