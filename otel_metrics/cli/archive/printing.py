@@ -83,6 +83,8 @@ class Wanted:
         named = ("metrics", "events") if both else ("metrics",) if metrics else ("events",)
         self.signals = tuple(each for each in SIGNALS if each in (signals or named))
         """Which are looked at."""
+        self.asked = tuple(signals)
+        """Which the option names."""
 
     def keep(self, record: Record) -> bool:
         """Whether a record is asked for."""
@@ -130,6 +132,8 @@ def tell_misses(wanted: Wanted, *, printed: int, narrowed: bool) -> None:
     misses = list(wanted.misses())
     if not printed and not misses and narrowed:
         misses = ["--since, --until: nothing is of that time; archive ls shows what there is"]
+    elif not printed and not misses:
+        misses = [f"--signal={signal}: nothing is there" for signal in wanted.asked]
     for miss in misses:
         click.echo(formats.printable(miss), err=True)
 

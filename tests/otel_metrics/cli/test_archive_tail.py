@@ -176,6 +176,8 @@ def test_a_name_that_nothing_has_is_told(tmp_path: Path) -> None:
     assert named.stderr == "--event=tik: nothing matches; did you mean tick?\n"
     timed = run("--archive", tmp_path, "--until", "1h")
     assert timed.stderr.startswith("--since, --until: nothing is of that time")
+    audit = run("--archive", tmp_path, "--signal", "audit")
+    assert audit.stderr == "--signal=audit: nothing is there\n"
 
 
 def test_an_attribute_that_nothing_has_is_told(tmp_path: Path) -> None:
