@@ -1,4 +1,4 @@
-"""Whose segments there are: what they say of the archive they are in, and what a checkpoint says."""
+"""Whose segments there are: what they say of the archive that they are in, and a checkpoint does."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -75,7 +75,12 @@ def repair(
 def _is_amiss(repaired: Repaired) -> bool:
     """Whether something is left, or was damaged when it was sealed."""
     done = repaired.done
-    return done.action in _REFUSED or (done.action == "sealed" and done.reason is not None)
+    return done.action in _REFUSED or _was_damaged(repaired)
+
+
+def _was_damaged(repaired: Repaired) -> bool:
+    """Whether it was sealed over damage, which the seal now covers."""
+    return repaired.done.action == "sealed" and repaired.done.reason is not None
 
 
 def _tell(done: Sequence[Repaired], *, dry_run: bool) -> None:
@@ -83,7 +88,7 @@ def _tell(done: Sequence[Repaired], *, dry_run: bool) -> None:
         click.echo("nothing is to be repaired", err=True)
     elif dry_run:
         click.echo("nothing was done; without --dry-run it is", err=True)
-    for each in filter(_is_amiss, done):
+    for each in filter(_was_damaged, done):
         message = f"{each.signal}/{each.service}: {each.done.name}: {each.done.reason}"
         click.echo(formats.printable(message), err=True)
 
