@@ -1,4 +1,4 @@
-"""Whose segments there are: what they say of the archive that they are in, and a checkpoint does."""
+"""Whose segments there are: what they say of their archive, and what a checkpoint says."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
