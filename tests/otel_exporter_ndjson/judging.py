@@ -79,7 +79,8 @@ def judge(
     judged = Judged([], fs, done)
     faults = judged.faults
     for each in done:
-        if each.reason is not None and not _is_early_seal(fs, each):
+        told = each.reason is not None and each.action != "sealed"  # NULs that a cut left are told
+        if told and not _is_early_seal(fs, each):
             faults.append(f"recovery {each.action} {each.name}: {each.reason}")
     if fs.status_of(ARCHIVE) is None:
         faults += [f"lost: {number}" for number in sorted(promised)]

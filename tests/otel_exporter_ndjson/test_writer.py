@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -245,12 +246,16 @@ def test_fsyncs_that_fail_again_and_again_lose_nothing(
 def test_no_caller_waits_for_a_stalled_disk(tmp_path: Path, event: Events, fs: FaultyFs) -> None:
     """While an fsync hangs, events are acknowledged, through a rotation too."""
     exporter = NdjsonLogRecordExporter(tmp_path, fs=fs, sync_interval="1ms", rotate_bytes=4096)
+    done = [exporter.export([event(0)])]  # once in its life an archive waits, for its id
     fs.stalled.clear()
-    done = [exporter.export([event(n)]) for n in range(100)]
+    began = time.monotonic()
+    done += [exporter.export([event(n)]) for n in range(1, 100)]
+    waited_s = time.monotonic() - began
     sequence = exporter.stats().head_sequence
     fs.stalled.set()
     exporter.shutdown()
 
+    assert waited_s < 5  # an fsync hangs for ten seconds here
     assert done == [LogRecordExportResult.SUCCESS] * 100
     assert sequence > 3
     assert values(tmp_path) == list(range(100))
@@ -646,8 +651,9 @@ def test_a_file_that_is_cut_under_us_is_counted(
 def test_a_failed_fsync_takes_the_seal_back(tmp_path: Path, batch: Batches, fs: FaultyFs) -> None:
     """A segment that was sealed and then could not be forced to the disk is no sealed one."""
     exporter = NdjsonMetricExporter(tmp_path, rotate_bytes=4096, fs=fs, compression="none")
+    exporter.export(batch(0, 1, 2, 3))
     fs.stalled.clear()
-    for number in range(12):
+    for number in range(1, 12):
         exporter.export(batch(*range(number, number + 4)))
     fs.sync_faults = 1
     fs.stalled.set()
