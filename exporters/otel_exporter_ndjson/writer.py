@@ -2,8 +2,9 @@
 
 The caller makes the write, so that what it acknowledges survives a kill. Forcing to the disk,
 closing and compressing is `upkeep`'s, on threads of its own: in mode `interval` no caller waits for
-the disk, but once in an archive's life for its id. In mode `always` a caller hands its batch over to upkeep's thread, which writes
-and syncs for all who wait: so it takes no lock that others hold while they write.
+the disk, but once in an archive's life for its id. In mode `always` a caller hands its batch over
+to upkeep's thread, which writes and syncs for all who wait: so it takes no lock that others hold
+while they write.
 """
 
 import errno

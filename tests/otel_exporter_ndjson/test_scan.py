@@ -204,6 +204,7 @@ def test_only_the_first_hash_that_differs_is_told(written: list[bytes]) -> None:
     assert [damage.message for damage in check(_lines(data)).damages] == ["commit hash differs"]
 
 
+@pytest.mark.slow
 def test_findings_of_one_segment_are_bounded() -> None:
     """A million line ends are a thousand findings and a number."""
     for line in (b"\n", b'{"kind":"commit"}\n'):
