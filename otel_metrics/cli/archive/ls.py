@@ -81,7 +81,8 @@ def ls(
         _print(rows)
     else:
         click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
-    tell_service(found, service)
+    if not tell_service(found, service) and not rows and (since, until) != (None, None):
+        click.echo("--since, --until: nothing is of that time", err=True)
     context.exit(EXIT_PARTLY if tell(findings) else 0)
 
 

@@ -1,4 +1,4 @@
-"""Tables for people: colours on a terminal, and no folded lines where there is none."""
+"""Tables for people: colours on a terminal, folded to its width, and in one line elsewhere."""
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -36,7 +36,7 @@ def print_table(
     for column in columns:
         justify: Any = "right" if column in right else "left"
         footer = (sums or {}).get(column, "")
-        table.add_column(column.upper(), footer, justify=justify, no_wrap=True)
+        table.add_column(column.upper(), footer, justify=justify, overflow="fold")
     for row in rows:
         style = (styles or {}).get(str(row.get("state")), "")
         table.add_row(*[_cell(row[key], style if key == "state" else "") for key in columns])

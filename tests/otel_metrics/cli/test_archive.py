@@ -319,3 +319,11 @@ def test_the_variable_names_the_archive(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("OTEL_EXPORTER_NDJSON_PATH", str(folder))
 
     assert len(names(run("cat"))) == 5
+
+
+def test_a_time_of_which_nothing_is_is_told(folder: Path) -> None:
+    """An empty list says why it is empty."""
+    result = run("ls", "--archive", folder, "--since", "2001-01-01", "--until", "2001-01-02")
+
+    assert result.exit_code == 0
+    assert "nothing is of that time" in result.stderr
