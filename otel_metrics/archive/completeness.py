@@ -20,6 +20,8 @@ __all__ = ["Archive", "completeness"]
 _Key = tuple[str, str]  # signal, and name of the segment's file
 _Writer = tuple[str, str]  # signal and instance
 _SHOWN_DIGITS: Final = 12
+_NOT_YET: Final = "only an audit that is not sealed yet says why; verify again when it is"
+_UNVOUCHED: Final = "that is said only by an audit that its own writer did not seal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,8 @@ class Archive:
     Attributes:
         path: the archive's folder; `id` what its file `.archive` says.
         segments: all of them, inspected.
-        tombstones: what the audit says; `doubted` what an audit says that nobody has signed yet.
+        tombstones: what the audit says; `doubted` what an audit says that nobody has signed yet;
+            `unvouched` what one says that its own writer did not seal, while keys are given.
         checkpoint: what there was once, or None.
     """
 
@@ -38,6 +41,7 @@ class Archive:
     segments: Sequence[Inspected]
     tombstones: Sequence[Tombstone]
     doubted: Sequence[Tombstone]
+    unvouched: Sequence[Tombstone]
     checkpoint: Checkpoint | None
 
 
@@ -65,11 +69,10 @@ class _Known:
             self.by_writer.setdefault(each.segment.writer, []).append(each)
         self.removed: dict[_Key, set[str]] = {}
         self.replaced: dict[_Key, dict[str, set[str]]] = {}
-        self.doubted: set[_Key] = set()
+        self.doubted: set[_Key] = {(each.signal, each.segment) for each in archive.doubted}
+        self.unvouched: set[_Key] = {(each.signal, each.segment) for each in archive.unvouched}
         for said in archive.tombstones:
             self._take(said)
-        for said in archive.doubted:
-            self.doubted.add((said.signal, said.segment))
 
     def _take(self, said: Tombstone) -> None:
         key = (said.signal, said.segment)
@@ -115,10 +118,16 @@ class _Known:
         """How bad it is that a segment is not there: an audit that is not signed yet may say so."""
         return "unfinished" if key in self.doubted else "completeness"
 
+    def silence(self, key: _Key, what: str) -> str:
+        """Say that the audit does not say something, or that only a part of it that may be forged
+        does."""
+        return _UNVOUCHED if key in self.unvouched else f"the audit does not say {what}"
+
 
 def _numbers(archive: Archive, known: _Known) -> Iterator[Problem]:
     gone = _by_number(archive.tombstones)
     doubted = _by_number(archive.doubted)
+    unvouched = _by_number(archive.unvouched)
     for writer, found in known.by_writer.items():
         ordered = sorted(found, key=lambda each: (each.segment.sequence, each.segment.name))
         for first, second in pairwise(ordered):
@@ -133,7 +142,8 @@ def _numbers(archive: Archive, known: _Known) -> Iterator[Problem]:
         explained = gone.get(writer, set())
         for before, number in pairwise(sorted({0, *numbers, *explained})):
             if number - before > 1:
-                yield _gap(known, writer, before, number, numbers, doubted.get(writer, set()))
+                why = _why(range(before + 1, number), doubted.get(writer), unvouched.get(writer))
+                yield _gap(known, writer, before, number, numbers, why)
 
 
 def _ends(known: _Known) -> Iterator[Problem]:
@@ -158,20 +168,27 @@ def _gap(
     before: int,
     number: int,
     numbers: dict[int, Inspected],
-    doubted: set[int],
+    why: str,
 ) -> Problem:
     first, last = before + 1, number - 1
     which = f"segment {first} is" if first == last else f"segments {first} to {last} are"
-    said = len([each for each in doubted if first <= each <= last]) == last - first + 1
-    message = f"{which} missing of writer {writer[1]}, and " + (
-        "only an audit that is not sealed yet says why; verify again when it is"
-        if said
-        else "the audit does not say why"
-    )
+    said = why == _NOT_YET
+    message = f"{which} missing of writer {writer[1]}, and {why}"
     behind = numbers.get(number)
     key = (writer[0], "") if behind is None else (writer[0], behind.segment.name)
     kind: Kind = "audit_open" if said else "gap"
     return known.problem(key, kind, message, "unfinished" if said else "completeness")
+
+
+def _why(missing: range, doubted: set[int] | None, unvouched: set[int] | None) -> str:
+    """Return why numbers are missing, as far as what does not count says it of all of them."""
+
+    def has_all(said: set[int] | None) -> bool:
+        return len([each for each in said or () if each in missing]) == len(missing)
+
+    if has_all(doubted):
+        return _NOT_YET
+    return _UNVOUCHED if has_all(unvouched) else "the audit does not say why"
 
 
 def _by_number(tombstones: Iterable[Tombstone]) -> dict[_Writer, set[int]]:
@@ -198,7 +215,7 @@ def _chains(known: _Known) -> Iterator[Problem]:
             continue
         there = known.there.get(before)
         message = f"follows {name} with hash {_short(sha256)}, " + (
-            "which is not there, and the audit does not say why"
+            f"which is not there, and {known.silence(before, 'why')}"
             if there is None
             else f"which now has {_short(there.scan.sha256)}{_recovered(there)}"
         )
@@ -247,7 +264,7 @@ def _rewritten(known: _Known) -> Iterator[Problem]:
         elif found.sound:
             verdict = known.doubts(key)
             kind: Kind = "audit_open" if verdict == "unfinished" else "rewritten"
-            missing = f"{message}, and the audit does not say so"
+            missing = f"{message}, and {known.silence(key, 'so')}"
             yield known.problem(key, kind, missing, verdict)
 
 
@@ -274,7 +291,7 @@ def _since(archive: Archive, checkpoint: Checkpoint, known: _Known) -> Iterator[
         if _holds(entry, key, there, known):
             continue
         message = (
-            "was there at the time of the checkpoint, and the audit does not say why it is not"
+            "was there at the time of the checkpoint, is not now, and " + known.silence(key, "why")
             if there is None
             else "is not what it was at the time of the checkpoint"
         )

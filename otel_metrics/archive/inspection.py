@@ -64,6 +64,16 @@ class Inspected:
         return not any(problem.verdict == "integrity" for problem in self.problems)
 
     @property
+    def recovered(self) -> bool:
+        """Whether a recovery sealed it, and not its own writer."""
+        return (self.scan.seal or {}).get("recovered") is True
+
+    @property
+    def own_seal(self) -> bool:
+        """Whether its own writer sealed it."""
+        return self.state == "sealed" and self.scan.seal is not None and not self.recovered
+
+    @property
     def replaces(self) -> str | None:
         """The hash of the segment in whose place it stands, or None."""
         said = (self.scan.head or {}).get("replaces")

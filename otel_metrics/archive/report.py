@@ -57,7 +57,7 @@ class Report:
     @property
     def recovered(self) -> int:
         """How many segments a recovery sealed."""
-        return sum((each.scan.seal or {}).get("recovered") is True for each in self.segments)
+        return sum(each.recovered for each in self.segments)
 
     @property
     def unfinished(self) -> bool:

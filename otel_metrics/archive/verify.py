@@ -63,13 +63,14 @@ def verify(
     found = first.look(audit=False)
     found += first.look(audit=True)  # later than what it explains
     tell_aliens(found, identity)
-    said, doubted = _tombstones(root, found, files, signed=bool(ring))
+    said, doubted, unvouched = _tombstones(root, found, files, signed=bool(ring))
     judged = Archive(
         path=root,
         id=identity,
         segments=found,
         tombstones=said,
         doubted=doubted,
+        unvouched=unvouched,
         checkpoint=checkpoint,
     )
     missing = completeness(judged)
@@ -203,8 +204,11 @@ _SIGNATURES: Final[Mapping[Signature, str]] = {
 
 def _tombstones(
     root: str, found: list[Inspected], fs: Fs, *, signed: bool
-) -> tuple[list[Tombstone], list[Tombstone]]:
-    """Return what the audit says: what counts, and what has yet to be sealed and signed."""
+) -> tuple[list[Tombstone], list[Tombstone], list[Tombstone]]:
+    """Return what the audit says: what counts, what has yet to be signed, and what never will.
+
+    A recovery signs whatever it finds, so that of what it sealed nothing is sure.
+    """
     states = {
         (each.segment.folder, each.segment.name): each
         for each in found
@@ -212,15 +216,16 @@ def _tombstones(
     }
     said: list[Tombstone] = []
     doubted: list[Tombstone] = []
-    if not states:
-        return said, doubted
-    for each in read_audit(root, fs=fs):
+    unvouched: list[Tombstone] = []
+    for each in read_audit(root, fs=fs) if states else ():
         where = states.get((each.record.segment.folder, each.record.segment.name))
-        if not signed or (where is not None and where.state == "sealed" and where.sound):
+        if not signed or (where is not None and where.own_seal and where.sound):
             said.append(each)
-        elif where is None or where.state != "sealed":
+        elif where is None or where.state == "open":
             doubted.append(each)
-    return said, doubted
+        elif where.state == "unsealed" or where.recovered:
+            unvouched.append(each)
+    return said, doubted, unvouched
 
 
 def _unfinished(found: list[Inspected]) -> Iterator[Problem]:
