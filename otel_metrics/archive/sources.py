@@ -8,16 +8,13 @@ records that `otel_exporter_ndjson.read` finds, written to a folder of ours.
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import zstandard
 
-from otel_exporter_ndjson import Finding, Segment, find_segments, read
-from otel_exporter_ndjson.files import read_lines
+from otel_exporter_ndjson import Finding, Segment, read
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import (
     INFLATED_BYTES_MAX,
@@ -27,13 +24,18 @@ from otel_exporter_ndjson.frames import (
     trailer,
 )
 from otel_exporter_ndjson.fs import Fs, RealFs
+from otel_exporter_ndjson.reader import segments_of
 from otel_exporter_ndjson.sealing import TAIL_BYTES, chunks_of, sealed_hash
 
 __all__ = ["Source", "sources"]
 
 COPY_LEVEL: Final = 1
 """Copies are compressed, so that a file that inflates a lot cannot fill the disk."""
-_PLAIN: Final = re.compile(r"[^*?\[\]{}\\\ud800-\udfff]*")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_BLOCK_HEADER_BYTES: Final = 3
+_CHECKSUM_BYTES: Final = 4
+_REPEATED: Final = 1
+"""The kind of a block that is one byte, repeated."""
 _FRAME_HEADER_BYTES_MAX: Final = 18
 
 Identity = tuple[str, str, int]
@@ -68,66 +70,46 @@ def sources(
         FileNotFoundError: there is no such archive.
     """
     fs = RealFs()
-    segments = _each_once(find_segments(path, service=service, fs=fs), findings)
-    caps = _caps(segments, fs)
+    kept = _each_once(segments_of(path, None, service, findings, fs), findings)
     found = []
-    for segment in segments:
-        cap = caps.get(_identity(segment))
+    for number, (segment, cap) in enumerate(kept):
+        inner = _folder(segment, folder, number)
         if cap is None and not salvage and _vouched(segment, fs):
-            found.append(Source(segment, _plainly_named(segment, folder)))
+            named = os.path.join(inner, os.path.basename(segment.path))
+            os.symlink(segment.path, named)
         else:
-            found.append(Source(segment, _copied(segment, cap, folder, findings)))
+            named = os.path.join(inner, f"{segment.name}.zst")
+            _copy(segment, cap, named, findings)
+        found.append(Source(segment, named))
     return found
 
 
-def _plainly_named(segment: Segment, folder: str) -> str:
-    """Return a segment's path without what DuckDB takes for a pattern, by a link to the archive."""
-    if _PLAIN.fullmatch(segment.path):
-        return segment.path
-    root = os.path.dirname(os.path.dirname(segment.folder_of_service))
-    link = os.path.join(folder, "archive")
-    with suppress(FileExistsError):
-        os.symlink(root, link)
-    return os.path.join(link, os.path.relpath(segment.path, root))
+def _folder(segment: Segment, folder: str, number: int) -> str:
+    """Make a folder of ours for a segment, whose path says what the views take from it.
+
+    Whatever the archive's own folders are called, DuckDB must not take a name for a pattern.
+    """
+    date = segment.date if _DATE.fullmatch(segment.date) else "unknown"
+    inner = os.path.join(folder, segment.signal, str(number), f"date={date}")
+    os.makedirs(inner)
+    return inner
 
 
 def _identity(segment: Segment) -> Identity:
     return segment.folder_of_service, segment.instance, segment.sequence
 
 
-def _each_once(segments: Sequence[Segment], findings: list[Finding]) -> list[Segment]:
+def _each_once(
+    segments: Iterable[tuple[Segment, int | None]], findings: list[Finding]
+) -> list[tuple[Segment, int | None]]:
     """Leave out a second file of one writer and sequence: its records are the same ones."""
-    kept: dict[Identity, Segment] = {}
-    for segment in segments:
-        first = kept.setdefault(_identity(segment), segment)
+    kept: dict[Identity, tuple[Segment, int | None]] = {}
+    for segment, cap in segments:
+        first, _ = kept.setdefault(_identity(segment), (segment, cap))
         if first is not segment:
             message = f"holds the records of {first.date}/{first.name} once more; not read"
             findings.append(Finding("damage", segment, 0, 0, message))
     return list(kept.values())
-
-
-def _caps(segments: Sequence[Segment], fs: Fs) -> Mapping[Identity, int]:
-    """Return the last line that counts, of each segment that a later one says to continue."""
-    caps: dict[Identity, int] = {}
-    for segment in segments:
-        if segment.sequence == 1:
-            continue
-        for sequence, line in _continued(segment, fs):
-            caps[segment.folder_of_service, segment.instance, sequence] = line
-    return caps
-
-
-def _continued(segment: Segment, fs: Fs) -> list[tuple[int, int]]:
-    lines = read_lines(segment, fs=fs)
-    first = next(lines, (0, 0, b""))[2]
-    try:
-        head: Any = msgspec.json.decode(first)
-        again = [(each["sequence"], each["line"]) for each in head.get("continues", ())]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
-    except (AttributeError, KeyError, TypeError):
-        return []
-    return [pair for pair in again if all(type(number) is int for number in pair)]
 
 
 def _vouched(segment: Segment, fs: Fs) -> bool:
@@ -158,8 +140,24 @@ def _frame_holds(fs: Fs, descriptor: int, size: int) -> bool:
         return False
     if inflated > RATIO_FROM_BYTES and inflated > RATIO_MAX * size:
         return False
+    if _end_of_frame(fs, descriptor, size) != size - TRAILER_BYTES:
+        return False  # another frame, of which nobody knows to what it inflates, stands behind it
     digest = _sha256(fs, descriptor, size - TRAILER_BYTES).digest()
     return fs.read(descriptor, TRAILER_BYTES, size - TRAILER_BYTES) == trailer(digest)
+
+
+def _end_of_frame(fs: Fs, descriptor: int, size: int) -> int:
+    """Return where the first zstd frame ends, by the sizes of its blocks (RFC 8878, 3.1.1)."""
+    head = fs.read(descriptor, _FRAME_HEADER_BYTES_MAX, 0)
+    offset = zstandard.frame_header_size(head)
+    while offset < size:
+        header = int.from_bytes(fs.read(descriptor, _BLOCK_HEADER_BYTES, offset), "little")
+        last, kind, length = header & 1, header >> 1 & 3, header >> 3
+        offset += _BLOCK_HEADER_BYTES + (1 if kind == _REPEATED else length)
+        if last:
+            checksum = zstandard.get_frame_parameters(head).has_checksum
+            return offset + (_CHECKSUM_BYTES if checksum else 0)
+    return offset
 
 
 def _seal_holds(fs: Fs, descriptor: int, size: int) -> bool:
@@ -176,15 +174,10 @@ def _sha256(fs: Fs, descriptor: int, size: int) -> "hashlib._Hash":
     return digest
 
 
-def _copied(segment: Segment, cap: int | None, folder: str, findings: list[Finding]) -> str:
-    """Write the records of a segment that count to a file of ours, under the segment's name."""
-    service = os.path.basename(segment.folder_of_service)
-    inner = os.path.join(folder, segment.signal, service, f"date={segment.date}")
-    os.makedirs(inner, exist_ok=True)
-    path = os.path.join(inner, f"{segment.name}.zst")
+def _copy(segment: Segment, cap: int | None, path: str, findings: list[Finding]) -> None:
+    """Write the records of a segment that count to a file of ours."""
     compressor = zstandard.ZstdCompressor(level=COPY_LEVEL)
     with open(path, "xb") as file, compressor.stream_writer(file) as stream:
         for record in read(segment.path, findings=findings):
             if cap is None or record.line <= cap:
                 stream.write(record.raw)
-    return path

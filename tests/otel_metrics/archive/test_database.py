@@ -1,6 +1,7 @@
 """Queries over an archive: each record that counts once, whatever became of the files."""
 
 import datetime
+import hashlib
 import os
 import resource
 from pathlib import Path
@@ -11,6 +12,7 @@ import zstandard
 
 from otel_exporter_ndjson import Finding, find_segments
 from otel_exporter_ndjson.frames import compress as frame
+from otel_exporter_ndjson.frames import trailer
 from otel_metrics import archive
 from tests.otel_metrics.archive.recorded import (
     append,
@@ -202,6 +204,7 @@ def test_what_was_written_again_after_a_failed_fsync_counts_once(tmp_path: Path)
     record(tmp_path, [gauge(1, 1)], [gauge(2, 2)])
     first = Path(segment_path(tmp_path))
     lines = first.read_bytes().splitlines(keepends=True)
+    first.write_bytes(b"".join(lines[:-1]))  # a writer takes its seal back where an fsync failed
     again = next(n for n, line in enumerate(lines, start=1) if b'"value":2' in line)
     head = lines[0].replace(b'"sequence":1', b'"sequence":2')[:-2]
     head += b',"continues":[{"sequence":1,"line":%d}]}\n' % (again - 1)
@@ -209,6 +212,52 @@ def test_what_was_written_again_after_a_failed_fsync_counts_once(tmp_path: Path)
     Path(second).write_bytes(head + lines[1] + lines[again - 1])
 
     assert _values(tmp_path) == [1.0, 2.0]
+
+
+def test_a_missing_segment_is_told(tmp_path: Path) -> None:
+    """A hole in a writer's numbers that the audit does not explain is a finding."""
+    writer = exporter(tmp_path, rotate_bytes=4096)
+    for number in range(60):
+        writer.export(batch(gauge(number, number + 1)))
+    writer.shutdown()
+    segments = find_segments(tmp_path)
+    Path(segments[1].path).unlink()
+    findings: list[Finding] = []
+
+    _values(tmp_path, findings)
+
+    assert len(segments) > 3
+    assert [(each.kind, each.segment.sequence) for each in findings] == [("gap", 3)]
+
+
+@pytest.mark.parametrize("folder", ["date=*", "date=[0-9]*", "date=2026-??-01"])
+def test_no_name_in_an_archive_is_a_pattern(tmp_path: Path, folder: str) -> None:
+    """A crafted folder makes a query read nothing that a hash has not vouched for."""
+    record(tmp_path / "a", [gauge(1, 1)])
+    path = Path(segment_path(tmp_path / "a"))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    stranger = outside / "20260101T000000.000000Z-0000000000000000-000001.ndjson"
+    stranger.write_bytes(path.read_bytes().replace(b'"value":1', b'"value":777'))
+    day = path.parent.rename(path.parent.with_name(folder))
+    (day.parent / "date=2026-01-01").symlink_to(outside)
+
+    assert _values(tmp_path / "a") == [1.0]
+
+
+def test_a_second_frame_is_read_up_to_the_bound_of_every_reader(tmp_path: Path) -> None:
+    """A frame behind the first may inflate to anything: DuckDB does not get it to read."""
+    record(tmp_path, [gauge(1, 1)])
+    path = Path(segment_path(tmp_path))
+    whole = path.read_bytes()
+    bomb = zstandard.ZstdCompressor().compress(whole.splitlines(keepends=True)[2] * 1_000_000)
+    body = zstandard.ZstdCompressor(write_checksum=True).compress(whole) + bomb
+    path.unlink()
+    Path(f"{path}.zst").write_bytes(body + trailer(hashlib.sha256(body).digest()))
+    findings: list[Finding] = []
+
+    assert len(_values(tmp_path, findings)) < 1_000_000
+    assert "inflates beyond all measure" in [finding.message for finding in findings]
 
 
 def _damaged(folder: Path) -> Path:
