@@ -19,6 +19,8 @@ Kind = Literal[
     "unknown_key",
     "wrong_signature",
     "erased_unsaid",
+    "open",
+    "continues",
     "gap",
     "same_number",
     "chain",

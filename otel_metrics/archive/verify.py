@@ -86,6 +86,7 @@ def verify(
     there = [each for each in found if each.state != "gone"]
     problems = [problem for each in there for problem in each.problems]
     problems += _unfinished(there)
+    problems += _open(there) if ring else ()
     problems += [each for each in missing if not _is_done(files, each)]
     problems += list(of_archive(root, identity, there, ring, checkpoint))
     odd, torn = strays(files, root)
@@ -251,6 +252,15 @@ def _unfinished(found: list[Inspected]) -> Iterator[Problem]:
             start=each.scan.good_bytes if each.torn else None,
             end=each.scan.good_bytes + each.torn if each.torn else None,
         )
+
+
+def _open(found: list[Inspected]) -> Iterator[Problem]:
+    """Tell what anybody may still change, where signatures are asked for."""
+    for each in found:
+        if each.state == "open":
+            message = "open, not yet signed: its writer signs it when it seals it"
+            path, segment = each.segment.path, each.segment
+            yield Problem(verdict="note", kind="open", message=message, path=path, segment=segment)
 
 
 def _is_done(fs: Fs, problem: Problem) -> bool:

@@ -34,7 +34,7 @@ def print_report(report: Report, path: str, form: str) -> None:
     if form == "table":
         _print_tables(report, rows)
     elif form == "json":
-        data = json.dumps(_data(report, rows), ensure_ascii=False, indent=2)
+        data = json.dumps(_data(report, rows, path), ensure_ascii=False, indent=2)
         click.echo(formats.printable(data))
     else:
         click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
@@ -52,6 +52,12 @@ def verdicts(report: Report) -> Iterator[str]:
         repairs = [each for each in report.of("unfinished") if each.kind == "repair"]
         remedy = "; otel-metrics archive repair does it" if repairs else ""
         yield f"unfinished: {_count(report.of('unfinished'))}{remedy}"
+    if report.keys and report.recovered:
+        were, them = ("was", "it") if report.recovered == 1 else ("were", "them")
+        yield (
+            f"signatures: {_segments(report.recovered)} {were} sealed by a recovery: what stands "
+            f"in {them} was not vouched for before that"
+        )
     if report.recovered or report.torn:
         torn = f"{report.torn} .torn file{'' if report.torn == 1 else 's'}"
         yield f"recovered: {_segments(report.recovered)} sealed by a recovery, {torn} set aside"
@@ -102,7 +108,7 @@ def _row(problem: Problem, path: str) -> dict[str, Any]:
     }
 
 
-def _data(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _data(report: Report, rows: Sequence[Mapping[str, Any]], path: str) -> dict[str, Any]:
     return {
         "archive": report.archive,
         "integrity": "holds" if report.intact else "fails",
@@ -113,6 +119,9 @@ def _data(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "signed": report.signed if report.keys else None,
         "vouched_by_checkpoint": report.vouched,
         "recovered": report.recovered,
+        "recovered_segments": [
+            os.path.relpath(each.segment.path, path) for each in report.segments if each.recovered
+        ],
         "torn_files": report.torn,
         "records": sum(each.scan.records for each in report.segments),
         "erased": sum(each.scan.erased for each in report.segments),

@@ -13,7 +13,7 @@ from otel_exporter_ndjson import NdjsonMetricExporter, find_segments
 from otel_exporter_ndjson.sealkey import read_key
 from otel_metrics.cli.archive import archive
 from tests.otel_metrics.archive.recorded import batch, emit, event, total
-from tests.otel_metrics.archive.sealed import make, new_key, paths, spoil, tree
+from tests.otel_metrics.archive.sealed import make, new_key, paths, spoil, tree, unsealed
 
 
 def run(command: str, *arguments: object) -> Result:
@@ -89,6 +89,45 @@ def test_a_dead_writer_is_status_3_until_it_is_repaired(folder: Path) -> None:
     assert (dry.exit_code, done.exit_code) == (0, 0)
     assert json.loads(dry.stdout) == json.loads(done.stdout)
     assert run("verify", "--archive", folder).exit_code == 0
+
+
+def test_with_a_key_it_is_said_what_a_recovery_sealed(tmp_path: Path) -> None:
+    """A newest segment whose seal was stripped and whose values were changed is signed then."""
+    key = new_key(tmp_path)
+    folder = make(tmp_path / "signed", key_file=key)
+    unsealed(paths(folder)[-1], lambda lines: [*lines[:3], *changed(lines[3:])])
+    assert run("repair", "--archive", folder, "--key-file", key).exit_code == 0
+    result = run("verify", "--archive", folder, "--key-file", key)
+    data = run("verify", "--archive", folder, "--key-file", key, "--format", "json")
+
+    assert result.exit_code == 0
+    assert (
+        "signatures: 1 segment was sealed by a recovery: what stands in it was not vouched for "
+        "before that" in result.stdout
+    )
+    (path,) = json.loads(data.stdout)["recovered_segments"]
+    assert folder / path == paths(folder)[-1]
+
+
+def changed(lines: list[bytes]) -> list[bytes]:
+    """Change the first value."""
+    return [line.replace(b'"value":', b'"value":7', 1) for line in lines]
+
+
+def test_with_a_key_an_open_segment_is_a_note(tmp_path: Path) -> None:
+    """Nothing in it is signed until its writer seals it."""
+    key = new_key(tmp_path)
+    folder = make(tmp_path / "signed", key_file=key, segments=1)
+    exporter = NdjsonMetricExporter(folder, seal_key_file=key)
+    exporter.export(batch(total(1, 1)))
+    result = run("verify", "--archive", folder, "--key-file", key)
+    plain = run("verify", "--archive", folder)
+    exporter.shutdown()
+
+    assert (result.exit_code, plain.exit_code) == (0, 0)
+    assert "note: open" in result.stdout
+    assert "open, not yet signed" in result.stdout
+    assert "not yet signed" not in plain.stdout
 
 
 def test_a_repair_that_leaves_something_is_status_3(folder: Path) -> None:
