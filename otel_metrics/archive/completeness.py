@@ -12,6 +12,7 @@ from typing import Any, Final
 from otel_exporter_ndjson.audit import Tombstone
 from otel_exporter_ndjson.segments import SegmentName
 from otel_metrics.archive.checkpoint import Checkpoint, Entry
+from otel_metrics.archive.continuing import Numbered, continued_by, is_settled, numbered
 from otel_metrics.archive.inspection import Inspected
 from otel_metrics.archive.problems import Kind, Problem, Verdict
 
@@ -34,6 +35,7 @@ class Archive:
         tombstones: what the audit says; `doubted` what an audit says that nobody has signed yet;
             `unvouched` what one says that its own writer did not seal, while keys are given.
         checkpoint: what there was once, or None.
+        keyed: whether keys were given.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Archive:
     doubted: Sequence[Tombstone]
     unvouched: Sequence[Tombstone]
     checkpoint: Checkpoint | None
+    keyed: bool = False
 
 
 def completeness(archive: Archive) -> list[Problem]:
@@ -71,6 +74,13 @@ class _Known:
         self.replaced: dict[_Key, dict[str, set[str]]] = {}
         self.doubted: set[_Key] = {(each.signal, each.segment) for each in archive.doubted}
         self.unvouched: set[_Key] = {(each.signal, each.segment) for each in archive.unvouched}
+        self.settled: set[Numbered] = set()
+        self.continued: set[Numbered] = set()
+        for found in there:
+            again = set(continued_by(found))
+            self.continued |= again
+            if is_settled(found, keyed=archive.keyed):
+                self.settled |= again
         for said in archive.tombstones:
             self._take(said)
 
@@ -219,7 +229,25 @@ def _chains(known: _Known) -> Iterator[Problem]:
             if there is None
             else f"which now has {_short(there.scan.sha256)}{_recovered(there)}"
         )
-        yield known.problem(key, "chain", message, known.doubts(before))
+        verdict = _excused(known, found, before) or known.doubts(before)
+        if verdict != "completeness" and there is not None:
+            message += "; an fsync failed, and its writer took the seal back and wrote on elsewhere"
+        yield known.problem(key, "chain", message, verdict)
+
+
+def _excused(known: _Known, found: Inspected, before: _Key) -> Verdict | None:
+    """Return how a segment is to be judged that another goes on from: its seal was taken back, and
+    a recovery makes another one. Its own follower may say so, as it says the hash too."""
+    there = known.there.get(before)
+    if there is None or there.own_seal or numbered(there) not in known.continued:
+        return None
+    if numbered(there) in {*known.settled, *continued_by(found)}:
+        return "note"
+    open_or_dead = any(
+        each.state in ("open", "unsealed") and numbered(there) in continued_by(each)
+        for each in known.by_writer[there.segment.writer]
+    )
+    return "unfinished" if open_or_dead else None
 
 
 def _is_told(known: _Known, key: _Key) -> bool:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from otel_exporter_ndjson import Segment, find_segments
 from otel_exporter_ndjson.audit import Tombstone, read_audit
@@ -17,6 +17,7 @@ from otel_exporter_ndjson.fs import Fs, RealFs
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_metrics.archive.checkpoint import Checkpoint
 from otel_metrics.archive.completeness import Archive, completeness
+from otel_metrics.archive.continuing import continued_by, numbered, tell_continues
 from otel_metrics.archive.headers import is_renamed, misplaced
 from otel_metrics.archive.identity import of_archive, tell_aliens
 from otel_metrics.archive.inspection import Inspected, inspect
@@ -72,6 +73,7 @@ def verify(
         doubted=doubted,
         unvouched=unvouched,
         checkpoint=checkpoint,
+        keyed=bool(ring),
     )
     missing = completeness(judged)
     for _ in range(LOOKS_MAX):
@@ -85,7 +87,8 @@ def verify(
         missing = completeness(replace(judged, segments=found))
     there = [each for each in found if each.state != "gone"]
     problems = [problem for each in there for problem in each.problems]
-    problems += _unfinished(there)
+    problems += tell_continues(there, keyed=bool(ring))
+    problems += _unfinished(there, keyed=bool(ring))
     problems += _open(there) if ring else ()
     problems += [each for each in missing if not _is_done(files, each)]
     problems += list(of_archive(root, identity, there, ring, checkpoint))
@@ -229,13 +232,14 @@ def _tombstones(
     return said, doubted, unvouched
 
 
-def _unfinished(found: list[Inspected]) -> Iterator[Problem]:
+def _unfinished(found: list[Inspected], *, keyed: bool) -> Iterator[Problem]:
     """Tell the segments of dead writers. Where an fsync failed, its writer wrote on elsewhere."""
-    continued = {number for each in found for number in _continued(each)}
+    said = [each for each in found if not keyed or each.state != "unsealed"]
+    continued = {number for each in said for number in continued_by(each)}
     for each in found:
         if each.state != "unsealed" or (each.scan.lines == 1 and not each.torn and each.sound):
             continue  # a first line alone says nothing that a repair could save
-        again = (*each.segment.writer, each.segment.sequence) in continued
+        again = numbered(each) in continued
         torn = f", and {each.torn} bytes are a torn tail" if each.torn else ""
         why = (
             "not sealed: an fsync failed, and its writer wrote on in another segment"
@@ -270,12 +274,3 @@ def _is_done(fs: Fs, problem: Problem) -> bool:
         return False
     forms = [f"{segment.folder}/{segment.name}", f"{segment.folder}/{segment.name}.zst"]
     return all(fs.status_of(form) is None for form in forms)
-
-
-def _continued(found: Inspected) -> Iterator[tuple[str, str, int]]:
-    """Return signal, writer and number of each segment that this one says it goes on from."""
-    again: Any = (found.scan.head or {}).get("continues")
-    for each in again if isinstance(again, list) else ():
-        number = each.get("sequence") if isinstance(each, dict) else None
-        if isinstance(number, int) and number < found.segment.sequence:
-            yield (*found.segment.writer, number)

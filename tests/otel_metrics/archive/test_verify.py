@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -39,6 +40,7 @@ from tests.otel_metrics.archive.sealed import (
     resealed,
     rewrite_chain,
     tree,
+    unsealed,
     zipped,
 )
 
@@ -545,6 +547,82 @@ def test_a_forged_audit_that_a_repair_signs_explains_nothing(
     assert after.intact
     assert after.recovered == 1
     assert verify(folder).complete
+
+
+def _continuing(lines: Lines, number: int) -> Lines:
+    said = b'"continues":[{"sequence":%d,"line":1}]}\n' % number
+    return [lines[0].removesuffix(b"}\n") + b"," + said, *lines[1:]]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_no_writer_goes_on_from_what_it_sealed(folder: Path, number: int) -> None:
+    """Nor from the segment itself, or a later one."""
+    lines = paths(folder)[2].read_bytes().splitlines(keepends=True)
+    put(paths(folder)[2], b"".join(resealed(_continuing(lines, number))))
+    report = verify(folder)
+
+    assert {each[1] for each in kinds(report)} == {"continues"}
+    assert {each.path for each in report.of("integrity")} == {str(paths(folder)[2])}
+
+
+def _added(folder: Path, number: int) -> Path:
+    """Add an unsealed segment that says it goes on from the one of this number."""
+    last = paths(folder)[-1]
+    lines = _continuing(last.read_bytes().splitlines(keepends=True), number)
+    name = SegmentName.parse(last.name)
+    assert name is not None
+    added = last.with_name(str(SegmentName(name.start, name.instance, name.sequence + 1)))
+    lines[0] = lines[0].replace(
+        b'"sequence":%d' % name.sequence, b'"sequence":%d' % (name.sequence + 1), 1
+    )
+    lines[0] = re.sub(rb'"previous":\{[^}]*\},?', b"", lines[0])
+    put(added, b"".join(lines))
+    unsealed(added)
+    return added
+
+
+def test_an_unsigned_segment_that_hides_records_is_told(keyed: tuple[Path, SealKey]) -> None:
+    """Of a segment that has no seal of its writer; and the dead one needs a repair as before."""
+    folder, key = keyed
+    unsealed(paths(folder)[2])
+    added = _added(folder, 3)
+    report = verify(folder, keys=[key])
+    told = [each for each in report.of("unfinished") if each.kind == "continues"]
+
+    assert [each.path for each in told] == [str(added)]
+    assert told[0].message.startswith("an unsigned segment hides records of segment 3")
+    assert len([each for each in report.of("unfinished") if each.kind == "repair"]) == 2
+
+
+def _taken_back(folder: Path, key: SealKey | None) -> None:
+    """Let the second segment be one whose fsync failed when it was sealed; a recovery seals it."""
+    _, second, third = paths(folder)
+    lines = _continuing(third.read_bytes().splitlines(keepends=True), 2)
+    put(third, b"".join(resealed(lines, key)))
+    unsealed(second)
+    list(repair(folder, key=key))
+
+
+def test_a_seal_that_its_writer_took_back_is_no_loss(keyed: tuple[Path, SealKey]) -> None:
+    """The one that goes on from it names the hash of the seal that is no more."""
+    folder, key = keyed
+    _taken_back(folder, key)
+    report = verify(folder, keys=[key])
+
+    assert kinds(report) == kinds(verify(folder)) == [("note", "chain")]
+    assert "an fsync failed" in the_one(report).message
+
+
+def test_a_recovery_that_seals_another_segment_excuses_nothing(
+    keyed: tuple[Path, SealKey],
+) -> None:
+    """The second is changed; the newest says that it goes on from it, and a recovery signs both."""
+    folder, key = keyed
+    unsealed(paths(folder)[1], lambda lines: _edited(lines, 3))
+    _added(folder, 2)
+    list(repair(folder, key=key))
+
+    assert kinds(verify(folder, keys=[key])) == [("completeness", "chain")]
 
 
 def _head(**members: object) -> bytes:
