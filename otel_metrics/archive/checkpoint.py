@@ -7,9 +7,7 @@ state; nothing inside the archive can show that.
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -20,6 +18,7 @@ from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SegmentName
 from otel_exporter_ndjson.values import decode_time, time_text
 from otel_metrics.archive.inspection import Inspected
+from otel_metrics.archive.output import output
 from otel_metrics.archive.signatures import Signature, signature_of
 
 __all__ = [
@@ -34,8 +33,6 @@ __all__ = [
 
 FORMAT: Final = 1
 BYTES_MAX: Final = 256 * 2**20
-FILE_MODE: Final = 0o644
-"""A checkpoint holds names and hashes, and is meant to be handed on."""
 _DIGEST: Final = re.compile(rb'(.*),"sha256":"([0-9a-f]{64})"(?:,"key":.*)?\}\n', re.DOTALL)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _BEGIN: Final = b'{"kind":"checkpoint"'
@@ -168,26 +165,10 @@ def _decoded(said: dict[str, Any], signature: Signature) -> Checkpoint:
 
 
 def write_new(path: str, text: bytes) -> None:
-    """Write a file under a temporary name, force it to the disk, and give it its name.
+    """Write a checkpoint to a path; a file has its name only when it is whole and on the disk.
 
     Raises:
         OSError: the disk said no; what had the name before is still there.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{os.path.basename(path)}-{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with output(path) as target, open(target, "wb") as file:
+        file.write(text)

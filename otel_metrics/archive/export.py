@@ -1,8 +1,5 @@
-"""Writes an archive as files for other tools; a file has its name only when it is whole."""
+"""Writes an archive as files for other tools."""
 
-import contextlib
-import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -10,7 +7,7 @@ from typing import BinaryIO, Final
 from otel_metrics.archive.batches import Batch
 from otel_metrics.archive.otlp_json import line_of
 
-__all__ = ["BATCH_BYTES_MAX", "LINE_BYTES_MAX", "OtlpJson", "beside"]
+__all__ = ["BATCH_BYTES_MAX", "LINE_BYTES_MAX", "OtlpJson"]
 
 LINE_BYTES_MAX: Final = 2**20
 """A collector's file receiver cuts lines that are longer, unless its `max_log_size` is set."""
@@ -46,24 +43,3 @@ class OtlpJson:
             self.left_out += line.left_out
             self.long_lines += len(line.data) > LINE_BYTES_MAX
             yield batch
-
-
-@contextlib.contextmanager
-def beside(path: str) -> Iterator[str]:
-    """Give the name of a file in the same folder that becomes `path` when the block ends well.
-
-    What was at `path` stays until then, and when it does not.
-    """
-    folder, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{secrets.token_hex(4)}-{name}")
-    try:
-        yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)

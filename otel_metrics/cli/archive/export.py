@@ -1,6 +1,5 @@
 """`otel-metrics archive export`: points and events in a form that other tools read."""
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,7 +7,8 @@ import click
 
 from otel_exporter_ndjson import Finding, Segment
 from otel_metrics.archive.batches import SIGNALS, Selection, batches
-from otel_metrics.archive.export import BATCH_BYTES_MAX, LINE_BYTES_MAX, OtlpJson, beside
+from otel_metrics.archive.export import BATCH_BYTES_MAX, LINE_BYTES_MAX, OtlpJson
+from otel_metrics.archive.output import STDOUT
 from otel_metrics.archive.views import literal
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.asking import Subject, ask
@@ -24,6 +24,7 @@ from otel_metrics.cli.archive.options import (
     until_option,
 )
 from otel_metrics.cli.archive.progress import shown
+from otel_metrics.cli.archive.target import check, written
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -43,7 +44,9 @@ OTLP_JSON: Final = "otlp-json"
 @click.option(
     "--format", "form", type=click.Choice((PARQUET, OTLP_JSON)), required=True, help="Of the file."
 )
-@click.option("--out", type=click.Path(dir_okay=False), required=True, help="Write this file.")
+@click.option(
+    "--out", type=click.Path(), required=True, help="Write this file; - is standard output."
+)
 @click.pass_context
 def export(
     context: click.Context,
@@ -62,7 +65,7 @@ def export(
     is OTLP JSON Lines: a request with metrics, or one with logs, a line. A collector reads it with
     its otlp_json_file receiver, set to start_at: beginning and include_file_name: false.
 
-    The file has its name once it is whole; one that is there stays until then.
+    The file has its name once it is whole; one that is there stays until then. A pipe gets it then.
 
     Exit status 1 when the folder is no archive, 2 when the file cannot be made, 3 when some of the
     archive is damaged or cannot be said in OTLP.
@@ -70,11 +73,7 @@ def export(
     if form == PARQUET and signal is None:
         click.echo("--format=parquet: a file holds one signal; give --signal", err=True)
         context.exit(EXIT_WRONG)
-    folder = os.path.dirname(os.path.abspath(out))
-    if not os.path.isdir(folder):
-        message = f"--out={out}: there is no folder {folder}; make it first"
-        click.echo(formats.printable(message), err=True)
-        context.exit(EXIT_WRONG)
+    check(context, out)
     found = segments(context, path)
     if form == PARQUET:
         subject = Subject(path=path, service=service, since=since, until=until)
@@ -84,8 +83,10 @@ def export(
         findings = []
         signals = SIGNALS if signal is None else (signal,)
         wanted = Selection(signals=signals, service=service, since=since, until=until)
-        row = _otlp_json(path, wanted, found, out, findings)
-    click.echo(formats.printable(formats.formatted([row], "table", columns=tuple(row))))
+        row = _otlp_json(context, path, wanted, found, out, findings)
+    click.echo(
+        formats.printable(formats.formatted([row], "table", columns=tuple(row))), err=out == STDOUT
+    )
     tell_service(found, service)
     damaged = tell(findings)
     context.exit(EXIT_PARTLY if damaged or row.get("left_out") else 0)
@@ -93,10 +94,10 @@ def export(
 
 def _parquet(context: click.Context, subject: Subject, signal: str, out: str) -> Mapping[str, Any]:
     """Write the view of a signal."""
-    with beside(out) as target:
+    with written(context, out) as target:
 
         def copy(connection: "DuckDBPyConnection") -> int:
-            how = "FORMAT parquet, COMPRESSION zstd"
+            how = "FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false"
             rows = connection.execute(f"COPY (FROM {signal}) TO {literal(target)} ({how})")
             return int(rows.fetchall()[0][0])
 
@@ -105,18 +106,23 @@ def _parquet(context: click.Context, subject: Subject, signal: str, out: str) ->
 
 
 def _otlp_json(
-    path: str, wanted: Selection, found: list[Segment], out: str, findings: list[Finding]
+    context: click.Context,
+    path: str,
+    wanted: Selection,
+    found: list[Segment],
+    out: str,
+    findings: list[Finding],
 ) -> Mapping[str, Any]:
-    with beside(out) as target, open(target, "xb") as file:
-        written = OtlpJson(file=file)
+    with written(context, out) as target, open(target, "wb") as file:
+        lines = OtlpJson(file=file)
         read = batches(path, wanted, findings=findings, bytes_max=BATCH_BYTES_MAX)
-        shown(written.write(read), wanted.among(found), "exporting")
-    if written.long_lines:
-        message = f"{written.long_lines} lines are longer than {LINE_BYTES_MAX} bytes"
+        shown(lines.write(read), wanted.among(found), "exporting")
+    if lines.long_lines:
+        message = f"{lines.long_lines} lines are longer than {LINE_BYTES_MAX} bytes"
         click.echo(f"{message}: raise max_log_size of the collector's receiver", err=True)
     return {
         "file": out,
-        "lines": written.lines,
-        "records": written.records,
-        "left_out": written.left_out,
+        "lines": lines.lines,
+        "records": lines.records,
+        "left_out": lines.left_out,
     }

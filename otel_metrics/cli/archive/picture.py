@@ -2,8 +2,6 @@
 
 import importlib
 import math
-import os
-import secrets
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,8 +20,8 @@ class MissingMatplotlibError(OtelMetricsError, ImportError):
     """matplotlib is not installed; the message says how to install it."""
 
 
-def draw(curves: Curves, out: str) -> None:
-    """Write a picture; its ending says of which kind.
+def draw(curves: Curves, file: str, kind: str) -> None:
+    """Write a picture; its kind is an ending without the dot.
 
     Raises:
         MissingMatplotlibError: matplotlib is not installed.
@@ -55,21 +53,9 @@ def draw(curves: Curves, out: str) -> None:
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     if any(curves.lines):
         axes.legend(fontsize=8, loc="best")
-    _save(figure, out)
+    figure.savefig(file, format=kind, dpi=_DPI)
 
 
 def _plain(text: str) -> str:
     """Return text that matplotlib does not take for mathematics."""
     return text.replace("$", r"\$")
-
-
-def _save(figure: Any, out: str) -> None:
-    """Write beside the place first: what was there stays until all of it is written."""
-    folder, name = os.path.split(os.path.abspath(out))
-    beside = os.path.join(folder, f".{secrets.token_hex(4)}-{name}")
-    try:
-        figure.savefig(beside, dpi=_DPI)
-        os.replace(beside, out)
-    finally:
-        if os.path.lexists(beside):
-            os.unlink(beside)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from otel_metrics.archive.output import STDOUT
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.asking import Subject, ask
 from otel_metrics.cli.archive.curves import Curves, Wanted, curves, names
@@ -24,6 +25,7 @@ from otel_metrics.cli.archive.options import (
     until_option,
 )
 from otel_metrics.cli.archive.picture import ENDINGS, MissingMatplotlibError, draw
+from otel_metrics.cli.archive.target import check, written
 from otel_metrics.cli.matching import suggestion
 
 __all__ = ["plot"]
@@ -59,7 +61,9 @@ class _Pair(click.ParamType[tuple[str, str]]):
 @service_option
 @since_option
 @until_option
-@click.option("--out", type=click.Path(), help="Draw into this file, .png or .svg.")
+@click.option(
+    "--out", type=click.Path(), help="Draw into this file, .png or .svg; - is the terminal."
+)
 @click.pass_context
 def plot(
     context: click.Context,
@@ -82,6 +86,7 @@ def plot(
     Exit status 1 when there is no such metric or nothing of it, 2 when an option is wrong, 3 when
     some of the archive is damaged.
     """
+    out = None if out == STDOUT else out
     _check(context, out)
     found = segments(context, path)
     subject = Subject(path=path, service=service, since=since, until=until)
@@ -106,15 +111,11 @@ def plot(
 def _check(context: click.Context, out: str | None) -> None:
     if out is None:
         return
-    folder = os.path.dirname(os.path.abspath(out))
-    wrong = None
     if os.path.splitext(out)[1].lower() not in ENDINGS:
-        wrong = f"the file must end in {', '.join(ENDINGS)}"
-    elif not os.path.isdir(folder):
-        wrong = f"there is no folder {folder}; make it first"
-    if wrong is not None:
-        click.echo(formats.printable(f"--out={out}: {wrong}"), err=True)
+        message = f"--out={out}: the file must end in {', '.join(ENDINGS)}"
+        click.echo(formats.printable(message), err=True)
         context.exit(EXIT_WRONG)
+    check(context, out)
 
 
 def _show(context: click.Context, made: Curves, out: str | None, width: int) -> None:
@@ -124,7 +125,8 @@ def _show(context: click.Context, made: Curves, out: str | None, width: int) -> 
         click.echo(formats.printable(text))
     else:
         try:
-            draw(made, out)
+            with written(context, out) as target:
+                draw(made, target, os.path.splitext(out)[1][1:].lower())
         except MissingMatplotlibError as error:
             click.echo(str(error), err=True)
             context.exit(EXIT_WRONG)

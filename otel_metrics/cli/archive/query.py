@@ -7,13 +7,14 @@ import importlib
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from otel_metrics.archive.output import STDOUT
 from otel_metrics.archive.questions import QUESTIONS
+from otel_metrics.archive.views import literal
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.asking import Subject, ask
 from otel_metrics.cli.archive.options import (
@@ -27,6 +28,7 @@ from otel_metrics.cli.archive.options import (
     tell_service,
     until_option,
 )
+from otel_metrics.cli.archive.target import check, written
 from otel_metrics.cli.matching import suggestion
 
 if TYPE_CHECKING:
@@ -58,7 +60,9 @@ Answer = tuple[list[str], list[str], list[tuple[Any, ...]]]
 @until_option
 @formats.option
 @click.option(
-    "--out", type=click.Path(), help="Write the answer to this file: .csv, .json or .parquet."
+    "--out",
+    type=click.Path(),
+    help="Write all of the answer to this file: .csv, .json or .parquet; - prints it.",
 )
 @click.pass_context
 def query(
@@ -92,6 +96,7 @@ def query(
     if show_sql:
         click.echo(asked, nl=not asked.endswith("\n"))
         return
+    out = None if out == STDOUT else out
     written_as = None if out is None else _written_as(context, out)
     found = segments(context, path)
     subject = Subject(path=path, service=service, since=since, until=until)
@@ -123,30 +128,21 @@ def _written_as(context: click.Context, out: str) -> str:
         accepted = ", ".join(_ENDINGS)
         click.echo(formats.printable(f"--out={out}: the file must end in {accepted}"), err=True)
         context.exit(EXIT_WRONG)
+    check(context, out)
     return _ENDINGS[ending]
 
 
 def _write(context: click.Context, subject: Subject, sql: str, out: str, how: str) -> None:
-    """Write the answer beside its place first: what was there stays until all of it is written."""
-    folder, name = os.path.split(os.path.abspath(out))
-    if not os.path.isdir(folder):
-        message = f"--out={out}: there is no folder {folder}; make it first"
-        click.echo(formats.printable(message), err=True)
-        context.exit(EXIT_WRONG)
-    beside = os.path.join(folder, f".{secrets.token_hex(4)}-{name}")
-    target = "'" + beside.replace("'", "''") + "'"
-    try:
+    """Write all of the answer; what was there stays until then."""
+    with written(context, out) as target:
         ask(
             context,
             subject,
             lambda connection: connection.execute(
-                f"COPY (\n{_last(connection, sql)}\n) TO {target} ({how})"
+                f"COPY (\n{_last(connection, sql)}\n) TO {literal(target)} "
+                f"({how}, USE_TMP_FILE false)"
             ).fetchall(),
         )
-        os.replace(beside, out)
-    finally:
-        if os.path.lexists(beside):
-            os.unlink(beside)
 
 
 def _last(connection: "DuckDBPyConnection", sql: str) -> str:

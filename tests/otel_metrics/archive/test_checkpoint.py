@@ -194,5 +194,5 @@ def test_a_checkpoint_replaces_the_one_before_in_one_step(tmp_path: Path) -> Non
 
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.json"]
     assert target.read_bytes() == b"two"
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match="make it first"):
         write_new(str(tmp_path / "none" / "x"), b"three")
