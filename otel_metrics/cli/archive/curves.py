@@ -6,17 +6,19 @@ histogram as its mean or a quantile. A step in which nothing was recorded has no
 
 # ruff: noqa: S608  # made of our own words and quoted literals, and run with the caller's rights
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_metrics.archive.views import literal
+from otel_metrics.errors import OtelMetricsError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Curves", "Wanted", "curves", "names", "step_text"]
+__all__ = ["Curves", "NoQuantileError", "Wanted", "attributes", "curves", "names", "step_text"]
 
 SERIES_MAX: Final = 8
 """Lines of one plot; more cannot be told apart."""
@@ -26,6 +28,11 @@ _STEPS_S: Final = (
 )
 _COLUMNS: Final = ("service", "instance", "scope")
 _NS: Final = 10**9
+_HISTOGRAM: Final = "histogram"
+
+
+class NoQuantileError(OtelMetricsError, ValueError):
+    """A metric has no quantiles; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +79,21 @@ def names(connection: "DuckDBPyConnection") -> list[str]:
     return sorted(row[0] for row in rows.fetchall())
 
 
+def attributes(connection: "DuckDBPyConnection", metric: str) -> list[str]:
+    """Return what the points of a metric can be told apart by; nothing where there are none."""
+    rows = connection.execute(
+        "SELECT DISTINCT unnest(json_keys(attributes)) FROM metrics "
+        f"WHERE metric = {literal(metric)}"
+    ).fetchall()
+    return [*sorted(row[0] for row in rows), *_COLUMNS]
+
+
 def curves(connection: "DuckDBPyConnection", wanted: Wanted) -> Curves | None:
-    """Return the lines of a metric, or None where it has no points."""
+    """Return the lines of a metric, or None where it has no points.
+
+    Raises:
+        NoQuantileError: a quantile is wanted of what has none.
+    """
     name = literal(wanted.metric)
     facts = connection.execute(
         f"SELECT type, coalesce(monotonic, true), coalesce(unit, '') FROM metrics "
@@ -82,6 +102,8 @@ def curves(connection: "DuckDBPyConnection", wanted: Wanted) -> Curves | None:
     if facts is None:
         return None
     kind, monotonic, unit = facts
+    if wanted.quantile is not None and kind != _HISTOGRAM:
+        raise NoQuantileError(_no_quantile(wanted.metric, kind))
     counts = kind != "gauge" and (monotonic or kind != "sum")
     _gather(connection, wanted, "increments" if counts else "metrics")
     step_s = _step_s(connection, wanted.steps)
@@ -95,7 +117,9 @@ def curves(connection: "DuckDBPyConnection", wanted: Wanted) -> Curves | None:
         what, rows = f"mean per {step_text(step_s)}", _means(connection, step_s)
     else:
         what = f"quantile {wanted.quantile:g} per {step_text(step_s)}"
-        rows = _quantiles(connection, step_s, wanted.quantile)
+        rows = _quantiles(
+            connection, step_s, wanted.quantile, _extremes(connection, wanted, step_s)
+        )
     return _laid_out(wanted.metric, unit, what, step_s, rows)
 
 
@@ -114,16 +138,23 @@ def _gather(connection: "DuckDBPyConnection", wanted: Wanted, view: str) -> None
         if view == "increments"
         else "value, hash(service, instance, scope, attributes) AS series"
     )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE gathered AS SELECT epoch_ns(time) AS ns, "
+        f"{_label(wanted)} AS line, hash(service, instance, attributes) AS source, {columns} "
+        f"FROM {view} WHERE {_conditions(wanted)}"
+    )
+
+
+def _label(wanted: Wanted) -> str:
     parts = [_part(by) for by in wanted.by]
-    label = f"concat_ws(', ', {', '.join(parts)})" if parts else "''"
+    return f"concat_ws(', ', {', '.join(parts)})" if parts else "''"
+
+
+def _conditions(wanted: Wanted) -> str:
     conditions = [f"metric = {literal(wanted.metric)}", "time IS NOT NULL"] + [
         f"{_column(key)} = {literal(value)}" for key, value in wanted.where.items()
     ]
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE gathered AS SELECT epoch_ns(time) AS ns, {label} AS line, "
-        f"hash(service, instance, attributes) AS source, {columns} "
-        f"FROM {view} WHERE {' AND '.join(conditions)}"
-    )
+    return " AND ".join(conditions)
 
 
 def _column(key: str) -> str:
@@ -149,6 +180,7 @@ def _step_s(connection: "DuckDBPyConnection", steps: int) -> int | None:
 
 
 Rows = list[tuple[int, str, float]]
+Extremes = Mapping[tuple[int, str], tuple[float, float]]
 
 
 def _increases(connection: "DuckDBPyConnection", step_s: int) -> Rows:
@@ -180,7 +212,32 @@ def _values(connection: "DuckDBPyConnection", step_s: int, *, summed: bool) -> t
     return "sum of all series" if summed else "mean of all series", rows
 
 
-def _quantiles(connection: "DuckDBPyConnection", step_s: int, quantile: float) -> Rows:
+def _no_quantile(metric: str, kind: str) -> str:
+    if "histogram" in kind:
+        return f"{metric} is an exponential histogram, whose quantiles are not drawn; leave it out"
+    return f"{metric} is a {kind}, and has no quantiles; they are of a histogram"
+
+
+def _extremes(connection: "DuckDBPyConnection", wanted: Wanted, step_s: int) -> Extremes:
+    """Return the least and the greatest value of each step and line, where every point says them.
+
+    A point says them of all that it counts, from its start on: what came in a step is between.
+    """
+    rows = connection.execute(
+        f"SELECT epoch_ns(time) // {step_s * _NS}, {_label(wanted)}, "
+        'CASE WHEN bool_and(coalesce(isfinite("min"), false)) THEN min("min") END, '
+        'CASE WHEN bool_and(coalesce(isfinite("max"), false)) THEN max("max") END '
+        f"FROM metrics WHERE {_conditions(wanted)} AND count > 0 GROUP BY 1, 2"
+    ).fetchall()
+    return {
+        (step, line): (-math.inf if least is None else least, math.inf if most is None else most)
+        for step, line, least, most in rows
+    }
+
+
+def _quantiles(
+    connection: "DuckDBPyConnection", step_s: int, quantile: float, extremes: Extremes
+) -> Rows:
     found = connection.execute(
         "SELECT step, line, bounds, list(n ORDER BY bucket) FROM ("
         "SELECT step, line, bounds, bucket, sum(n) AS n FROM ("
@@ -192,7 +249,8 @@ def _quantiles(connection: "DuckDBPyConnection", step_s: int, quantile: float) -
     for step, line, bounds, counts in found:
         value = _quantile(quantile, bounds, counts)
         if value is not None:
-            rows.append((step, line, value))
+            least, most = extremes.get((step, line), (-math.inf, math.inf))
+            rows.append((step, line, min(max(value, least), most)))
     return rows
 
 

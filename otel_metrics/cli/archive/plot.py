@@ -10,7 +10,14 @@ import click
 from otel_metrics.archive.output import STDOUT
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.asking import Subject, ask
-from otel_metrics.cli.archive.curves import Curves, Wanted, curves, names
+from otel_metrics.cli.archive.curves import (
+    Curves,
+    NoQuantileError,
+    Wanted,
+    attributes,
+    curves,
+    names,
+)
 from otel_metrics.cli.archive.linechart import drawn
 from otel_metrics.cli.archive.options import (
     EXIT_NO,
@@ -83,8 +90,8 @@ def plot(
     A counter is drawn as its increase in each step, a gauge as its value, a histogram as its mean
     or --quantile. Where nothing was recorded the line is broken.
 
-    Exit status 1 when there is no such metric or nothing of it, 2 when an option is wrong, 3 when
-    some of the archive is damaged.
+    Exit status 1 when there is no such metric or attribute, or nothing of it, 2 when an option is
+    wrong, 3 when some of the archive is damaged.
     """
     out = None if out == STDOUT else out
     _check(context, out)
@@ -98,12 +105,17 @@ def plot(
         quantile=quantile,
         steps=width if out is None else STEPS_OF_A_PICTURE,
     )
-    made = ask(context, subject, lambda connection: curves(connection, wanted))
+    try:
+        made = ask(context, subject, lambda connection: curves(connection, wanted))
+    except NoQuantileError as error:
+        click.echo(formats.printable(f"--quantile={quantile:g}: {error}"), err=True)
+        context.exit(EXIT_WRONG)
     damaged = tell(subject.findings)
     if made is None:
         if not tell_service(found, service):
             _tell_nothing(context, subject, wanted)
         context.exit(EXIT_NO)
+    _check_by(context, subject, wanted)
     _show(context, made, out, width)
     context.exit(EXIT_PARTLY if damaged else 0)
 
@@ -116,6 +128,19 @@ def _check(context: click.Context, out: str | None) -> None:
         click.echo(formats.printable(message), err=True)
         context.exit(EXIT_WRONG)
     check(context, out)
+
+
+def _check_by(context: click.Context, subject: Subject, wanted: Wanted) -> None:
+    """End where an attribute is on no point: one line of "(none)" would look like an answer."""
+    if not wanted.by:
+        return
+    there = ask(context, subject, lambda connection: attributes(connection, wanted.metric))
+    missing = [by for by in wanted.by if by not in there]
+    for by in missing:
+        message = f"--by={by}: no point of {wanted.metric} has this attribute"
+        click.echo(formats.printable(f"{message}{suggestion(by, there)}"), err=True)
+    if missing:
+        context.exit(EXIT_NO)
 
 
 def _show(context: click.Context, made: Curves, out: str | None, width: int) -> None:

@@ -69,10 +69,12 @@ def histogram(
     start_s: float = 0,
     name: str = "took",
     attributes: Attributes | None = None,
+    least: float = 0.5,
+    most: float = 20.0,
 ) -> Metric:
     """Return one point of a histogram with the bounds 1 and 10."""
     point = HistogramDataPoint(
-        attributes or {}, _ns(start_s), _ns(at_s), sum(counts), amount, counts, BOUNDS, 0.5, 20.0
+        attributes or {}, _ns(start_s), _ns(at_s), sum(counts), amount, counts, BOUNDS, least, most
     )
     return Metric(name, "", "s", Histogram([point], CUMULATIVE))
 

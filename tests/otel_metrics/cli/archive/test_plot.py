@@ -1,6 +1,7 @@
 """`otel-metrics archive plot`: the line is what was recorded, and a gap is a gap."""
 
 import importlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,6 +77,45 @@ def test_a_histogram_is_drawn_as_its_mean_or_a_quantile(tmp_path: Path) -> None:
 
     assert _lines(tmp_path, "took") == {"": [0.5, 5.0]}
     assert _lines(tmp_path, "took", quantile=0.5) == {"": [0.5, 5.5]}
+
+
+def test_a_quantile_is_no_value_that_was_not_there(tmp_path: Path) -> None:
+    """Inside a bucket it is a guess, which stays between the least and the greatest value."""
+    record(tmp_path, [histogram((0, 4, 0), 24.0, 0, least=6.0, most=6.5)])
+    record(tmp_path / "above", [histogram((0, 0, 4), 80.0, 0, least=20.0, most=20.0)])
+
+    assert _lines(tmp_path, "took", quantile=0.1) == {"": [6.0]}
+    assert _lines(tmp_path, "took", quantile=0.99) == {"": [6.5]}
+    assert _lines(tmp_path / "above", "took", quantile=0.5) == {"": [20.0]}
+
+
+def test_a_quantile_without_least_and_greatest_is_one_of_its_bucket(tmp_path: Path) -> None:
+    """Not every histogram says them."""
+    record(tmp_path, [histogram((0, 4, 0), 24.0, 0, least=math.inf, most=-math.inf)])
+
+    assert _lines(tmp_path, "took", quantile=0.5) == {"": [5.5]}
+
+
+@pytest.mark.parametrize(("metric", "kind"), [("jobs", "a sum"), ("level", "a gauge")])
+def test_a_quantile_is_of_a_histogram(tmp_path: Path, metric: str, kind: str) -> None:
+    """A line that is something else would be read as one."""
+    record(tmp_path, [total(5, 0), gauge(1, 0)])
+
+    result = _run(metric, "--quantile", "0.5", "--archive", tmp_path)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"--quantile=0.5: {metric} is {kind}, and has no quantiles")
+
+
+@pytest.mark.parametrize(("by", "said"), [("kimd", "did you mean kind?"), ("x", "there is kind")])
+def test_an_attribute_that_is_not_there_is_said(tmp_path: Path, by: str, said: str) -> None:
+    """With the ones that are."""
+    record(tmp_path, [total(5, 0, attributes={"kind": "a"})])
+
+    result = _run("jobs", "--by", by, "--archive", tmp_path)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"--by={by}: no point of jobs has this attribute; {said}" in result.stderr
 
 
 def test_an_attribute_gives_a_line_for_each_value(tmp_path: Path) -> None:
