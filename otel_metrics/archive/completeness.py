@@ -81,11 +81,15 @@ class _Known:
             self.continued |= again
             if is_settled(found, keyed=archive.keyed):
                 self.settled |= again
+        self.services = _services(archive, there)
         for said in archive.tombstones:
             self._take(said)
+        self.followed = _followed(there)
 
     def _take(self, said: Tombstone) -> None:
         key = (said.signal, said.segment)
+        if said.service not in self.services.get(key, {said.service}):
+            return  # it is of another service
         if said.event == "removed":
             self.removed.setdefault(key, set()).add(said.sha256)
         elif said.replaced_by is not None:
@@ -109,6 +113,21 @@ class _Known:
         if there is not None and (there.scan.sha256 in heirs or there.replaces in heirs):
             return True
         return bool(self.removed.get(key, set()) & heirs)
+
+    def explains(self, said: Tombstone) -> bool:
+        """Whether a removal is that of the segment that the one behind it names, where one does."""
+        key, number = (said.signal, said.segment), _number(said)
+        if number is None or said.sha256 not in self.removed.get(key, set()):
+            return False
+        named = self.followed.get(number)
+        return (
+            named is None
+            or number in self.continued
+            or any(
+                name == said.segment and said.sha256 in self.heirs(key, sha256)
+                for name, sha256 in named
+            )
+        )
 
     def problem(self, key: _Key, kind: Kind, message: str, verdict: Verdict) -> Problem:
         """Make a finding about a segment, there or not."""
@@ -135,7 +154,7 @@ class _Known:
 
 
 def _numbers(archive: Archive, known: _Known) -> Iterator[Problem]:
-    gone = _by_number(archive.tombstones)
+    gone = _by_number(each for each in archive.tombstones if known.explains(each))
     doubted = _by_number(archive.doubted)
     unvouched = _by_number(archive.unvouched)
     for writer, found in known.by_writer.items():
@@ -204,22 +223,58 @@ def _why(missing: range, doubted: set[int] | None, unvouched: set[int] | None) -
 def _by_number(tombstones: Iterable[Tombstone]) -> dict[_Writer, set[int]]:
     found: dict[_Writer, set[int]] = {}
     for each in tombstones:
-        name = SegmentName.parse(each.segment)
-        if name is not None and each.event == "removed":
-            found.setdefault((each.signal, name.instance), set()).add(name.sequence)
+        number = _number(each)
+        if number is not None and each.event == "removed":
+            found.setdefault(number[:2], set()).add(number[2])
     return found
+
+
+def _number(said: Tombstone) -> Numbered | None:
+    name = SegmentName.parse(said.segment)
+    return None if name is None else (said.signal, name.instance, name.sequence)
+
+
+def _services(archive: Archive, there: Iterable[Inspected]) -> dict[_Key, set[str]]:
+    """Return of which service segments are that are there, or were. (A writer counts, and chains,
+    over all its services, so that of one that is missing only a checkpoint knows.)"""
+    found: dict[_Key, set[str]] = {}
+    for each in there:
+        key = (each.segment.signal, each.segment.name)
+        found.setdefault(key, set()).add(each.segment.service)
+    for key, entry in archive.checkpoint.entries.items() if archive.checkpoint else ():
+        found.setdefault(key, set()).add(entry.service)
+    return found
+
+
+def _followed(there: Iterable[Inspected]) -> dict[Numbered, list[tuple[str, str]]]:
+    """Return what segments name as the one before them: name and hash, by its number."""
+    found: dict[Numbered, list[tuple[str, str]]] = {}
+    for each in there:
+        previous = _previous(each) if each.sound else None
+        name = SegmentName.parse(previous[0]) if previous else None
+        if previous is not None and name is not None:
+            number = (each.segment.signal, name.instance, name.sequence)
+            found.setdefault(number, []).append(previous)
+    return found
+
+
+def _previous(found: Inspected) -> tuple[str, str] | None:
+    """Return name and hash of the segment that one says it follows."""
+    said: Any = (found.scan.head or {}).get("previous")
+    name = said.get("segment") if isinstance(said, dict) else None
+    sha256 = said.get("sha256") if isinstance(said, dict) else None
+    return (name, sha256) if isinstance(name, str) and isinstance(sha256, str) else None
 
 
 def _chains(known: _Known) -> Iterator[Problem]:
     for key, found in known.there.items():
-        said: Any = (found.scan.head or {}).get("previous")
-        if said is None:
+        if (found.scan.head or {}).get("previous") is None:
             continue
-        name = said.get("segment") if isinstance(said, dict) else None
-        sha256 = said.get("sha256") if isinstance(said, dict) else None
-        if not isinstance(name, str) or not isinstance(sha256, str):
+        said = _previous(found)
+        if said is None:
             yield known.problem(key, "chain", "names no segment before it", "completeness")
             continue
+        name, sha256 = said
         before = (key[0], name)
         if known.stands(before, sha256) or _is_told(known, before):
             continue

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from otel_exporter_ndjson import NdjsonMetricExporter, find_segments
-from otel_exporter_ndjson.audit import AuditLog
+from otel_exporter_ndjson.audit import REMOVED, AuditLog
 from otel_exporter_ndjson.frames import compress
 from otel_exporter_ndjson.fs import RealFs
 from otel_exporter_ndjson.retention import Limits, prune
@@ -39,6 +39,7 @@ from tests.otel_metrics.archive.sealed import (
     put,
     resealed,
     rewrite_chain,
+    taken,
     tree,
     unsealed,
     zipped,
@@ -623,6 +624,64 @@ def test_a_recovery_that_seals_another_segment_excuses_nothing(
     list(repair(folder, key=key))
 
     assert kinds(verify(folder, keys=[key])) == [("completeness", "chain")]
+
+
+@pytest.mark.parametrize("wrong", ["segment", "sha256"])
+def test_a_removal_of_another_segment_explains_nothing(
+    keyed: tuple[Path, SealKey], wrong: str
+) -> None:
+    """The number alone fits; name or hash are not those that the next segment names."""
+    folder, key = keyed
+    path = paths(folder)[1]
+    name = SegmentName.parse(path.name)
+    assert name is not None
+    true = {
+        "signal": "metrics",
+        "service": "shop",
+        "segment": path.name,
+        "sha256": verify(folder).segments[1].scan.sha256,
+    }
+    other = str(SegmentName("20200101T000000.000000Z", name.instance, name.sequence))
+    for said in (true | {wrong: {"segment": other}.get(wrong, "0" * 64)}, true):
+        audit = AuditLog(Settings(path=str(folder)), key=key)
+        audit.say(REMOVED, said, service=said["service"])
+        audit.close()
+        path.unlink(missing_ok=True)
+        missing = verify(folder, keys=[key]).problems
+
+        assert [each.kind for each in missing] == ([] if said is true else ["gap"])
+
+
+def test_a_removal_in_another_service_explains_nothing(keyed: tuple[Path, SealKey]) -> None:
+    """Where a checkpoint knows of which service the segment was."""
+    folder, key = keyed
+    path, known = paths(folder)[1], taken(folder, key)
+    said = {"signal": "metrics", "segment": path.name, "sha256": ""}
+    said["sha256"] = verify(folder).segments[1].scan.sha256
+    audit = AuditLog(Settings(path=str(folder)), key=key)
+    audit.say(REMOVED, {**said, "service": "bank"}, service="bank")
+    audit.close()
+    path.unlink()
+
+    assert kinds(verify(folder, keys=[key])) == []
+    missing = kinds(verify(folder, keys=[key], checkpoint=known))
+    assert missing == [("completeness", "gap"), ("completeness", "since_checkpoint")]
+
+
+def test_what_retention_removed_of_one_of_several_services_is_explained(tmp_path: Path) -> None:
+    """A writer chains its segments over all services, so the next one is of another."""
+    folder = tmp_path / "a"
+    exporter = NdjsonMetricExporter(folder, compression="none")
+    for number in range(6):
+        exporter.export(batch(total(number, number), service=("shop", "bank")[number % 2]))
+        exporter.force_flush()
+    exporter.shutdown()
+    audit = AuditLog(Settings(path=str(folder)))
+    done = prune(RealFs(), str(folder), Limits(bytes_max=1), now_ns=0, say=audit.removed)
+    assert list(done)
+    audit.close()
+
+    assert verify(folder).problems == []
 
 
 def _head(**members: object) -> bytes:
