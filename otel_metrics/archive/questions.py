@@ -42,10 +42,10 @@ SELECT
     skill,
     coalesce(outcomes, 0)::BIGINT AS outcomes,
     coalesce(correct, 0)::BIGINT AS correct,
-    cost_usd,
-    CASE WHEN correct > 0 THEN cost_usd / correct END AS cost_per_correct_usd,
+    round(cost_usd, 6) AS cost_usd,
+    CASE WHEN correct > 0 THEN round(cost_usd / correct, 6) END AS cost_per_correct_usd,
     CASE
-        WHEN cost_usd IS NULL THEN 'unknown'
+        WHEN priced.cost_usd IS NULL THEN 'unknown'
         WHEN unpriced_of_service > 0 THEN 'at least'
         ELSE 'known'
     END AS cost_is,

@@ -8,9 +8,10 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from otel_metrics.archive.output import STDOUT
 from otel_metrics.archive.questions import QUESTIONS
@@ -30,6 +31,7 @@ from otel_metrics.cli.archive.options import (
 )
 from otel_metrics.cli.archive.target import check, written
 from otel_metrics.cli.matching import suggestion
+from otel_metrics.errors import OtelMetricsError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -47,7 +49,13 @@ _ENDINGS: Final = {
 _FLOATS: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _NESTED: Final = ("json", "yaml")
 
+_EMPTY: Final = "the SQL is empty; ask something, or give --question"
+
 Answer = tuple[list[str], list[str], list[tuple[Any, ...]]]
+
+
+class _NotOneError(OtelMetricsError, ValueError):
+    """What is asked is no statement, or several."""
 
 
 @click.command()
@@ -88,6 +96,7 @@ def query(
     Exit status 1 when the folder is no archive, 2 when the question is wrong, 3 when some of the
     archive is damaged or not all rows were printed.
     """
+    _check(context, sql, question)
     if question == _LIST:
         rows = [{"question": name, "about": each.summary} for name, each in QUESTIONS.items()]
         click.echo(formats.formatted(rows, form, columns=("question", "about")))
@@ -97,39 +106,58 @@ def query(
         click.echo(asked, nl=not asked.endswith("\n"))
         return
     out = None if out == STDOUT else out
-    written_as = None if out is None else _written_as(context, out)
+    written_as = None if out is None else _written_as(context, out, form)
     found = segments(context, path)
     subject = Subject(path=path, service=service, since=since, until=until)
-    if out is not None and written_as is not None:
-        _write(context, subject, asked, out, written_as)
-        complete = True
-    else:
-        answer = ask(context, subject, lambda connection: _answer(connection, asked))
-        complete = _print(answer, form)
+    try:
+        if out is not None and written_as is not None:
+            _write(context, subject, asked, out, written_as)
+            complete = True
+        else:
+            answer = ask(context, subject, lambda connection: _answer(connection, asked))
+            complete = _print(answer, form)
+    except _NotOneError as error:
+        _end(context, str(error))
     tell_service(found, service)
     context.exit(EXIT_PARTLY if tell(subject.findings) or not complete else 0)
 
 
-def _asked(context: click.Context, sql: str | None, question: str | None) -> str:
-    if (sql is None) == (question is None):
+def _check(context: click.Context, sql: str | None, question: str | None) -> None:
+    """End where there is not one question."""
+    if sql is None and question is None:
         raise click.UsageError("give SQL, or --question with a name; --question list says which")
+    if sql is not None and question is not None:
+        _end(context, f"SQL and --question={question} are two questions; leave one of them out")
+    if sql is not None and not sql.strip():
+        _end(context, _EMPTY)
+
+
+def _asked(context: click.Context, sql: str | None, question: str | None) -> str:
     if question is None:
         return sql or ""
     if question not in QUESTIONS:
-        message = f"--question={question}: no such question{suggestion(question, list(QUESTIONS))}"
-        click.echo(formats.printable(message), err=True)
-        context.exit(EXIT_WRONG)
+        there = suggestion(question, list(QUESTIONS))
+        _end(context, f"--question={question}: no such question{there}")
     return QUESTIONS[question].sql
 
 
-def _written_as(context: click.Context, out: str) -> str:
+def _written_as(context: click.Context, out: str, form: str) -> str:
+    """Return how an answer is written: as its ending says, or as --format where that says none."""
     ending = os.path.splitext(out)[1].lower()
+    chosen = context.get_parameter_source("form") is not ParameterSource.DEFAULT
+    if chosen and ending in _ENDINGS and ending != f".{form}":
+        _end(context, f"--format={form}: --out={out} is another form; leave one of them out")
+    if chosen and ending not in _ENDINGS:
+        ending = f".{form}"
     if ending not in _ENDINGS:
-        accepted = ", ".join(_ENDINGS)
-        click.echo(formats.printable(f"--out={out}: the file must end in {accepted}"), err=True)
-        context.exit(EXIT_WRONG)
+        _end(context, f"--out={out}: the file must end in {', '.join(_ENDINGS)}")
     check(context, out)
     return _ENDINGS[ending]
+
+
+def _end(context: click.Context, message: str) -> NoReturn:
+    click.echo(formats.printable(message), err=True)
+    context.exit(EXIT_WRONG)
 
 
 def _write(context: click.Context, subject: Subject, sql: str, out: str, how: str) -> None:
@@ -139,37 +167,40 @@ def _write(context: click.Context, subject: Subject, sql: str, out: str, how: st
             context,
             subject,
             lambda connection: connection.execute(
-                f"COPY (\n{_last(connection, sql)}\n) TO {literal(target)} "
+                f"COPY (\n{_only(connection, sql)}\n) TO {literal(target)} "
                 f"({how}, USE_TMP_FILE false)"
             ).fetchall(),
         )
 
 
-def _last(connection: "DuckDBPyConnection", sql: str) -> str:
-    """Run all statements but the last, and return that."""
+def _only(connection: "DuckDBPyConnection", sql: str) -> str:
+    """Return the statement without what may follow it; what is before it would answer nobody."""
+    duckdb: Any = importlib.import_module("duckdb")
     statements = connection.extract_statements(sql)
     if not statements:
-        return sql
-    for statement in statements[:-1]:
-        connection.execute(statement)
-    return statements[-1].query.strip().rstrip(";")
+        raise _NotOneError(_EMPTY)
+    if len(statements) > 1:
+        raise _NotOneError(f"these are {len(statements)} statements; ask one at a time")
+    text: bytes = statements[0].query.encode()  # DuckDB counts bytes
+    ends = [at for at, _ in duckdb.tokenize(text.decode()) if text[at : at + 1] == b";"]
+    return text[: ends[0] if ends else None].decode()
 
 
 def _answer(connection: "DuckDBPyConnection", sql: str) -> Answer:
     """Return names, types and rows; times as text, because Python's have no nanoseconds."""
     duckdb: Any = importlib.import_module("duckdb")
-    last = _last(connection, sql)
+    only = _only(connection, sql)
     try:
-        described = connection.execute(f"DESCRIBE\n{last}").fetchall()
+        described = connection.execute(f"DESCRIBE\n{only}").fetchall()
     except duckdb.Error:  # no query, or a wrong one: then its own error is the one to show
-        result = connection.execute(last)
+        result = connection.execute(only)
         names = [column[0] for column in result.description or ()]
         kinds = [str(column[1]) for column in result.description or ()]
         return names, kinds, result.fetchmany(ROWS_MAX + 1)
     names, kinds = [row[0] for row in described], [row[1] for row in described]
     inner = ", ".join(f"c{at}" for at in range(len(names)))
     shown = ", ".join(_shown(f"c{at}", kind) for at, kind in enumerate(kinds))
-    result = connection.execute(f"SELECT {shown} FROM (\n{last}\n) AS answer({inner})")
+    result = connection.execute(f"SELECT {shown} FROM (\n{only}\n) AS answer({inner})")
     return names, kinds, result.fetchmany(ROWS_MAX + 1)
 
 

@@ -64,6 +64,19 @@ def test_what_a_correct_outcome_costs(tmp_path: Path) -> None:
     assert (row["cost_per_correct_usd"], row["cost_is"]) == (3.0 / 8, "known")
 
 
+def test_a_cost_has_six_digits_behind_the_point(tmp_path: Path) -> None:
+    """Sums of what computers take for a tenth have seventeen."""
+    cost = [
+        total(c, 10, name="skill.cost", attributes=_skill("a", n=str(n)))
+        for n, c in ((1, 0.1), (2, 0.2))
+    ]
+    record(tmp_path, [_outcomes("a", "correct", 3), *cost])
+
+    (row,) = _asked(tmp_path, "cost-per-correct-outcome")
+
+    assert (row["cost_usd"], row["cost_per_correct_usd"]) == (0.3, 0.1)
+
+
 def test_a_cost_that_is_not_known_is_not_zero(tmp_path: Path) -> None:
     """Nor is it known, where tokens had no price."""
     record(

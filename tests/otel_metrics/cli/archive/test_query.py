@@ -87,6 +87,25 @@ def test_the_answer_can_be_a_file(folder: Path, tmp_path: Path, ending: str) -> 
     assert os.listdir(tmp_path) in (["a", out.name], [out.name, "a"])
 
 
+def test_one_statement_may_end_in_a_semicolon_and_be_a_pivot(folder: Path) -> None:
+    """DuckDB itself makes several of a pivot."""
+    sql = "PIVOT (SELECT metric, value FROM metrics) ON metric USING sum(value)::INT; -- all"
+    other = "SELECT 'é;€' AS text /* ; */ ; -- all; of it"
+
+    assert _run("--archive", folder, "--format", "csv", sql).output == "jobs\n12\n"
+    assert _run("--archive", folder, "--format", "csv", other).output == "text\né;€\n"
+
+
+def test_a_file_without_an_ending_has_the_form_that_is_asked_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A pipe that a shell makes has none."""
+    out = tmp_path / "63"
+
+    assert _run("--archive", folder, "--format", "csv", "--out", out, COUNT).exit_code == 0
+    assert out.read_text() == "metric,jobs\njobs,12\n"
+
+
 def test_all_of_a_large_answer_is_written_and_the_first_rows_are_printed(folder: Path) -> None:
     """And it is said that they are not all."""
     result = _run("--archive", folder, "--format", "csv", "FROM range(100001) AS t(n)")
@@ -106,7 +125,16 @@ def test_all_of_a_large_answer_is_written_and_the_first_rows_are_printed(folder:
         (["--out", "x.txt", "SELECT 1"], "--out=x.txt: the file must end in .csv, .json, .parquet"),
         (["--out", "no/x.csv", "SELECT 1"], "make it first"),
         ([], "--question list"),
-        (["SELECT 1", "--question", "slowest-skills"], "--question list"),
+        (["SELECT 1", "--question", "slowest-skills"], "SQL and --question=slowest-skills are two"),
+        (["SELECT 1", "--question", "list"], "SQL and --question=list are two"),
+        ([""], "the SQL is empty"),
+        ([" -- nothing\n;"], "the SQL is empty"),
+        (["SELECT 1; SELECT 2"], "2 statements; ask one at a time"),
+        (["SELECT 1; SELECT 2", "--out", "x.csv"], "2 statements; ask one at a time"),
+        (
+            ["SELECT 1", "--out", "x.parquet", "--format", "csv"],
+            "--format=csv: --out=x.parquet is another form; leave one of them out",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(
