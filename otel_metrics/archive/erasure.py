@@ -15,16 +15,19 @@ from typing import Any, Final, Literal
 from otel_exporter_ndjson import DamagedError, Segment, find_segments
 from otel_exporter_ndjson.audit import REPLACED, AuditLog
 from otel_exporter_ndjson.files import lines_from
-from otel_exporter_ndjson.findings import Told
+from otel_exporter_ndjson.findings import Finding, Told
 from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.frames import compress
 from otel_exporter_ndjson.fs import Fs, RealFs, Status
 from otel_exporter_ndjson.parsing import parsed
 from otel_exporter_ndjson.sealing import TEMPORARY, chunks_of, write_all
 from otel_exporter_ndjson.sealkey import SealKey
+from otel_exporter_ndjson.segments import service_folder
 from otel_metrics.archive.inspection import Inspected, inspect
 from otel_metrics.archive.matching import Wanted
+from otel_metrics.archive.problems import Problem
 from otel_metrics.archive.rewriting import Rewriting
+from otel_metrics.archive.strays import strays
 
 __all__ = ["Action", "Erased", "Eraser", "torn_with"]
 
@@ -33,10 +36,19 @@ NEEDLE_BYTES_MAX: Final = 2**16
 _TORN: Final = ".ndjson.torn"
 
 Action = Literal[
-    "found", "erased", "described", "open", "unsealed", "damaged", "signed", "busy", "failed"
+    "found",
+    "erased",
+    "described",
+    "open",
+    "unsealed",
+    "damaged",
+    "signed",
+    "busy",
+    "failed",
+    "unread",
 ]
 """`found` where nothing is to be changed; `described`: what is asked for stands in a line that
-describes records, and is still there."""
+describes records, and is still there; `unread`: not all of it could be looked into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,23 +113,47 @@ class Eraser:
         found = find_segments(self._path, service=service, fs=self._fs)
         found = [each for each in found if each.signal != "audit"]
         for number, segment in enumerate(found, start=1):
-            records, described = self._count(segment, seen)
-            if records:
-                yield self._erase(segment, records)
+            findings: list[Finding] = []
+            records, described = self._count(segment, seen, findings)
+            done = self._erase(segment, records) if records else None
+            if done is not None:
+                yield done
+            if findings and self._is_there(segment) and (not done or done.action != "damaged"):
+                reason = findings[0].message
+                yield Erased(segment=segment, action="unread", records=0, reason=reason)
             if described:
                 reason = "the value stands in a line that describes records, and stays there"
                 yield Erased(segment=segment, action="described", records=0, reason=reason)
             if progress is not None:
                 progress(number, len(found))
 
+    def unlisted(self, *, service: str | None = None) -> list[Problem]:
+        """Return the folders that could not be looked into, so that no segment in them was."""
+        problems, _ = strays(self._fs, self._path)
+        return [
+            each
+            for each in problems
+            if each.kind == "unreadable" and _may_be_of(each.path, self._path, service)
+        ]
+
+    def _is_there(self, segment: Segment) -> bool:
+        """Whether a segment was not removed while it was read."""
+        forms = (segment.name, f"{segment.name}.zst")
+        return any(self._fs.status_of(f"{segment.folder}/{name}") is not None for name in forms)
+
     def _count(
-        self, segment: Segment, seen: Callable[[Mapping[str, Any]], object] | None
+        self,
+        segment: Segment,
+        seen: Callable[[Mapping[str, Any]], object] | None,
+        findings: list[Finding],
     ) -> tuple[int, bool]:
         """Return how many records match, and whether a line that describes them does."""
         records, described = 0, False
-        for _, _, line in lines_from(segment, Told(None, segment), fs=self._fs):
+        told = Told(findings, segment)
+        for number, offset, line in lines_from(segment, told, fs=self._fs):
             said = parsed(line)
             if isinstance(said, str):
+                told.tell("damage", number, offset, f"line {number}: {said}")
                 continue
             if said["kind"] in ("metric", "event"):
                 records += self._wanted.matches(said)
@@ -254,6 +290,14 @@ class Eraser:
             },
             service=found.segment.service,
         )
+
+
+def _may_be_of(path: str, root: str, service: str | None) -> bool:
+    """Whether a folder may hold segments of a service, by its name or that of its folder."""
+    folders = os.path.relpath(path, root).split(os.sep)
+    if folders[0] == "audit":
+        return False
+    return service is None or len(folders) < 2 or folders[1] in (service, service_folder(service))
 
 
 def torn_with(path: str | os.PathLike[str], wanted: Wanted) -> list[str]:

@@ -21,7 +21,7 @@ _OURS: Final = re.compile(r"\..+\.tmp")
 def strays(fs: Fs, root: str) -> tuple[list[Problem], int]:
     """Return what a segment cannot be in, and how many files a recovery set aside.
 
-    They are told so that nothing hides, and at most so many.
+    They are told so that nothing hides; of those that are no segments at most so many.
     """
     found: list[Problem] = []
     torn = 0
@@ -31,7 +31,7 @@ def strays(fs: Fs, root: str) -> tuple[list[Problem], int]:
                 for problem in _below(fs, descriptor, signal, root, ("service=", "date=")):
                     if problem is None:
                         torn += 1
-                    elif len(found) < SHOWN_MAX:
+                    elif len(found) < SHOWN_MAX or problem.kind == "unreadable":
                         found.append(problem)
     return found, torn
 

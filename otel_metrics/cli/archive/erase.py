@@ -10,6 +10,7 @@ from otel_exporter_ndjson.audit import AuditLog, who
 from otel_exporter_ndjson.settings import Settings
 from otel_metrics.archive.erasure import Erased, Eraser, torn_with
 from otel_metrics.archive.matching import Wanted
+from otel_metrics.archive.problems import Problem
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.checking import folder
 from otel_metrics.cli.archive.options import (
@@ -87,14 +88,17 @@ def erase(
     Backups, exports and what was sent elsewhere are not reached.
 
     Exit status 1 when the folder is no archive or the service is not in it, 2 for wrong use, or for
-    a signed archive without its key, 3 when some is still there.
+    a signed archive without its key, 3 when some is still there, or may be: in what is damaged, and
+    in files and folders that could not be looked into.
     """
     wanted = Wanted(metrics=metrics, events=events, attributes=attributes)
     _refuse_wrong_use(context, wanted, reason, yes=yes)
     folder(context, path)
     found = segments(context, path)
+    unlisted = Eraser(path, wanted).unlisted(service=service)
     if tell_service(found, service):
-        context.exit(EXIT_NO)
+        _tell_unread((), unlisted)
+        context.exit(EXIT_PARTLY if unlisted else EXIT_NO)
     key = signing_key(context, found, key_file, unsigned=unsigned or not yes)
     audit = AuditLog(Settings(path=path), key=key) if yes else None
     names = Names(metrics, events, exact=True)
@@ -117,10 +121,11 @@ def erase(
     if done or form != "table":
         click.echo(formats.printable(formats.formatted(_rows(done), form, columns=_COLUMNS)))
     _tell(done, torn, yes=yes)
+    _tell_unread(done, unlisted)
     for miss in _misses(names, wanted, done):
         click.echo(formats.printable(miss), err=True)
     rest = [each for each in done if each.action not in _DONE]
-    context.exit(EXIT_PARTLY if rest or torn else 0)
+    context.exit(EXIT_PARTLY if rest or torn or unlisted else 0)
 
 
 def _refuse_wrong_use(
@@ -171,6 +176,14 @@ def _tell(done: Sequence[Erased], torn: Sequence[str], *, yes: bool) -> None:
     for action, count in rest.items():
         if count:
             click.echo(f"{_records(count)} {_stay(count, yes=yes)} {_WHERE[action]}", err=True)
+
+
+def _tell_unread(done: Sequence[Erased], unlisted: Sequence[Problem]) -> None:
+    """Name what could not be looked into: nothing there was compared."""
+    unread = [(each.segment.path, each.reason) for each in done if each.action == "unread"]
+    for path, why in [*unread, *((each.path, each.message) for each in unlisted)]:
+        message = f"{path}: could not be looked into; the value may still be there ({why})"
+        click.echo(formats.printable(message), err=True)
 
 
 def _records(count: int) -> str:

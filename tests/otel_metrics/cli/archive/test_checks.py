@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,17 @@ from otel_exporter_ndjson import NdjsonMetricExporter, find_segments
 from otel_exporter_ndjson.sealkey import read_key
 from otel_metrics.cli.archive import archive
 from tests.otel_metrics.archive.recorded import batch, emit, event, total
-from tests.otel_metrics.archive.sealed import make, new_key, paths, spoil, tree, unsealed
+from tests.otel_metrics.archive.sealed import (
+    make,
+    new_key,
+    paths,
+    put,
+    resealed,
+    spoil,
+    tree,
+    unsealed,
+    zipped,
+)
 
 
 def run(command: str, *arguments: object) -> Result:
@@ -258,6 +269,67 @@ def test_erase_only_counts_without_yes(people: Path) -> None:
     assert "1 record matches\n1 can be erased now; --yes erases them" in result.stderr
     assert b"alice" in paths(people, signal="events")[0].read_bytes()
     assert not (people / "audit").exists()
+
+
+def _cut(path: Path) -> Path:
+    data = zipped(path).read_bytes()
+    target = path.with_name(f"{path.name}.zst")
+    put(target, data[: len(data) // 2])
+    return target
+
+
+def _doubled(path: Path) -> Path:
+    lines = path.read_bytes().splitlines(keepends=True)
+    twice = [
+        line.replace(b'{"kind":"event"', b'{"kind":"event","kind":"event"')
+        if b"alice" in line
+        else line
+        for line in lines
+    ]
+    put(path, b"".join(resealed(twice)))
+    return path
+
+
+def _linked(path: Path) -> Path:
+    elsewhere = path.parents[4] / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    return path
+
+
+def _folder_linked(path: Path) -> Path:
+    elsewhere = path.parents[4] / "elsewhere"
+    path.parent.rename(elsewhere)
+    path.parent.symlink_to(elsewhere)
+    return path.parent
+
+
+@pytest.mark.parametrize("hide", [_cut, _doubled, _linked, _folder_linked])
+@pytest.mark.parametrize("more", [(), ("--yes", "--reason", "request 7")])
+def test_erase_tells_what_it_could_not_look_into(
+    people: Path, hide: Callable[[Path], Path], more: tuple[str, ...]
+) -> None:
+    """Half a compressed segment, a line that readers refuse, and links, which nobody follows."""
+    (path,) = [each for each in paths(people, signal="events") if b"alice" in each.read_bytes()]
+    hidden = hide(path)
+    result = run("erase", "--archive", people, "--attribute", "user=alice", *more)
+
+    assert result.exit_code == 3
+    assert f"{hidden}: could not be looked into; the value may still be there" in result.stderr
+
+
+def test_erase_of_a_service_whose_folder_is_a_link_is_not_done(people: Path) -> None:
+    """That nothing of it was found says nothing; and the folder is not that of another service."""
+    (path,) = paths(people, signal="events")
+    folder = path.parents[1]
+    folder.rename(people / "elsewhere")
+    folder.symlink_to(people / "elsewhere")
+    asked = ("--archive", people, "--attribute", "user=alice", "--service")
+    result = run("erase", *asked, path.parents[1].name.removeprefix("service="))
+
+    assert result.exit_code == 3
+    assert f"{folder}: could not be looked into" in result.stderr
+    assert run("erase", *asked, "another").exit_code == 1
 
 
 def test_what_is_erased_is_told_by_verify(people: Path) -> None:
