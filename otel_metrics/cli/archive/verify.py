@@ -38,7 +38,8 @@ def verify(
     """Check that an archive is what was written (integrity), and all of it (completeness).
 
     With a key every seal must be signed with it, or with one of several given, and only what a
-    signed audit says explains that a segment is gone. A seal that is not signed holds where a
+    signed audit says explains that a segment is gone, and nothing in what a recovery sealed, since
+    a recovery signs what it finds. A seal that is not signed holds where a
     checkpoint that the key signed names its hash; how many such there are is said. Without a key
     accidents show, and not somebody who writes every hash anew. That the newest segments were
     removed shows only against a checkpoint. Services may go on writing meanwhile; nothing is

@@ -410,3 +410,15 @@ def test_killed_at_any_step_it_can_be_run_again(tmp_path: Path, *, compressed: b
             break
         steps = at
     assert steps >= 10
+
+
+def test_an_erasure_that_a_copy_undid_is_noted(folder: Path) -> None:
+    """The segment as it was is put back: its hashes hold, and the audit says it was replaced."""
+    before = {path: path.read_bytes() for path in paths(folder)}
+    assert erased(folder)
+    for path, data in before.items():
+        put(path, data)
+    report = verify(folder)
+
+    assert ("note", "announced") in kinds(report)
+    assert (report.intact, report.complete) == (True, True)
