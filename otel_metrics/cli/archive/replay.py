@@ -1,6 +1,7 @@
 """`otel-metrics archive replay`: send points and events to an OTLP endpoint."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
@@ -28,6 +29,7 @@ from otel_metrics.cli.archive.options import (
 )
 from otel_metrics.cli.archive.progress import shown
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter, settings
+from otel_metrics.pipeline.otlp_values import without_secrets
 
 __all__ = ["replay"]
 
@@ -35,6 +37,13 @@ ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
 PROTOCOLS: Final = ("grpc", "http/protobuf")
 HTTP_PORT: Final = 4318
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEMES: Final = frozenset(
+    {"http", "https", "dns", "unix", "unix-abstract", "vsock", "ipv4", "ipv6", "xds"}
+)
+"""Of URLs, and of gRPC's own targets; it takes any other for a host's name."""
+_NOT_GRPC: Final = "Failed parsing HTTP/2"
+"""What gRPC says of a server that answers in HTTP/1."""
 _COLUMNS: Final = ("requests", "accepted", "rejected", "left_out")
 _PATHS: Final = ("/v1/metrics", "/v1/logs")
 
@@ -138,7 +147,13 @@ def _senders(context: click.Context, endpoint: str, protocol: str | None) -> Sen
         named = "--endpoint" if typed and problem.variable == ENDPOINT else problem.variable
         said = problem.message.partition("; used instead")[0]
         click.echo(formats.printable(f"{named}={problem.value}: {said}"), err=True)
-    if wrong or more:  # what an exporter would do instead is not what was asked for
+    scheme = _SCHEME.match(endpoint)
+    odd = scheme is not None and scheme[1].lower() not in _SCHEMES
+    if odd and not (wrong or more):
+        said = "accepted are http://, https:// and, for gRPC, a target such as host:4317"
+        named = "--endpoint" if typed else ENDPOINT
+        click.echo(formats.printable(f"{named}={without_secrets(endpoint)}: {said}"), err=True)
+    if wrong or more or odd:  # what an exporter would do instead is not what was asked for
         context.exit(EXIT_WRONG)
     return {
         "metrics": OtlpMetricExporter.from_settings(metrics),
@@ -203,6 +218,9 @@ def _tell_outcome(run: Replay, *, resumable: bool) -> None:
     if run.failure is not None:
         rest = "the rest keeps its turn" if resumable else "give --cursor FILE to go on from there"
         click.echo(formats.printable(f"not delivered: {run.failure}; {rest}"), err=True)
+        if _NOT_GRPC in run.failure:
+            message = "that is no gRPC server; where it takes OTLP over HTTP, give"
+            click.echo(f"{message} --protocol http/protobuf", err=True)
 
 
 def _status(run: Replay, *, damaged: bool) -> int:

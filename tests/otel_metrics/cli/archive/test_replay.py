@@ -246,6 +246,18 @@ def test_a_server_that_is_down_is_told(folder: Path, tmp_path: Path, protocol: s
     assert not (tmp_path / "c").exists()
 
 
+def test_grpc_to_a_server_of_http_names_the_other_protocol(
+    http_collector: MakeCollector, folder: Path
+) -> None:
+    """Its own words are of frames and settings."""
+    collector = http_collector()
+
+    result = run("--archive", folder, "--endpoint", collector.endpoint, "--protocol", "grpc")
+
+    assert result.exit_code == 1
+    assert "--protocol http/protobuf" in result.stderr
+
+
 def test_a_damaged_archive_is_replayed_in_part(collector: Collector, folder: Path) -> None:
     """The rest arrives; the damage is told with its place, and the status is 3."""
     emit(folder, event("e", 1), event("f", 2))
@@ -299,6 +311,7 @@ def test_headers_come_from_the_environment_and_are_not_shown(
     [
         (["--endpoint", "http://me:pass@localhost:4317"], "can be seen by others"),
         (["--endpoint", "ftp://localhost/x", "--protocol", "http/protobuf"], "--endpoint=ftp"),
+        (["--endpoint", "ftp://localhost"], "--endpoint=ftp://localhost: accepted are http://"),
         (["--endpoint", "http://localhost:99999"], "--endpoint=http://localhost:99999: no address"),
         ([], "--endpoint"),
     ],
