@@ -130,7 +130,8 @@ class Current:
         if segment is self.segment:
             self.segment = None
             self._upkeep.release(segment)
-        segment.unseal()
+        if segment.pending:  # else only the seal was not on the disk, and all may still be well
+            segment.unseal()
         line = segment.pending[0].line if segment.pending else segment.lines
         self._sick.append(((segment.name.sequence, line), segment.pending))
         self.heal()

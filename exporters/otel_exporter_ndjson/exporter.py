@@ -133,7 +133,12 @@ class _Archive:
                 self._audit = AuditLog(self.settings, key=key, fs=fs, clocks=clocks)
             self._audit.removed(removed)
 
-        return Retention(self.settings.path, limits, say, clocks.world_ns)
+        def done() -> None:
+            audit, self._audit = self._audit, None
+            if audit is not None:
+                audit.close()
+
+        return Retention(self.settings.path, limits, say, done, clocks.world_ns)
 
     def close(self, timeout_s: float) -> None:
         """Seal the open segments, that of the audit too."""

@@ -63,14 +63,21 @@ class Retention:
     Args:
         path: the archive's folder.
         say: writes a removal to the audit, on the disk when it returns.
+        done: seals what was said, so that a kill leaves no audit that its writer did not seal.
     """
 
     def __init__(
-        self, path: str, limits: Limits, say: Callable[[Removed], None], world_ns: Callable[[], int]
+        self,
+        path: str,
+        limits: Limits,
+        say: Callable[[Removed], None],
+        done: Callable[[], None],
+        world_ns: Callable[[], int],
     ) -> None:
         self._path = path
         self._limits = limits
         self._say = say
+        self._done = done
         self._world_ns = world_ns
 
     def enforce(self, fs: Fs, service: str) -> list[Removed]:
@@ -78,7 +85,10 @@ class Retention:
         found = prune(
             fs, self._path, self._limits, service=service, now_ns=self._world_ns(), say=self._say
         )
-        return list(found)
+        try:
+            return list(found)
+        finally:
+            self._done()
 
 
 def prune(

@@ -264,3 +264,27 @@ def test_a_garbled_line_of_the_audit_is_passed_over(tmp_path: Path, said: str) -
     (folder / name).write_text(f'{{"kind":"event","event":{said}}}\n')
 
     assert list(read_audit(tmp_path)) == []
+
+
+def test_what_was_removed_is_sealed_in_the_audit_at_once(tmp_path: Path, batch: Batches) -> None:
+    """A service that is killed later leaves no removal in an audit that it did not seal."""
+    child = os.fork()
+    if child == 0:
+        exporter = NdjsonMetricExporter(
+            tmp_path, rotate_bytes=4096, retention_bytes=2000, compression="none", service="shop"
+        )
+        deadline = time.monotonic() + 20
+        number = 0
+        while not list(tmp_path.glob("audit/*/*/*")) and time.monotonic() < deadline:
+            exporter.export(batch(*range(number, number + 10)))
+            exporter.force_flush()
+            number += 1
+        for thread in threading.enumerate():
+            if thread.name == "otel-exporter-ndjson-zstd":
+                thread.join(10)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    audits = find_segments(tmp_path, signal="audit")
+    assert audits
+    assert all(b'{"kind":"seal"' in Path(each.path).read_bytes() for each in audits)
