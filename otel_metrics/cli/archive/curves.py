@@ -1,7 +1,8 @@
 """What `archive plot` draws: a metric's points in steps of time, from the views of an archive.
 
 A counter is drawn as its increase in each step, a gauge and an up-down counter as their value, a
-histogram as its mean or a quantile. A step in which nothing was recorded has no value.
+histogram as its mean or a quantile. An increase is spread evenly over the interval that it is of.
+A step in which nothing was recorded has no value.
 """
 
 # ruff: noqa: S608  # made of our own words and quoted literals, and run with the caller's rights
@@ -10,9 +11,11 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_metrics.archive.views import literal
+from otel_metrics.cli.archive.spreading import BEGAN, spread
 from otel_metrics.errors import OtelMetricsError
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ _STEPS_S: Final = (
     *(86400, 172800, 604800, 2592000, 7776000, 31536000),
 )
 _COLUMNS: Final = ("service", "instance", "scope")
+_SOURCE: Final = "hash(service, instance, scope, attributes)"
 _NS: Final = 10**9
 _HISTOGRAM: Final = "histogram"
 
@@ -44,6 +48,7 @@ class Wanted:
         where: attributes and the values that they must have.
         quantile: of a histogram, instead of the mean.
         steps: at most this many.
+        since: in nanoseconds since 1970; of an interval that began before only the rest is drawn.
     """
 
     metric: str
@@ -51,6 +56,7 @@ class Wanted:
     where: Mapping[str, str]
     quantile: float | None
     steps: int
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,21 +111,21 @@ def curves(connection: "DuckDBPyConnection", wanted: Wanted) -> Curves | None:
     if wanted.quantile is not None and kind != _HISTOGRAM:
         raise NoQuantileError(_no_quantile(wanted.metric, kind))
     counts = kind != "gauge" and (monotonic or kind != "sum")
-    _gather(connection, wanted, "increments" if counts else "metrics")
+    _gather(connection, wanted, counts=counts)
     step_s = _step_s(connection, wanted.steps)
     if step_s is None:
         return None
+    if counts:
+        spread(connection, step_s)
     if not counts:
         what, rows = _values(connection, step_s, summed=kind == "sum")
     elif kind == "sum":
-        what, rows = f"increase per {step_text(step_s)}", _increases(connection, step_s)
+        what, rows = f"increase per {step_text(step_s)}", _increases(connection)
     elif wanted.quantile is None:
-        what, rows = f"mean per {step_text(step_s)}", _means(connection, step_s)
+        what, rows = f"mean per {step_text(step_s)}", _means(connection)
     else:
         what = f"quantile {wanted.quantile:g} per {step_text(step_s)}"
-        rows = _quantiles(
-            connection, step_s, wanted.quantile, _extremes(connection, wanted, step_s)
-        )
+        rows = _quantiles(connection, wanted.quantile, _extremes(connection, wanted))
     return _laid_out(wanted.metric, unit, what, step_s, rows)
 
 
@@ -131,17 +137,18 @@ def step_text(step_s: int) -> str:
     return f"{step_s} s"
 
 
-def _gather(connection: "DuckDBPyConnection", wanted: Wanted, view: str) -> None:
+def _gather(connection: "DuckDBPyConnection", wanted: Wanted, *, counts: bool) -> None:
     """Read the archive once; the questions after it are put to a table."""
     columns = (
-        "increase, sum_increase, bounds, counts_increase"
-        if view == "increments"
-        else "value, hash(service, instance, scope, attributes) AS series"
+        f"{BEGAN} AS began, greatest(began, least({wanted.since or 0}, ns - 1)) AS shown, "
+        "ns - began AS apart, increase, sum_increase, bounds, counts_increase"
+        if counts
+        else "ns AS shown, ns - lag(ns) OVER (PARTITION BY source ORDER BY ns) AS apart, value"
     )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE gathered AS SELECT epoch_ns(time) AS ns, "
-        f"{_label(wanted)} AS line, hash(service, instance, attributes) AS source, {columns} "
-        f"FROM {view} WHERE {_conditions(wanted)}"
+        f"{_label(wanted)} AS line, {_SOURCE} AS source, {columns} "
+        f"FROM {'increments' if counts else 'metrics'} WHERE {_conditions(wanted)}"
     )
 
 
@@ -168,9 +175,7 @@ def _part(by: str) -> str:
 def _step_s(connection: "DuckDBPyConnection", steps: int) -> int | None:
     """Return a round step, no shorter than the time between two points: that would draw gaps."""
     row = connection.execute(
-        "SELECT max(ns) - min(ns), (SELECT median(gap) FROM ("
-        "SELECT ns - lag(ns) OVER (PARTITION BY source ORDER BY ns) AS gap FROM gathered) "
-        "WHERE gap > 0) FROM gathered"
+        "SELECT max(ns) - min(shown), quantile_disc(apart, 0.5) FILTER (apart > 1) FROM gathered"
     ).fetchone()
     if row is None or row[0] is None:
         return None
@@ -183,17 +188,15 @@ Rows = list[tuple[int, str, float]]
 Extremes = Mapping[tuple[int, str], tuple[float, float]]
 
 
-def _increases(connection: "DuckDBPyConnection", step_s: int) -> Rows:
-    return _rows(
-        connection, f"SELECT {_at(step_s)}, line, sum(increase) FROM gathered GROUP BY 1, 2"
-    )
+def _increases(connection: "DuckDBPyConnection") -> Rows:
+    return _rows(connection, "SELECT step, line, sum(share * increase) FROM pieces GROUP BY 1, 2")
 
 
-def _means(connection: "DuckDBPyConnection", step_s: int) -> Rows:
+def _means(connection: "DuckDBPyConnection") -> Rows:
     return _rows(
         connection,
-        f"SELECT {_at(step_s)}, line, sum(sum_increase) / sum(increase) FROM gathered "
-        "GROUP BY 1, 2 HAVING sum(increase) > 0",
+        "SELECT step, line, sum(share * sum_increase) / sum(share * increase) FROM pieces "
+        "GROUP BY 1, 2 HAVING sum(share * increase) > 0",
     )
 
 
@@ -201,11 +204,11 @@ def _values(connection: "DuckDBPyConnection", step_s: int, *, summed: bool) -> t
     rows = _rows(
         connection,
         f"SELECT step, line, {'sum' if summed else 'avg'}(newest) FROM ("
-        f"SELECT {_at(step_s)} AS step, line, series, arg_max(value, ns) AS newest "
+        f"SELECT {_at(step_s)} AS step, line, source, arg_max(value, ns) AS newest "
         "FROM gathered WHERE isfinite(value) GROUP BY 1, 2, 3) GROUP BY 1, 2",
     )
     several = connection.execute(
-        "SELECT max(n) FROM (SELECT count(DISTINCT series) AS n FROM gathered GROUP BY line)"
+        "SELECT max(n) FROM (SELECT count(DISTINCT source) AS n FROM gathered GROUP BY line)"
     ).fetchone()
     if several is None or (several[0] or 0) <= 1:
         return "value", rows
@@ -218,16 +221,19 @@ def _no_quantile(metric: str, kind: str) -> str:
     return f"{metric} is a {kind}, and has no quantiles; they are of a histogram"
 
 
-def _extremes(connection: "DuckDBPyConnection", wanted: Wanted, step_s: int) -> Extremes:
+def _extremes(connection: "DuckDBPyConnection", wanted: Wanted) -> Extremes:
     """Return the least and the greatest value of each step and line, where every point says them.
 
-    A point says them of all that it counts, from its start on: what came in a step is between.
+    A point says them of all that it counts, from its start on: what is of its interval is between.
     """
     rows = connection.execute(
-        f"SELECT epoch_ns(time) // {step_s * _NS}, {_label(wanted)}, "
-        'CASE WHEN bool_and(coalesce(isfinite("min"), false)) THEN min("min") END, '
-        'CASE WHEN bool_and(coalesce(isfinite("max"), false)) THEN max("max") END '
-        f"FROM metrics WHERE {_conditions(wanted)} AND count > 0 GROUP BY 1, 2"
+        "WITH said AS ("
+        f'SELECT epoch_ns(time) AS ns, {_SOURCE} AS source, min("min") AS least, '
+        f'max("max") AS most FROM metrics WHERE {_conditions(wanted)} AND count > 0 GROUP BY 1, 2'
+        ") SELECT step, line, "
+        "CASE WHEN bool_and(coalesce(isfinite(least), false)) THEN min(least) END, "
+        "CASE WHEN bool_and(coalesce(isfinite(most), false)) THEN max(most) END "
+        "FROM pieces LEFT JOIN said USING (ns, source) WHERE increase > 0 GROUP BY 1, 2"
     ).fetchall()
     return {
         (step, line): (-math.inf if least is None else least, math.inf if most is None else most)
@@ -235,14 +241,12 @@ def _extremes(connection: "DuckDBPyConnection", wanted: Wanted, step_s: int) -> 
     }
 
 
-def _quantiles(
-    connection: "DuckDBPyConnection", step_s: int, quantile: float, extremes: Extremes
-) -> Rows:
+def _quantiles(connection: "DuckDBPyConnection", quantile: float, extremes: Extremes) -> Rows:
     found = connection.execute(
         "SELECT step, line, bounds, list(n ORDER BY bucket) FROM ("
         "SELECT step, line, bounds, bucket, sum(n) AS n FROM ("
-        f"SELECT {_at(step_s)} AS step, line, bounds, unnest(counts_increase) AS n, "
-        "unnest(range(len(counts_increase))) AS bucket FROM gathered) GROUP BY 1, 2, 3, 4) "
+        "SELECT step, line, bounds, share * unnest(counts_increase) AS n, "
+        "unnest(range(len(counts_increase))) AS bucket FROM pieces) GROUP BY 1, 2, 3, 4) "
         "GROUP BY 1, 2, 3"
     ).fetchall()
     rows = []
@@ -254,12 +258,10 @@ def _quantiles(
     return rows
 
 
-def _quantile(quantile: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
+def _quantile(quantile: float, bounds: Sequence[float], counts: Sequence[float]) -> float | None:
     """Return the value inside its bucket as if values were spread evenly there, as Prometheus."""
-    upto, reached = [], 0
-    for count in counts:
-        reached += int(count)
-        upto.append(reached)
+    upto = list(accumulate(counts))
+    reached = upto[-1] if upto else 0
     if not bounds or reached <= 0:
         return None
     rank = quantile * reached

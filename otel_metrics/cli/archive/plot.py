@@ -88,7 +88,8 @@ def plot(
     """Draw a metric over time.
 
     A counter is drawn as its increase in each step, a gauge as its value, a histogram as its mean
-    or --quantile. Where nothing was recorded the line is broken.
+    or --quantile. An increase is spread evenly over the time between its two points, which behind
+    segments that are gone may be days. Where nothing was recorded the line is broken.
 
     Exit status 1 when there is no such metric or attribute, or nothing of it, 2 when an option is
     wrong, 3 when some of the archive is damaged.
@@ -104,6 +105,7 @@ def plot(
         where=dict(where),
         quantile=quantile,
         steps=width if out is None else STEPS_OF_A_PICTURE,
+        since=since,
     )
     try:
         made = ask(context, subject, lambda connection: curves(connection, wanted))

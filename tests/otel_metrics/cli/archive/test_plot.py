@@ -14,7 +14,7 @@ from otel_metrics import archive as archives
 from otel_metrics.cli.archive import archive
 from otel_metrics.cli.archive.curves import Curves, Wanted, curves
 from otel_metrics.cli.archive.linechart import drawn
-from tests.otel_metrics.archive.recorded import Attributes, gauge, histogram, record, total
+from tests.otel_metrics.archive.recorded import T0, Attributes, S, gauge, histogram, record, total
 
 
 def _run(*arguments: object, charset: str = "utf-8") -> Result:
@@ -29,20 +29,50 @@ def _lines(
     by: Sequence[str] = (),
     where: Attributes | None = None,
     quantile: float | None = None,
+    since: int | None = None,
 ) -> dict[str, list[float | None]]:
     texts = {key: str(value) for key, value in (where or {}).items()}
-    wanted = Wanted(metric=metric, by=by, where=texts, quantile=quantile, steps=50)
-    with archives.connect(folder) as db:
+    wanted = Wanted(metric=metric, by=by, where=texts, quantile=quantile, steps=50, since=since)
+    with archives.connect(folder, since=since) as db:
         found = curves(db, wanted)
     return {} if found is None else {name: list(line) for name, line in found.lines.items()}
 
 
 def test_a_counter_is_drawn_as_its_increase(tmp_path: Path) -> None:
     """Also across a restart."""
-    record(tmp_path, [total(5, 20)], [total(7, 47)])
-    record(tmp_path, [total(3, 74, start_s=50)], [total(3, 101, start_s=50)])
+    record(tmp_path, [total(5, 70, start_s=40)], [total(7, 100, start_s=40)])
+    record(tmp_path, [total(3, 130, start_s=100)], [total(3, 160, start_s=100)])
 
-    assert _lines(tmp_path, "jobs") == {"": [5.0, 2.0, 3.0, 0.0]}
+    assert _lines(tmp_path, "jobs") == {"": [7.0, 3.0]}
+
+
+def test_the_first_increase_behind_a_loss_is_no_peak(tmp_path: Path) -> None:
+    """It holds all since the process began, and is spread over that time."""
+    record(tmp_path, *[[total(1000 + 6 * n, 1000 + 60 * n)] for n in range(6)])
+
+    (line,) = _lines(tmp_path, "jobs").values()
+
+    values = [value for value in line if value is not None]
+    assert sum(values) == pytest.approx(1030)
+    assert max(values) == pytest.approx(120)  # one a second, in steps of two minutes
+
+
+def test_of_an_interval_that_began_before_the_time_the_rest_is_drawn(tmp_path: Path) -> None:
+    """By its length."""
+    record(tmp_path, [total(1000, 1000)])
+
+    (line,) = _lines(tmp_path, "jobs", since=T0 + 900 * S).values()
+
+    assert sum(value or 0 for value in line) == pytest.approx(100)
+
+
+def test_an_increase_of_which_the_start_is_not_known_is_drawn_where_it_ends(
+    tmp_path: Path,
+) -> None:
+    """Or the clock was set back meanwhile."""
+    record(tmp_path, [total(5, 20, start_s=50)])
+
+    assert _lines(tmp_path, "jobs") == {"": [5.0]}
 
 
 def test_a_step_without_points_is_a_gap(tmp_path: Path) -> None:
@@ -73,7 +103,8 @@ def test_an_up_down_counter_is_drawn_as_its_value(tmp_path: Path) -> None:
 
 def test_a_histogram_is_drawn_as_its_mean_or_a_quantile(tmp_path: Path) -> None:
     """Of each step by itself."""
-    record(tmp_path, [histogram((1, 0, 0), 0.5, 0)], [histogram((1, 4, 0), 20.5, 10)])
+    first = histogram((1, 0, 0), 0.5, 40, start_s=-60)
+    record(tmp_path, [first], [histogram((1, 4, 0), 20.5, 140, start_s=-60)])
 
     assert _lines(tmp_path, "took") == {"": [0.5, 5.0]}
     assert _lines(tmp_path, "took", quantile=0.5) == {"": [0.5, 5.5]}
@@ -129,7 +160,7 @@ def test_an_attribute_gives_a_line_for_each_value(tmp_path: Path) -> None:
 
 def test_a_line_in_the_terminal_has_units_and_times(tmp_path: Path) -> None:
     """Read off without knowing the metric."""
-    record(tmp_path, [total(5, 0)], [total(7, 10)])
+    record(tmp_path, [total(5, 10)], [total(7, 20)])
 
     rows = _run("jobs", "--archive", tmp_path).output.splitlines()
 
