@@ -260,7 +260,11 @@ def _retention(
     settings: Settings, say: Callable[[Removed], None], clocks: Clocks
 ) -> Retention | None:
     limits = Limits(bytes_max=settings.retention_bytes)
-    return Retention(settings.path, limits, say, clocks.world_ns) if limits else None
+    return Retention(settings.path, limits, say, _nothing, clocks.world_ns) if limits else None
+
+
+def _nothing() -> None:
+    """Stand for the end of a retention: this audit is sealed with its writer."""
 
 
 def _event(number: int, size: int, time_ns: int) -> ReadableLogRecord:
