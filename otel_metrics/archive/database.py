@@ -46,6 +46,7 @@ class MissingDuckdbError(OtelMetricsError, ImportError):
 def connect(
     path: str | os.PathLike[str],
     *,
+    signal: str | None = None,
     service: str | None = None,
     since: datetime | int | None = None,
     until: datetime | int | None = None,
@@ -59,6 +60,8 @@ def connect(
 
     Args:
         path: an archive's folder, or one segment's file.
+        signal: only `metrics`, `events` or `audit`: the other views are empty, and what is amiss
+            with the others is not looked for.
         service: only this one.
         since, until: only what is of this time: a datetime, or nanoseconds since 1970. `until` is
             not part of it. An interval of `increments` is of the time when it ends.
@@ -81,7 +84,12 @@ def connect(
     folder = tempfile.mkdtemp(prefix="otel-archive-")
     try:
         files = sources(
-            path, service=service, folder=folder, findings=found, salvage=damage == "salvage"
+            path,
+            signal=signal,
+            service=service,
+            folder=folder,
+            findings=found,
+            salvage=damage == "salvage",
         )
         connection: DuckDBPyConnection = duckdb.connect(":memory:")
         weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)

@@ -52,6 +52,7 @@ class Source:
 def sources(
     path: str | os.PathLike[str],
     *,
+    signal: str | None = None,
     service: str | None,
     folder: str,
     findings: list[Finding],
@@ -61,7 +62,7 @@ def sources(
 
     Args:
         path: an archive's folder, or a segment's file.
-        service: only this one; all when None.
+        signal, service: only this one; all when None.
         folder: where copies are put.
         findings: everything is added here that is not as it should be.
         salvage: copy every segment, after each of its lines was looked at.
@@ -70,7 +71,7 @@ def sources(
         FileNotFoundError: there is no such archive.
     """
     fs = RealFs()
-    kept = _each_once(segments_of(path, None, service, findings, fs), findings)
+    kept = _each_once(segments_of(path, signal, service, findings, fs), findings)
     found = []
     for number, (segment, cap) in enumerate(kept):
         inner = _folder(segment, folder, number)

@@ -44,6 +44,7 @@ class Subject:
     service: str | None
     since: int | None
     until: int | None
+    signal: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def connect(self, damage: DamageMode) -> "DuckDBPyConnection":
@@ -52,6 +53,7 @@ class Subject:
         try:
             return connect(
                 self.path,
+                signal=self.signal,
                 service=self.service,
                 since=self.since,
                 until=self.until,

@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_metrics.archive.views import literal
+from otel_metrics.cli.archive.multiples import in_multiples
 from otel_metrics.cli.archive.spreading import BEGAN, spread
 from otel_metrics.errors import OtelMetricsError
 
@@ -64,6 +65,7 @@ class Curves:
     """Lines over one axis of time.
 
     Attributes:
+        unit: of the values; bytes are in a multiple that suits them.
         what: what the values are.
         start_s, step_s: where the first step begins, since 1970, and how long each is.
         lines: by name, a value for each step, or None where nothing was recorded.
@@ -294,12 +296,13 @@ def _laid_out(metric: str, unit: str, what: str, step_s: int, rows: Rows) -> Cur
     for step, line, value in rows:
         if line in lines:
             lines[line][step - first] = float(value)
+    unit, shown = in_multiples(unit, lines)
     return Curves(
         metric=metric,
         unit=unit,
         what=what,
         start_s=first * step_s,
         step_s=step_s,
-        lines=lines,
+        lines=shown,
         left_out=len(weight) - len(kept),
     )

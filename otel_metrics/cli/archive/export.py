@@ -76,7 +76,7 @@ def export(
     check(context, out)
     found = segments(context, path)
     if form == PARQUET:
-        subject = Subject(path=path, service=service, since=since, until=until)
+        subject = Subject(path=path, service=service, since=since, until=until, signal=signal)
         row = _parquet(context, subject, str(signal), out)
         findings = subject.findings
     else:

@@ -10,6 +10,7 @@ __all__ = ["drawn", "heading", "moment"]
 
 ROWS_ALONE: Final = 12
 ROWS_EACH: Final = 6
+_BETWEEN: Final = "  "
 _BRAILLE: Final = 0x2800
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bit of each dot of a braille character, row by row."""
@@ -60,7 +61,7 @@ def drawn(curves: Curves, *, width: int, ascii_only: bool) -> str:
         text += [*named, *_framed(canvas.rows(), marks, margin, ascii_only=ascii_only)]
     steps = len(next(iter(curves.lines.values())))
     ends = moment(curves.start_s), moment(curves.start_s + steps * curves.step_s)
-    text.append(" " * margin + ends[0] + ends[1].rjust(columns - len(ends[0])))
+    text += [" " * margin + line for line in _axis(*ends, columns)]
     return "\n".join(line.rstrip() for line in text)
 
 
@@ -99,6 +100,13 @@ def _framed(rows: list[str], marks: list[str], margin: int, *, ascii_only: bool)
     at = {0: marks[0], (len(rows) - 1) // 2: marks[1], len(rows) - 1: marks[2]}
     bar = "|" if ascii_only else "│"
     return [f"{at.get(row, ''):>{margin - 2}} {bar}{text}" for row, text in enumerate(rows)]
+
+
+def _axis(begin: str, end: str, columns: int) -> list[str]:
+    """Return both ends of the time, one below the other where a line is too short for them."""
+    if len(begin) + len(_BETWEEN) + len(end) <= columns:
+        return [begin + end.rjust(columns - len(begin))]
+    return [begin, end.rjust(columns)]
 
 
 def _number(value: float) -> str:

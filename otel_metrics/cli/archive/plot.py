@@ -39,6 +39,7 @@ __all__ = ["plot"]
 
 STEPS_OF_A_PICTURE: Final = 300
 WIDTH_MAX: Final = 160
+_SIGNAL: Final = "metrics"
 
 
 class _Pair(click.ParamType[tuple[str, str]]):
@@ -97,7 +98,7 @@ def plot(
     out = None if out == STDOUT else out
     _check(context, out)
     found = segments(context, path)
-    subject = Subject(path=path, service=service, since=since, until=until)
+    subject = Subject(path=path, service=service, since=since, until=until, signal=_SIGNAL)
     width = min(WIDTH_MAX, shutil.get_terminal_size().columns)
     wanted = Wanted(
         metric=metric,
@@ -163,7 +164,9 @@ def _show(context: click.Context, made: Curves, out: str | None, width: int) -> 
 
 def _tell_nothing(context: click.Context, subject: Subject, wanted: Wanted) -> None:
     """Say whether the metric is not there, or nothing of it is of that time or those attributes."""
-    everything = Subject(path=subject.path, service=subject.service, since=None, until=None)
+    everything = Subject(
+        path=subject.path, service=subject.service, since=None, until=None, signal=_SIGNAL
+    )
     there = ask(context, everything, names)
     if wanted.metric in there:
         message = f"{wanted.metric}: nothing is of that time or has those attributes"

@@ -55,10 +55,10 @@ def total(
     return Metric(name, "", "{job}", Sum([point], temporality, monotonic))
 
 
-def gauge(value: float, at_s: float, *, name: str = "level") -> Metric:
+def gauge(value: float, at_s: float, *, name: str = "level", unit: str = "1") -> Metric:
     """Return one point of a gauge."""
     point = NumberDataPoint({}, None, _ns(at_s), value)  # type: ignore[arg-type] # as the SDK has it
-    return Metric(name, "", "1", Gauge([point]))
+    return Metric(name, "", unit, Gauge([point]))
 
 
 def histogram(

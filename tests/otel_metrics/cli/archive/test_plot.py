@@ -10,11 +10,25 @@ from types import ModuleType
 import pytest
 from click.testing import CliRunner, Result
 
+from otel_exporter_ndjson import find_segments
 from otel_metrics import archive as archives
 from otel_metrics.cli.archive import archive
 from otel_metrics.cli.archive.curves import Curves, Wanted, curves
 from otel_metrics.cli.archive.linechart import drawn
-from tests.otel_metrics.archive.recorded import T0, Attributes, S, gauge, histogram, record, total
+from tests.otel_metrics.archive.recorded import (
+    T0,
+    Attributes,
+    S,
+    append,
+    batch,
+    emit,
+    event,
+    exporter,
+    gauge,
+    histogram,
+    record,
+    total,
+)
 
 
 def _run(*arguments: object, charset: str = "utf-8") -> Result:
@@ -177,6 +191,66 @@ def test_a_terminal_without_utf_8_gets_ascii(tmp_path: Path) -> None:
     output = _run("jobs", "--archive", tmp_path, charset="ascii").output
 
     assert output.isascii() and "*" in output
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(40, 2), (50, 1)])
+def test_the_times_at_both_ends_do_not_run_together(
+    tmp_path: Path, columns: int, lines: int
+) -> None:
+    """In a narrow terminal one is below the other."""
+    record(tmp_path, [total(5, 10)], [total(7, 20)])
+
+    result = CliRunner(env={"COLUMNS": str(columns)}).invoke(
+        archive, ["plot", "jobs", "--archive", str(tmp_path)]
+    )
+
+    rows = result.output.splitlines()
+    assert " ".join(rows[-lines:]).split() == ["2026-09-21", "14:13:15", "2026-09-21", "14:13:45"]
+    assert max(map(len, rows[1:])) <= columns
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "drawn_as"),
+    [(512, "B", 512), (1536, "KiB", 1.5), (3 * 2**20, "MiB", 3), (2**70, "PiB", 2**20)],
+)
+def test_bytes_are_drawn_in_multiples(
+    tmp_path: Path, value: float, unit: str, drawn_as: float
+) -> None:
+    """Of 1024, as memory is counted."""
+    record(tmp_path, [gauge(value, 0, unit="By")])
+
+    wanted = Wanted(metric="level", by=(), where={}, quantile=None, steps=50)
+    with archives.connect(tmp_path) as db:
+        made = curves(db, wanted)
+
+    assert made is not None
+    assert (made.unit, made.lines) == (unit, {"": [drawn_as]})
+
+
+def test_what_is_amiss_with_events_is_nothing_to_a_metric(tmp_path: Path) -> None:
+    """And what is amiss with metrics is told."""
+    record(tmp_path, [total(5, 10)])
+    for kind, status in (("events", 0), ("metrics", 3)):
+        if kind == "events":
+            emit(tmp_path, event("e", 1))
+        path = next((tmp_path / kind).rglob("*.ndjson"))
+        append(str(path), b"no JSON\n")
+
+        assert _run("jobs", "--archive", tmp_path).exit_code == status
+
+
+def test_a_missing_segment_is_told(tmp_path: Path) -> None:
+    """Or nobody knew why the line is flat there."""
+    writer = exporter(tmp_path, rotate_bytes=4096)
+    for n in range(60):
+        writer.export(batch(total(n, 10 * n)))
+    writer.shutdown()
+    os.unlink(find_segments(tmp_path)[1].path)
+
+    result = _run("jobs", "--archive", tmp_path)
+
+    assert result.exit_code == 3
+    assert "segment 2 of this writer is missing" in result.stderr
 
 
 def test_a_gap_is_not_joined() -> None:
