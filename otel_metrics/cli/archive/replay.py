@@ -63,7 +63,8 @@ _PATHS: Final = ("/v1/metrics", "/v1/logs")
 @click.option(
     "--protocol",
     type=click.Choice(PROTOCOLS),
-    help=f"Default: {PROTOCOL}, else HTTP for port {HTTP_PORT} or a path, and gRPC otherwise.",
+    help=f"Default: {PROTOCOL}, else http/protobuf for a URL with port {HTTP_PORT} or with a path "
+    "other than /, and grpc for every other.",
 )
 @click.option(
     "--cursor",
@@ -148,7 +149,9 @@ def _senders(context: click.Context, endpoint: str, protocol: str | None) -> Sen
         said = problem.message.partition("; used instead")[0]
         click.echo(formats.printable(f"{named}={problem.value}: {said}"), err=True)
     scheme = _SCHEME.match(endpoint)
-    odd = scheme is not None and scheme[1].lower() not in _SCHEMES
+    odd = scheme is not None and (
+        scheme[1].lower() not in _SCHEMES or not endpoint[scheme.end() :].strip("/")
+    )
     if odd and not (wrong or more):
         said = "accepted are http://, https:// and, for gRPC, a target such as host:4317"
         named = "--endpoint" if typed else ENDPOINT

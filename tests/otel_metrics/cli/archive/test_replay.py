@@ -311,6 +311,7 @@ def test_headers_come_from_the_environment_and_are_not_shown(
     [
         (["--endpoint", "http://me:pass@localhost:4317"], "can be seen by others"),
         (["--endpoint", "ftp://localhost/x", "--protocol", "http/protobuf"], "--endpoint=ftp"),
+        (["--endpoint", "http://"], "--endpoint=http://: accepted are http://"),
         (["--endpoint", "ftp://localhost"], "--endpoint=ftp://localhost: accepted are http://"),
         (["--endpoint", "http://localhost:99999"], "--endpoint=http://localhost:99999: no address"),
         ([], "--endpoint"),
