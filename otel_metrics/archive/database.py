@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal
 
-from otel_exporter_ndjson import Finding
+from otel_exporter_ndjson import Finding, Segment
 from otel_metrics.archive import increments, views
 from otel_metrics.archive.sources import Source, sources
 from otel_metrics.errors import OtelMetricsError
@@ -66,8 +66,8 @@ def connect(
         since, until: only what is of this time: a datetime, or nanoseconds since 1970. `until` is
             not part of it. An interval of `increments` is of the time when it ends.
         damage: what becomes of lines that are no JSON, in segments that are as they were written:
-            `skip` leaves them out (the view `damage` counts them), `raise` ends the query,
-            `salvage` looks at every line of the archive first, which takes long, and tells all.
+            `skip` leaves them out, `raise` ends the query, `salvage` looks at every line of the
+            archive first, which takes long, and tells all. The view `damage` counts them.
         findings: a list to which is added what is known to be amiss; without one it is logged.
 
     Raises:
@@ -100,7 +100,7 @@ def connect(
         connection.execute(statement)
     connection.execute(f"SET temp_directory = {views.literal(os.path.join(folder, 'spill'))}")
     window = (_nanoseconds(since), _nanoseconds(until))
-    for statement in _views(files, window, folder, strict=damage == "raise"):
+    for statement in _views(files, found, window, folder, strict=damage == "raise"):
         connection.execute(statement)
     _tell(found, findings)
     return connection
@@ -115,7 +115,12 @@ def _duckdb() -> ModuleType:
 
 
 def _views(
-    files: Sequence[Source], window: views.Window, folder: str, *, strict: bool
+    files: Sequence[Source],
+    found: Sequence[Finding],
+    window: views.Window,
+    folder: str,
+    *,
+    strict: bool,
 ) -> list[str]:
     points, happened, audited = (
         _of_signal(files, signal, folder) for signal in ("metrics", "events", "audit")
@@ -126,7 +131,7 @@ def _views(
         increments.view(points, window, strict=strict),
         views.events("events", happened, window, strict=strict),
         views.events("audit", audited, window, strict=strict),
-        views.damage(_joined(points, happened, audited)),
+        views.damage(_as_written(files), _damaged(files, found)),
     ]
 
 
@@ -144,12 +149,25 @@ def _of_signal(files: Sequence[Source], signal: str, folder: str) -> Mapping[str
     return {"": [empty]}
 
 
-def _joined(*signals: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    joined: dict[str, list[str]] = {}
-    for files in signals:
-        for service, paths in files.items():
-            joined.setdefault(service, []).extend(paths)
-    return joined
+def _as_written(files: Sequence[Source]) -> Mapping[str, Sequence[str]]:
+    by_service: dict[str, list[str]] = {}
+    for source in files:
+        if not source.copied:
+            by_service.setdefault(source.segment.service, []).append(source.path)
+    return by_service
+
+
+def _damaged(files: Sequence[Source], found: Sequence[Finding]) -> list[views.Damaged]:
+    """Return what was found in the segments that are copied, of which a copy shows nothing."""
+    lines: dict[Segment, set[int]] = {}
+    for finding in found:
+        if finding.kind == "damage" and finding.line:
+            lines.setdefault(finding.segment, set()).add(finding.line)
+    return [
+        views.Damaged(each.service, each.date, each.instance, each.sequence, len(lines[each]))
+        for each in (source.segment for source in files if source.copied)
+        if each in lines
+    ]
 
 
 def _nanoseconds(time: datetime | int | None) -> int | None:

@@ -43,10 +43,11 @@ Identity = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A segment, and the file that holds what counts of it."""
+    """A segment, and the file that holds what counts of it: its own, or a copy."""
 
     segment: Segment
     path: str
+    copied: bool
 
 
 def sources(
@@ -75,13 +76,14 @@ def sources(
     found = []
     for number, (segment, cap) in enumerate(kept):
         inner = _folder(segment, folder, number)
-        if cap is None and not salvage and _vouched(segment, fs):
+        copied = cap is not None or salvage or not _vouched(segment, fs)
+        if not copied:
             named = os.path.join(inner, os.path.basename(segment.path))
             os.symlink(segment.path, named)
         else:
             named = os.path.join(inner, f"{segment.name}.zst")
             _copy(segment, cap, named, findings)
-        found.append(Source(segment, named))
+        found.append(Source(segment, named, copied))
     return found
 
 

@@ -8,14 +8,35 @@ read as text and cast where they are asked for.
 # ruff: noqa: S608  # made of our own words and quoted literals, and run with the caller's rights
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from otel_exporter_ndjson.files import LINE_BYTES_MAX
 
-__all__ = ["MACROS", "Window", "damage", "events", "literal", "metrics", "points", "within"]
+__all__ = [
+    "MACROS",
+    "Damaged",
+    "Window",
+    "damage",
+    "events",
+    "literal",
+    "metrics",
+    "points",
+    "within",
+]
 
 Window = tuple[int | None, int | None]
 """From when on and before when, in nanoseconds since 1970."""
+
+
+class Damaged(NamedTuple):
+    """A segment, and how many of its lines are damaged."""
+
+    service: str
+    date: str
+    instance: str
+    sequence: int
+    lines: int
+
 
 MACROS: Final = (
     # A JSON pointer reaches any key, whatever characters it has.
@@ -94,6 +115,7 @@ _FILE_COLUMNS: Final = {
     "instance": f"regexp_extract(filename, '{_NAME}', 2)",
     "sequence": f"TRY_CAST(regexp_extract(filename, '{_NAME}', 3) AS BIGINT)",
 }
+_NO_DAMAGE: Final = "(NULL::VARCHAR, NULL::DATE, NULL::VARCHAR, NULL::BIGINT, NULL::BIGINT)"
 _TYPES: Final = frozenset(_METRIC_FIELDS.values()) | frozenset(_EVENT_FIELDS.values())
 
 
@@ -120,9 +142,20 @@ def events(name: str, files: Mapping[str, Sequence[str]], window: Window, *, str
     return _view(name, scans, window)
 
 
-def damage(files: Mapping[str, Sequence[str]]) -> str:
-    """Return the view that counts, of each segment, the lines that are no JSON object."""
-    scans = []
+def damage(files: Mapping[str, Sequence[str]], told: Sequence[Damaged]) -> str:
+    """Return the view that counts, of each segment, the lines that are no JSON object.
+
+    Args:
+        files: of each service, the files of segments that are read as they are.
+        told: what is known of the others, of which only what holds was copied.
+    """
+    rows = [_NO_DAMAGE] + [
+        f"({literal(each.service)}, TRY_CAST({literal(each.date)} AS DATE), "
+        f"{literal(each.instance)}, {each.sequence}, {each.lines})"
+        for each in told
+    ]
+    names = "service, date, instance, sequence, lines"
+    scans = [f"SELECT * FROM (VALUES {', '.join(rows)}) AS told({names}) WHERE lines > 0"]
     for service, paths in files.items():
         source = _read(paths, {"kind": "VARCHAR"}, strict=False)
         scans.append(

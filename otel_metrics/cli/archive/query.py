@@ -51,6 +51,9 @@ _NESTED: Final = ("json", "yaml")
 
 _EMPTY: Final = "the SQL is empty; ask something, or give --question"
 
+_PASSING: Final = frozenset({"CREATE", "INSERT", "UPDATE", "DELETE", "ALTER", "DROP", "SET"})
+"""Kinds of statements that change what is gone when the command ends."""
+
 Answer = tuple[list[str], list[str], list[tuple[Any, ...]]]
 
 
@@ -181,6 +184,8 @@ def _only(connection: "DuckDBPyConnection", sql: str) -> str:
         raise _NotOneError(_EMPTY)
     if len(statements) > 1:
         raise _NotOneError(f"these are {len(statements)} statements; ask one at a time")
+    if statements[0].type.name in _PASSING:
+        click.echo("nothing of this is kept: each query begins anew", err=True)
     text: bytes = statements[0].query.encode()  # DuckDB counts bytes
     ends = [at for at, _ in duckdb.tokenize(text.decode()) if text[at : at + 1] == b";"]
     return text[: ends[0] if ends else None].decode()

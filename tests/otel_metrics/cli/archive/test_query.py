@@ -147,6 +147,34 @@ def test_what_is_wrong_is_said_without_a_traceback(
     assert (result.exit_code, result.stdout, "Traceback" in result.stderr) == (2, "", False)
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("CREATE TABLE t AS SELECT 1", "nothing of this is kept: each query begins anew\n"),
+        ("SET threads = 1", "nothing of this is kept: each query begins anew\n"),
+        ("SELECT 1", ""),
+    ],
+)
+def test_what_lasts_no_longer_than_the_command_is_said(folder: Path, sql: str, said: str) -> None:
+    """Somebody may look for the table the next time."""
+    result = _run("--archive", folder, sql)
+
+    assert (result.exit_code, result.stderr) == (0, said)
+
+
+def test_a_line_that_is_told_is_in_the_view_of_damage(tmp_path: Path) -> None:
+    """Also where no hash vouches for the segment."""
+    record(tmp_path, *[[gauge(at, at)] for at in range(3)])
+    path = Path(segment_path(tmp_path))
+    path.chmod(0o640)
+    path.write_bytes(path.read_bytes().replace(b'"value":1}', b'"value"!1}'))
+
+    result = _run("--archive", tmp_path, "SELECT service, sequence, lines FROM damage")
+
+    assert f"{path}:5: " in result.stderr
+    assert result.stdout.splitlines()[1:] == ["shop     1         1"]
+
+
 def test_the_questions_are_listed(folder: Path) -> None:
     """With what each is about."""
     output = _run("--question", "list", "--format", "json").output
