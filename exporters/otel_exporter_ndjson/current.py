@@ -68,6 +68,7 @@ class Current:
         self._low = False
         self._space_s = float("-inf")
         self._sick: list[tuple[tuple[int, int], list[Pending]]] = []
+        self._distrusted: list[OpenSegment] = []
 
     def append(self, batch: Batch, tickets: Sequence[Ticket] = ()) -> None:
         """Write a batch; one that a segment, new or old, could not take goes to another.
@@ -131,7 +132,8 @@ class Current:
             self.segment = None
             self._upkeep.release(segment)
         if segment.pending:  # else only the seal was not on the disk, and all may still be well
-            segment.unseal()
+            segment.sealed = False  # never to be compressed
+            self._distrusted.append(segment)
         line = segment.pending[0].line if segment.pending else segment.lines
         self._sick.append(((segment.name.sequence, line), segment.pending))
         self.heal()
@@ -145,6 +147,7 @@ class Current:
         batches = [(each, batch) for each, batch in kept if batch is not None]
         if not batches:
             self._sick.clear()
+            self._distrusted.clear()
             return
         try:
             positions = [position for position, _ in self._sick]
@@ -155,6 +158,8 @@ class Current:
         try:
             for each, batch in batches:
                 segment.append(batch, commit=batch.commit, tickets=each.tickets)
+            for distrusted in self._distrusted:
+                distrusted.unseal()
             self._opener.reveal(segment)
         except OSError as error:
             self._failed(error)
@@ -162,6 +167,7 @@ class Current:
         else:
             self.segment = segment
             self._sick.clear()
+            self._distrusted.clear()
 
     def _write(self, batch: Batch, tickets: Sequence[Ticket]) -> None:
         now_s = self._clocks.monotonic_s()

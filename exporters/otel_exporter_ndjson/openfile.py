@@ -5,6 +5,7 @@ Not thread-safe; a writer holds its lock around every call.
 
 import errno
 import hashlib
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from otel_exporter_ndjson.folders import opened
 from otel_exporter_ndjson.fs import Fs, Status
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.segments import SegmentName, commit_line, seal_line
@@ -181,12 +183,16 @@ class OpenSegment:
                 self.fs.truncate(self.descriptor, self.size)
 
     def unseal(self) -> None:
-        """Take the seal back: what it vouches for is not on the disk, and was written again."""
-        if not self.sealed:
+        """Take the seal back, by name, for the file may be closed by now: what it vouches for may
+        not be on the disk, and is about to be read from another segment."""
+        if not self.seal_bytes:
             return
-        with suppress(OSError):  # then its records may be read twice, and none is lost
-            self.fs.truncate(self.descriptor, self.size - self.seal_bytes)
-            self.sealed = False
+        with (
+            suppress(OSError),  # then its records may be read twice, and none is lost
+            opened(self.fs, self.fs.open_root(os.path.dirname(self.path))) as directory,
+            opened(self.fs, self.fs.open(directory, str(self.name), write=True)) as file,
+        ):
+            self.fs.truncate(file, self.size - self.seal_bytes)
 
     def present(self) -> bool:
         """Whether the file is still where it was, with the size that we gave it."""
