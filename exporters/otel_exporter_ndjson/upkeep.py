@@ -9,6 +9,7 @@ all of them. Those whom it lets go soon come again, so it waits for them for a p
 an fsync takes: with eight threads one fsync then serves eight and not four.
 """
 
+import errno
 import os
 import threading
 from collections import deque
@@ -36,6 +37,8 @@ FAILURES_STICKY: Final = 2
 GATHER_PART: Final = 0.5
 """The part of the last fsync's duration that the next one waits for callers to write again."""
 GATHER_MAX_S: Final = 0.002
+_TOO_MANY_OPEN: Final = frozenset({errno.EMFILE, errno.ENFILE})
+"""What keeps a folder from being opened to be forced to the disk."""
 _NOBODY: Final = 2**31
 
 
@@ -295,7 +298,10 @@ class Upkeep:
                 self._sync_names(segment)
                 segment.fresh = False
         except Exception as error:  # noqa: BLE001 # whatever it is, the bytes may not be there
-            self._writer.sync_failed(segment, error)
+            if isinstance(error, OSError) and error.errno in _TOO_MANY_OPEN:
+                self._writer.failing("upkeep", error)  # no fsync failed: the next pass tries again
+            else:
+                self._writer.sync_failed(segment, error)
             return False
         self._sync_s = self._monotonic_s() - began_s
         self._writer.synced(segment, appended, self._sync_s)
