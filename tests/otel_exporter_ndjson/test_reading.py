@@ -5,6 +5,7 @@ import random
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def segment(tmp_path: Path, batch: Batches) -> Path:
     exporter = NdjsonMetricExporter(tmp_path, sync="never", compression="none")
     exporter.export(batch(1, 2, 3))
     exporter.shutdown()
+    for thread in threading.enumerate():
+        if thread.name == "otel-exporter-ndjson-zstd":
+            thread.join()  # a recovery must not come upon the file while it is written anew
     (found,) = find_segments(tmp_path)
     path = Path(found.path)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
