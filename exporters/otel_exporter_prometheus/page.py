@@ -5,11 +5,13 @@ request for longer than `COLLECT_TIMEOUT_S`; after that the last collection is s
 guards what is asked for and what was collected; `_encoding` lets one request write at a time.
 """
 
+import gzip
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.context import attach, set_value
@@ -19,12 +21,14 @@ from otel_exporter_prometheus.encoding import Encoder
 from otel_exporter_prometheus.merge import Dropped
 from otel_exporter_prometheus.tally import Tally
 
-__all__ = ["COLLECT_TIMEOUT_S", "Page"]
+__all__ = ["COLLECT_TIMEOUT_S", "Page", "Stats"]
 
 COLLECT_TIMEOUT_S: Final = 5.0
 """A request waits this long for a collection, then gets the last one."""
 SHARED_AGE_S: Final = 1.0
 """Under pressure requests share a collection that is at most this old."""
+GZIP_LEVEL: Final = 1
+"""Nine tenths of what level 9 saves, in a fifth of its time."""
 NAMES_MAX: Final = 10_000
 """So many metrics are remembered as already complained about."""
 
@@ -34,13 +38,33 @@ _SUPPRESS: Final = "suppress_instrumentation"
 _logger = logging.getLogger("otel_exporter_prometheus")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What happened since the start.
+
+    Attributes:
+        scrapes: pages that were read.
+        collections: collections that were made for them.
+        errors: what went wrong, counted by kind each time: `collect`, `timeout`, `read`, `write`,
+            `refused`, `thread`, `serve`, and the reasons of `dropped`.
+        dropped: metrics that the last page could not show, or not whole, by reason.
+        replaced: characters for which U+FFFD stands.
+    """
+
+    scrapes: int
+    collections: int
+    errors: Mapping[str, int]
+    dropped: Mapping[str, int]
+    replaced: int
+
+
 class _Collected:
     """One collection and the pages written from it."""
 
     def __init__(self, data: MetricsData | None) -> None:
         self.data = data
         self.at = time.monotonic()
-        self.pages: dict[bool, bytes] = {}
+        self.pages: dict[tuple[bool, bool], bytes] = {}  # by format, and whether compressed
 
 
 class Page:
@@ -48,15 +72,17 @@ class Page:
 
     Args:
         collect: returns the metrics, or None when there are none. Called by one thread at a time.
-        encoder: what the page is written with.
-        errors: where what goes wrong is counted.
+        scope_labels: whether series carry `otel_scope_*` labels.
+
+    Attributes:
+        errors: what went wrong, by kind. Who serves the page adds to it.
     """
 
     def __init__(
-        self, collect: Callable[[], MetricsData | None], encoder: Encoder, errors: Tally
+        self, collect: Callable[[], MetricsData | None], *, scope_labels: bool = False
     ) -> None:
         self._collect = collect
-        self._encoder = encoder
+        self._encoder = Encoder(scope_labels=scope_labels)
         self._condition = threading.Condition()
         self._encoding = threading.Lock()
         self._wanted = self._begun = self._finished = 0
@@ -65,10 +91,9 @@ class Page:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._complained: set[tuple[str, str]] = set()
-        self.collections = 0
-        self.replaced = 0
-        self.dropped: Mapping[str, int] = {}
-        self._errors = errors
+        self._collections = self._scrapes = self._replaced = 0
+        self._dropped: Mapping[str, int] = {}
+        self.errors = Tally()
 
     def start(self) -> None:
         """Start the thread that collects."""
@@ -83,31 +108,55 @@ class Page:
             self._stopping = True
             self._condition.notify_all()
 
-    def read(self, *, openmetrics: bool, pressed: bool = False) -> bytes | None:
+    def read(
+        self, *, openmetrics: bool, packed: bool = False, pressed: bool = False
+    ) -> bytes | None:
         """Return the page with all that was recorded before the call; None when there is none.
 
-        Under pressure (`pressed`) a page may be up to `SHARED_AGE_S` old.
+        Args:
+            openmetrics: OpenMetrics instead of text.
+            packed: compressed by gzip.
+            pressed: many ask: the page may be up to `SHARED_AGE_S` old.
         """
         collected = self._collected(pressed=pressed)
         if collected is None:
             return None
         with self._encoding:
-            body = collected.pages.get(openmetrics)
+            self._scrapes += 1
+            body = collected.pages.get((openmetrics, False))
             if body is None:
                 body = self._encode(collected.data, openmetrics=openmetrics)
-                collected.pages[openmetrics] = body
-            return body
+                collected.pages[openmetrics, False] = body
+            if not packed:
+                return body
+            compressed = collected.pages.get((openmetrics, True))
+            if compressed is None:
+                compressed = gzip.compress(body, compresslevel=GZIP_LEVEL, mtime=0)
+                collected.pages[openmetrics, True] = compressed
+            return compressed
 
     def write(self, data: MetricsData | None, *, openmetrics: bool) -> bytes:
         """Return the page of `data`, which the caller collected."""
         with self._encoding:
             return self._encode(data, openmetrics=openmetrics)
 
+    def stats(self) -> Stats:
+        """Return what happened since the start."""
+        return Stats(
+            scrapes=self._scrapes,
+            collections=self._collections,
+            errors=self.errors.counts(),
+            dropped=dict(self._dropped),
+            replaced=self._replaced,
+        )
+
     def after_fork(self) -> None:
         """Make `write` work in a forked child, where threads are gone and locks may be held."""
         self._condition = threading.Condition()
         self._encoding = threading.Lock()
         self._thread = self._latest = None
+        self._collections = self._scrapes = self._replaced = 0
+        self.errors.after_fork()
 
     def _collected(self, *, pressed: bool) -> _Collected | None:
         with self._condition:
@@ -121,7 +170,7 @@ class Page:
                 lambda: self._finished >= number or self._stopping, timeout=COLLECT_TIMEOUT_S
             )
             if not in_time:
-                self._errors.add("timeout")
+                self.errors.add("timeout")
             elif self._failing or self._stopping:
                 return None
             return self._latest
@@ -140,24 +189,24 @@ class Page:
                 self._failing = collected is None
                 self._latest = collected or self._latest
                 self._finished = number
-                self.collections += 1
+                self._collections += 1
                 self._condition.notify_all()
 
     def _collect_once(self) -> _Collected | None:
         try:
             return _Collected(self._collect())
         except Exception as error:  # noqa: BLE001  # callbacks are the service's code
-            self._errors.add("collect")
+            self.errors.add("collect")
             if not self._failing:
                 _logger.warning("the metrics page is unavailable, collecting failed: %s", error)
             return None
 
     def _encode(self, data: MetricsData | None, *, openmetrics: bool) -> bytes:
         encoding = self._encoder.encode(data, openmetrics=openmetrics)
-        self.replaced += encoding.replaced
+        self._replaced += encoding.replaced
         reasons = [dropped.reason for dropped in encoding.dropped]
-        self.dropped = Counter(reasons)
-        self._errors.add_all(reasons)
+        self._dropped = Counter(reasons)
+        self.errors.add_all(reasons)
         for dropped in encoding.dropped:
             self._complain(dropped)
         return encoding.body

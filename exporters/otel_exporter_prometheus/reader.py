@@ -4,7 +4,6 @@ For a service without the bundle. The bundle's hub collects itself and hands wha
 `server.MetricsServer`.
 """
 
-import dataclasses
 import logging
 import os
 import threading
@@ -25,7 +24,8 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.semconv._incubating.attributes.otel_attributes import OtelComponentTypeValues
 
 from otel_exporter_prometheus.errors import ListenError
-from otel_exporter_prometheus.server import MetricsServer, Stats
+from otel_exporter_prometheus.page import Page, Stats
+from otel_exporter_prometheus.server import MetricsServer
 from otel_exporter_prometheus.settings import Settings, from_arguments, from_environ
 
 __all__ = ["PrometheusMetricReader"]
@@ -106,9 +106,8 @@ class PrometheusMetricReader(MetricReader):
                 "allow_unauthenticated": allow_unauthenticated,
             }
         )
-        self._server = MetricsServer(
-            self._take, dataclasses.replace(settings, scope_labels=scope_labels)
-        )
+        self._page = Page(self._take, scope_labels=scope_labels)
+        self._server = MetricsServer(self._page, settings)
         self._serving = serve and self._open()
 
     @property
@@ -118,11 +117,11 @@ class PrometheusMetricReader(MetricReader):
 
     def page(self, *, openmetrics: bool = False) -> bytes:
         """Collect, and return what the page shows."""
-        return self._server.write(self._take(), openmetrics=openmetrics)
+        return self._page.write(self._take(), openmetrics=openmetrics)
 
     def stats(self) -> Stats:
         """Return what happened on the page since its start."""
-        return self._server.stats()
+        return self._page.stats()
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Return True: who reads the page collects, and nothing waits to be sent."""
@@ -134,6 +133,7 @@ class PrometheusMetricReader(MetricReader):
         del kwargs
         self._serving = False
         self._server.stop(min(1.0, timeout_millis / 1000))
+        self._page.stop()
 
     def _open(self) -> bool:
         try:
@@ -141,6 +141,7 @@ class PrometheusMetricReader(MetricReader):
         except ListenError as error:
             _logger.error("%s", error)  # one line, and no traceback of ours
             return False
+        self._page.start()
         _close_in_children(self)
         return True
 
@@ -148,6 +149,7 @@ class PrometheusMetricReader(MetricReader):
         self._serving = False
         self._collecting = threading.Lock()
         self._server.after_fork()
+        self._page.after_fork()
 
     def _take(self) -> MetricsData | None:
         with self._collecting:

@@ -13,22 +13,17 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from opentelemetry.sdk.metrics.export import MetricsData
-
-from otel_exporter_prometheus.encoding import Encoder
 from otel_exporter_prometheus.errors import ListenError
 from otel_exporter_prometheus.guard import judge
 from otel_exporter_prometheus.listeners import listen
 from otel_exporter_prometheus.page import Page
 from otel_exporter_prometheus.protocol import HEAD_BYTES_MAX, parse, plain, response
 from otel_exporter_prometheus.settings import Settings, is_loopback
-from otel_exporter_prometheus.tally import Tally
 
-__all__ = ["CONNECTIONS_MAX", "MetricsServer", "Stats"]
+__all__ = ["CONNECTIONS_MAX", "MetricsServer"]
 
 CONNECTIONS_MAX: Final = 64
 """At most this many connections are served at once."""
@@ -47,26 +42,6 @@ _BUSY: Final = "Too many connections at once; try again."
 _logger = logging.getLogger("otel_exporter_prometheus")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """What happened since the start.
-
-    Attributes:
-        scrapes: pages that were sent.
-        collections: collections that were made for them.
-        errors: what went wrong, counted by kind each time: `collect`, `timeout`, `read`, `write`,
-            `refused`, `thread`, `serve`, and the reasons of `dropped`.
-        dropped: metrics that the last page could not show, or not whole, by reason.
-        replaced: characters for which U+FFFD stands.
-    """
-
-    scrapes: int
-    collections: int
-    errors: Mapping[str, int]
-    dropped: Mapping[str, int]
-    replaced: int
-
-
 @dataclass(slots=True, eq=False)
 class _Connection:
     socket: socket.socket
@@ -76,19 +51,17 @@ class _Connection:
 
 
 class MetricsServer:
-    """Serves `/metrics` on a port of its own.
+    """Serves a page on a port of its own.
 
     Args:
-        collect: returns the metrics of this process, or None when there are none. It is called on a
-            thread of the page's, once for all that ask at the same time.
-        settings: where to listen, and what the page shows.
+        page: what is served; it is the caller's to start and stop.
+        settings: where to listen, and who may read.
     """
 
-    def __init__(self, collect: Callable[[], MetricsData | None], settings: Settings) -> None:
+    def __init__(self, page: Page, settings: Settings) -> None:
         self._settings = settings
-        self._errors = Tally()
-        self._scrapes = Tally()
-        self._page = Page(collect, Encoder(scope_labels=settings.scope_labels), self._errors)
+        self._page = page
+        self._errors = page.errors
         self._changed = threading.Condition()
         self._connections: set[_Connection] = set()
         self._pressed_until = 0.0
@@ -102,16 +75,6 @@ class MetricsServer:
     def port(self) -> int:
         """The port that the page listens on; once started, the real one."""
         return self._port
-
-    def stats(self) -> Stats:
-        """Return what happened since the start."""
-        return Stats(
-            scrapes=self._scrapes.counts().get("answered", 0),
-            collections=self._page.collections,
-            errors=self._errors.counts(),
-            dropped=dict(self._page.dropped),
-            replaced=self._page.replaced,
-        )
 
     def start(self) -> None:
         """Open the page.
@@ -130,15 +93,10 @@ class MetricsServer:
                 self._port,
             )
         self._wake = socket.socketpair()
-        self._page.start()
         self._thread = threading.Thread(
             target=self._accept, name="otel-prometheus-accept", daemon=True
         )
         self._thread.start()
-
-    def write(self, data: MetricsData | None, *, openmetrics: bool = False) -> bytes:
-        """Return the page of `data`, for who serves it himself; counted as if it were scraped."""
-        return self._page.write(data, openmetrics=openmetrics)
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Close the page; responses under way have until `timeout_s` to be taken."""
@@ -157,7 +115,6 @@ class MetricsServer:
         with self._changed:
             remaining = max(0.0, deadline - time.monotonic())
             self._changed.wait_for(lambda: not self._connections, timeout=remaining)
-        self._page.stop()
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of the sockets that are the parent's."""
@@ -167,9 +124,6 @@ class MetricsServer:
         self._listeners, self._wake, self._thread = [], None, None
         self._connections, self._lingering = set(), deque()
         self._changed = threading.Condition()
-        self._errors.after_fork()
-        self._scrapes.after_fork()
-        self._page.after_fork()
         for inherited in sockets:
             with contextlib.suppress(OSError):
                 inherited.close()
@@ -280,7 +234,6 @@ class MetricsServer:
         body = self._page.read(openmetrics=openmetrics, pressed=self._is_pressed())
         if body is None:
             return plain(503, "The metrics cannot be collected.")
-        self._scrapes.add("answered")
         return response(body, openmetrics=openmetrics, head_only=request.method == "HEAD")
 
     def _is_pressed(self) -> bool:

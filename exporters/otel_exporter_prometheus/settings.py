@@ -59,9 +59,9 @@ _USUAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the page listens and what it shows.
+    """Where the page listens and who may read it.
 
-    `scope_labels` adds `otel_scope_*` labels to every series. A page of which `refusal` is not None
+    A page of which `refusal` is not None
     must not be opened; it says why.
     """
 
@@ -72,7 +72,6 @@ class Settings:
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     allow_unauthenticated: bool = False
-    scope_labels: bool = False
 
     @property
     def refusal(self) -> str | None:

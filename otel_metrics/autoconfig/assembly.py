@@ -54,7 +54,7 @@ class Running:
     @property
     def metrics_port(self) -> int | None:
         """The port of the metrics page, None where there is none."""
-        return None if self.exporters.page is None else self.exporters.page.port
+        return None if self.exporters.server is None else self.exporters.server.port
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Collect and say what became of it, and of the events."""

@@ -29,6 +29,7 @@ from otel_exporter_ndjson import (
 )
 from otel_exporter_ndjson.sealkey import read_key
 from otel_exporter_ndjson.settings import OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE
+from otel_exporter_prometheus.page import Page
 from otel_exporter_prometheus.server import MetricsServer
 from otel_metrics import events, instruments
 from otel_metrics.autoconfig.settings import Settings
@@ -54,7 +55,8 @@ class Exporters:
         lanes: the push exporters of metrics, the archive's first.
         archive: the archive's metric exporter, where there is one.
         event_archive: its event exporter.
-        page: the Prometheus page, where it listens.
+        page: the Prometheus page, where there is one.
+        server: what serves it on a port of its own.
         failed: what was asked for and could not be built, with the reason.
     """
 
@@ -64,7 +66,8 @@ class Exporters:
     archive: NdjsonMetricExporter | None = None
     event_archive: NdjsonLogRecordExporter | None = None
     event_lane: EventLane | None = None
-    page: MetricsServer | None = None
+    page: Page | None = None
+    server: MetricsServer | None = None
     processor: ArchiveProcessor | None = None
     service_log_handler: logging.Handler | None = None
     failed: dict[str, str] = field(default_factory=dict)
@@ -107,13 +110,15 @@ class Exporters:
         """Open the metrics page, where one is asked for."""
         if "prometheus" not in self.settings.metrics_exporters:
             return
-        page = MetricsServer(collect, self.settings.prometheus)
+        page = Page(collect)
+        server = MetricsServer(page, self.settings.prometheus)
         try:
-            page.start()
+            server.start()
         except Exception as error:  # noqa: BLE001  # a port that is taken must not stop the service
             self._leave_out("prometheus", error)
             return
-        self.page = page
+        page.start()
+        self.page, self.server = page, server
 
     def judged(self, result: FlushResult, deadline: float) -> FlushResult:
         """Add what became of events to the verdicts on metrics, by `deadline`."""
@@ -130,9 +135,11 @@ class Exporters:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: own segments; the page stays the parent's."""
+        if self.server is not None:
+            self.server.after_fork()
         if self.page is not None:
             self.page.after_fork()
-            self.page = None
+        self.page = self.server = None
         if self.event_lane is not None:
             self.event_lane.after_fork()
             self.event_lane.start()
@@ -140,8 +147,10 @@ class Exporters:
     def close(self) -> None:
         """Close what no lane closes: the event archive and the page."""
         self.logger_provider.shutdown()
+        if self.server is not None:
+            self.server.stop(timeout_s=0.5)
         if self.page is not None:
-            self.page.stop(timeout_s=0.5)
+            self.page.stop()
 
     def _leave_out(self, name: str, error: Exception) -> None:
         self.failed[name] = str(error)

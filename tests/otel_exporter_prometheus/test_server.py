@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import (
 )
 
 from otel_exporter_prometheus import ListenError, MetricsServer
+from otel_exporter_prometheus.page import Page
 from otel_exporter_prometheus.server import CONNECTIONS_MAX
 from otel_exporter_prometheus.settings import Settings, from_environ
 
@@ -58,12 +59,21 @@ def source() -> Source:
 
 
 @pytest.fixture
-def server(source: Source) -> Iterator[MetricsServer]:
+def page(source: Source) -> Iterator[Page]:
+    """The page that the server serves."""
+    page = Page(source)
+    page.start()
+    yield page
+    source.open.set()
+    page.stop()
+
+
+@pytest.fixture
+def server(page: Page) -> Iterator[MetricsServer]:
     """A running server on a free port."""
-    server = MetricsServer(source, Settings(port=0))
+    server = MetricsServer(page, Settings(port=0))
     server.start()
     yield server
-    source.open.set()
     server.stop()
 
 
@@ -198,7 +208,7 @@ def test_waiting_scrapes_are_answered_by_one_collection(
 
 
 def test_a_failing_collection_is_503_and_counted(
-    server: MetricsServer, source: Source, caplog: pytest.LogCaptureFixture
+    server: MetricsServer, page: Page, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Frozen numbers would look healthy; a failed collection is an error, logged once."""
     source.error = RuntimeError("callback")
@@ -207,7 +217,7 @@ def test_a_failing_collection_is_503_and_counted(
     statuses.append(get(server)[0])
 
     assert statuses == [503, 503, 503, 200]
-    assert server.stats().errors == {"collect": 3}
+    assert page.stats().errors == {"collect": 3}
     assert [record.getMessage() for record in caplog.records] == [
         "the metrics page is unavailable, collecting failed: callback"
     ]
@@ -215,7 +225,7 @@ def test_a_failing_collection_is_503_and_counted(
 
 @pytest.mark.slow
 def test_a_callback_that_hangs_is_answered_with_the_last_page(
-    server: MetricsServer, source: Source
+    server: MetricsServer, page: Page, source: Source
 ) -> None:
     """A scrape waits five seconds for a collection, then shows the last one."""
     get(server)
@@ -224,7 +234,7 @@ def test_a_callback_that_hangs_is_answered_with_the_last_page(
     status, _, body = get(server)
 
     assert (status, body.split()[-1]) == (200, b"1")
-    assert server.stats().errors == {"timeout": 1}
+    assert page.stats().errors == {"timeout": 1}
 
 
 def test_half_open_connections_do_not_lock_a_scraper_out(server: MetricsServer) -> None:
@@ -243,10 +253,10 @@ def test_half_open_connections_do_not_lock_a_scraper_out(server: MetricsServer) 
 
 
 @pytest.mark.slow
-def test_a_client_that_never_asks_is_closed(server: MetricsServer) -> None:
+def test_a_client_that_never_asks_is_closed(server: MetricsServer, page: Page) -> None:
     """A request must be there within five seconds."""
     assert raw(server, b"GET /metrics HT") == b""
-    assert server.stats().errors == {"read": 1}
+    assert page.stats().errors == {"read": 1}
 
 
 def test_a_busy_server_says_so(server: MetricsServer, source: Source) -> None:
@@ -279,7 +289,7 @@ def test_a_taken_port_is_named_with_what_to_do() -> None:
         port = other.getsockname()[1]
 
         with pytest.raises(ListenError) as raised:
-            MetricsServer(metrics, Settings(port=port)).start()
+            MetricsServer(Page(metrics), Settings(port=port)).start()
 
     assert str(raised.value) == (
         f"the metrics page cannot listen on localhost:{port}: the port is taken by another "
@@ -293,7 +303,7 @@ def test_an_address_that_is_not_ours_is_named(host: str) -> None:
     settings = Settings(host=host, port=0, allow_unauthenticated=True)
 
     with pytest.raises(ListenError, match="use localhost or an address of this machine"):
-        MetricsServer(metrics, settings).start()
+        MetricsServer(Page(metrics), settings).start()
 
 
 def test_an_unsafe_setting_keeps_the_page_closed() -> None:
@@ -301,17 +311,20 @@ def test_an_unsafe_setting_keeps_the_page_closed() -> None:
     settings, _ = from_environ({"OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE": "/token"})
 
     with pytest.raises(ListenError, match="not supported by this version; the page stays closed"):
-        MetricsServer(metrics, settings).start()
+        MetricsServer(Page(metrics), settings).start()
 
 
 def test_an_open_page_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """Who opens the page to everyone reads so in the log."""
-    server = MetricsServer(metrics, Settings(host="0.0.0.0", port=0, allow_unauthenticated=True))
+    page = Page(metrics)
+    page.start()
+    server = MetricsServer(page, Settings(host="0.0.0.0", port=0, allow_unauthenticated=True))
     server.start()
     try:
         status = get(server, headers={"Host": "any.example"})[0]
     finally:
         server.stop()
+        page.stop()
 
     assert status == 200
     assert [record.getMessage() for record in caplog.records] == [
@@ -337,18 +350,18 @@ def test_stop_finishes_what_is_under_way(server: MetricsServer, source: Source) 
 
 def test_stop_twice_and_without_start_is_quiet() -> None:
     """Shutting down is always allowed."""
-    server = MetricsServer(metrics, Settings(port=0))
+    server = MetricsServer(Page(metrics), Settings(port=0))
     server.stop()
     server.start()
     server.stop()
     server.stop()
 
 
-def test_the_port_is_free_again_after_stop(server: MetricsServer) -> None:
+def test_the_port_is_free_again_after_stop(server: MetricsServer, page: Page) -> None:
     """A reload opens the same port at once."""
     get(server)
     server.stop()
-    again = MetricsServer(metrics, Settings(port=server.port))
+    again = MetricsServer(page, Settings(port=server.port))
 
     again.start()
 
@@ -356,13 +369,14 @@ def test_the_port_is_free_again_after_stop(server: MetricsServer) -> None:
     again.stop()
 
 
-def test_a_forked_child_lets_go_of_the_page(server: MetricsServer) -> None:
+def test_a_forked_child_lets_go_of_the_page(server: MetricsServer, page: Page) -> None:
     """The child holds no socket of the parent's, and the parent goes on answering."""
 
     def child() -> int:
         server.after_fork()
+        page.after_fork()
         server.stop()
-        return 0 if server.stats().scrapes == 0 and not _listens(server.port) else 1
+        return 0 if page.stats().scrapes == 0 and not _listens(server.port) else 1
 
     get(server)
     pid = os.fork()
