@@ -19,6 +19,7 @@ from typing import Final
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData
 
+from otel_metrics.pipeline import sdk_fork
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
 from otel_metrics.pipeline.exemplars import ExemplarKeeper, with_value
 from otel_metrics.pipeline.lanes import MetricLane
@@ -259,6 +260,7 @@ class Hub:
         """Begin anew in the child: own reader that starts from zero, own locks, lanes, threads."""
         inherited = self._reader
         self._forked = True
+        sdk_fork.renew(self._provider)
         self._collecting = threading.Lock()
         self._reset_state()
         self._provider.remove_metric_reader(inherited)
