@@ -30,6 +30,7 @@ __all__ = [
     "Handle",
     "Measured",
     "bind",
+    "catalog",
     "metric",
     "observe",
     "reject",
@@ -410,6 +411,11 @@ def bind(provider: MeterProvider, *, private: bool = False) -> None:
             _create_observed(name)
         observe("metric.rejected", rejections.read_rejected)
         observe("metric.overflow", rejections.read_overflowed)
+
+
+def catalog() -> Catalog:
+    """Return the catalog in force: the built-in one, with the user's file where there is one."""
+    return _catalog()
 
 
 def use_catalog(catalog: Catalog) -> None:

@@ -5,21 +5,30 @@ one scrape to the next, found by the identity of the attributes that the SDK han
 What is kept is bounded by what the last page showed. Not thread-safe: callers take turns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, cast
 
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, MetricsData, NumberDataPoint
+from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_exporter_prometheus import exemplars
 from otel_exporter_prometheus.labels import clean, join, labels_of
-from otel_exporter_prometheus.merge import FAMILIES_MAX, Dropped, Family, Kind, families
+from otel_exporter_prometheus.merge import (
+    FAMILIES_MAX,
+    Dropped,
+    Family,
+    Kind,
+    Rule,
+    families,
+    in_buckets,
+)
 from otel_exporter_prometheus.naming import unit_suffix
 from otel_exporter_prometheus.numbers import le, sample_value
+from otel_exporter_prometheus.points import Buckets, Number
 
-__all__ = ["OPENMETRICS", "TEXT", "Encoder", "Encoding", "encode"]
+__all__ = ["OPENMETRICS", "TEXT", "Encoder", "Encoding", "Shown", "encode"]
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 """The content type of Prometheus' text format."""
@@ -56,6 +65,16 @@ class _Cache:
         self.last, self.now = self.now, {}
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a page shows, in neither format yet; `infos` are the label parts of `target_info`."""
+
+    families: list[Family] = field(default_factory=list)
+    infos: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    replaced: int = 0
+
+
 def encode(data: MetricsData | None, *, openmetrics: bool = False) -> bytes:
     """Return one page; for more than one, an `Encoder` is faster.
 
@@ -72,11 +91,23 @@ class Encoder:
         scope_labels: whether series carry `otel_scope_name`, `_version`, `_schema_url` and the
             scope's attributes. Without, points of several scopes are merged.
         families_max: how many metrics a page shows.
+        rules: by metric, how its series of several processes become one (`merge.Rule`).
+        omitted: resource attributes that `target_info` does not show; one that ends in `.` stands
+            for all that begin so.
     """
 
-    def __init__(self, *, scope_labels: bool = False, families_max: int = FAMILIES_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        scope_labels: bool = False,
+        families_max: int = FAMILIES_MAX,
+        rules: Mapping[str, Rule] = {},
+        omitted: Sequence[str] = (),
+    ) -> None:
         self._scope_labels = scope_labels
         self._families_max = families_max
+        self._rules = rules
+        self._omitted = tuple(omitted)
         self._caches: dict[tuple[bool, InstrumentationScope | None], _Cache] = {}
         self._buckets: dict[tuple[str, tuple[float, ...]], dict[str, _Buckets]] = {}
         self._buckets_last: dict[tuple[str, tuple[float, ...]], dict[str, _Buckets]] = {}
@@ -92,17 +123,35 @@ class Encoder:
 
     def encode(self, data: MetricsData | None, *, openmetrics: bool) -> Encoding:
         """Return the page of `data`. Never raises for what a metric holds: it is left out."""
+        return self.write(self.show(data), openmetrics=openmetrics)
+
+    def show(self, data: MetricsData | None) -> Shown:
+        """Return what the page of one process's data shows."""
+        if data is None:
+            return Shown()
         self._replaced = 0
-        dropped: list[Dropped] = []
+        self._turn_caches()
+        shown, dropped = families(
+            data, self._labels, rules=self._rules, families_max=self._families_max
+        )
+        infos = {
+            self._cleaned(join(labels_of(self._kept(resource_metrics.resource.attributes))))
+            for resource_metrics in data.resource_metrics
+        }
+        return Shown(shown, tuple(sorted(infos)), tuple(dropped), self._replaced)
+
+    def write(self, shown: Shown, *, openmetrics: bool) -> Encoding:
+        """Write what a page shows in one of the formats."""
+        self._replaced = shown.replaced
+        dropped = [*shown.dropped]
         chunks: list[bytes] = []
-        if data is not None:
-            self._turn_caches()
-            shown, left_out = families(data, self._labels, families_max=self._families_max)
-            dropped += left_out
-            typed = _typed(shown) if openmetrics else frozenset()
-            info = self._target_info(data, openmetrics=openmetrics, shown=shown)
+        if shown.families or shown.infos:
+            self._buckets_last, self._buckets = self._buckets, {}
+            in_format = in_buckets(shown.families)
+            typed = _typed(in_format) if openmetrics else frozenset()
+            info = _target_info(shown.infos, openmetrics=openmetrics, shown=in_format)
             chunks.append(info.encode())
-            for family in shown:
+            for family in in_format:
                 try:
                     lines = self._lines(family, openmetrics=openmetrics, typed=family.name in typed)
                     chunks.append("".join(lines).encode())
@@ -113,11 +162,20 @@ class Encoder:
             chunks.append(b"# EOF\n")
         return Encoding(b"".join(chunks), tuple(dropped), self._replaced)
 
+    def _kept(self, attributes: Mapping[str, object]) -> dict[str, object]:
+        return {
+            key: value
+            for key, value in attributes.items()
+            if not any(
+                key == name or (name[-1] == "." and str(key).startswith(name))
+                for name in self._omitted
+            )
+        }
+
     def _turn_caches(self) -> None:
         self._caches = {key: cache for key, cache in self._caches.items() if cache.now}
         for cache in self._caches.values():
             cache.turn()
-        self._buckets_last, self._buckets = self._buckets, {}
 
     def _labels(
         self, scope: InstrumentationScope, kind: Kind
@@ -155,20 +213,6 @@ class Encoder:
         self._replaced += replaced
         return cleaned
 
-    def _target_info(self, data: MetricsData, *, openmetrics: bool, shown: list[Family]) -> str:
-        infos = {
-            self._cleaned(join(labels_of(resource_metrics.resource.attributes)))
-            for resource_metrics in data.resource_metrics
-        }
-        info = openmetrics and not any(family.name == "target" for family in shown)
-        head = "target info" if info else "target_info gauge"
-        lines = [f"# HELP {head.split()[0]} Target metadata\n# TYPE {head}\n"]
-        lines += [
-            f"target_info{{{labels}}} 1\n" if labels else "target_info 1\n"
-            for labels in sorted(infos)
-        ]
-        return "".join(lines)
-
     def _lines(self, family: Family, *, openmetrics: bool, typed: bool) -> list[str]:
         lines = [self._head(family, openmetrics=openmetrics, typed=typed)]
         if family.kind == "histogram":
@@ -198,7 +242,7 @@ class Encoder:
         sums_allowed = not (openmetrics and bounds and bounds[0] < 0)
         last = self._buckets_last.get((name, bounds), {})
         now = self._buckets[name, bounds] = {}
-        for labels, point in cast("dict[str, HistogramDataPoint]", family.series).items():
+        for labels, point in cast("dict[str, Buckets]", family.series).items():
             buckets = last.get(labels)
             if buckets is None:
                 buckets = _buckets(name, labels, bounds)
@@ -221,9 +265,17 @@ class Encoder:
             lines.append(text)
 
 
+def _target_info(infos: Sequence[str], *, openmetrics: bool, shown: list[Family]) -> str:
+    info = openmetrics and not any(family.name == "target" for family in shown)
+    head = "target info" if info else "target_info gauge"
+    lines = [f"# HELP {head.split()[0]} Target metadata\n# TYPE {head}\n"]
+    lines += [f"target_info{{{labels}}} 1\n" if labels else "target_info 1\n" for labels in infos]
+    return "".join(lines)
+
+
 def _write_numbers(lines: list[str], family: Family) -> None:
     name = family.name
-    for labels, point in cast("dict[str, NumberDataPoint]", family.series).items():
+    for labels, point in cast("dict[str, Number]", family.series).items():
         value = point.value
         # The usual numbers are written here, since a call for each would cost as much again.
         if type(value) is float and value - value == 0.0:
@@ -238,7 +290,7 @@ def _write_numbers(lines: list[str], family: Family) -> None:
 def _write_counter(lines: list[str], family: Family, *, typed: bool) -> None:
     """Write a counter for OpenMetrics, which has exemplars, and no counters below 0 nor of NaN."""
     name = family.name
-    for labels, point in cast("dict[str, NumberDataPoint]", family.series).items():
+    for labels, point in cast("dict[str, Number]", family.series).items():
         value = point.value
         if typed and not value >= 0:
             continue

@@ -2,12 +2,13 @@
 
     PrometheusError
     ├── SettingError    an argument is wrong (also a `ValueError`)
-    └── ListenError     the page cannot be opened (also an `OSError`)
+    ├── ListenError     the page cannot be opened (also an `OSError`)
+    └── StateError      the folder in which processes find each other is unsafe (also an `OSError`)
 
 Nothing is raised once the page is open: what goes wrong then is counted.
 """
 
-__all__ = ["ListenError", "PrometheusError", "SettingError"]
+__all__ = ["ListenError", "PrometheusError", "SettingError", "StateError"]
 
 
 class PrometheusError(Exception):
@@ -20,3 +21,7 @@ class SettingError(PrometheusError, ValueError):
 
 class ListenError(PrometheusError, OSError):
     """The page cannot be opened; the message names host, port and what to do."""
+
+
+class StateError(PrometheusError, OSError):
+    """The folder in which processes find each other cannot be used; the message says why."""

@@ -6,17 +6,15 @@ changes a series' scale. Negative observations share the bucket `le="0.0"` with 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
-from opentelemetry.sdk.metrics import Exemplar
-from opentelemetry.sdk.metrics.export import (
-    Buckets,
-    ExponentialHistogramDataPoint,
-    HistogramDataPoint,
-)
+from opentelemetry.sdk.metrics.export import Buckets as SdkBuckets
+from opentelemetry.sdk.metrics.export import ExponentialHistogramDataPoint
 
-__all__ = ["BOUNDS_MAX", "Octaves", "explicit", "octaves"]
+from otel_exporter_prometheus.exemplars import shown
+from otel_exporter_prometheus.points import Buckets, Octaves
+
+__all__ = ["BOUNDS_MAX", "explicit", "octaves", "plus"]
 
 BOUNDS_MAX: Final = 64
 """At most this many powers of two; a wider range is shown in powers of 4, 16, ..."""
@@ -25,42 +23,29 @@ _EXPONENT_MIN: Final = -1074  # the least float
 _EXPONENT_MAX: Final = 1024  # no float any more: +Inf
 
 
-@dataclass(frozen=True, slots=True)
-class Octaves:
-    """One point: `counts` is by exponent e of its bucket (2**(e-1), 2**e]; `least` is up to 0."""
-
-    point: ExponentialHistogramDataPoint
-    least: int
-    counts: Mapping[int, int]
-
-    @property
-    def exemplars(self) -> Sequence[Exemplar]:
-        """The point's exemplars."""
-        return self.point.exemplars
-
-    def plus(self, other: "Octaves") -> "Octaves":
-        """Add another point of the same series."""
-        counts = dict(self.counts)
-        for exponent, count in other.counts.items():
-            counts[exponent] = counts.get(exponent, 0) + count
-        point = replace(
-            self.point,
-            sum=self.point.sum + other.point.sum,
-            exemplars=[*self.point.exemplars, *other.point.exemplars],
-        )
-        return Octaves(point, self.least + other.least, counts)
-
-
 def octaves(point: ExponentialHistogramDataPoint) -> Octaves:
     """Count a point's observations by powers of two."""
     counts: dict[int, int] = {}
     for exponent, count in _exponents(point.positive, point.scale):
         counts[exponent] = counts.get(exponent, 0) + count
     least = point.zero_count + sum(point.negative.bucket_counts)
-    return Octaves(point, least, counts)
+    return Octaves(least, counts, point.sum, shown(point.exemplars))
 
 
-def _exponents(buckets: Buckets, scale: int) -> list[tuple[int, int]]:
+def plus(one: Octaves, other: Octaves) -> Octaves:
+    """Add two points of the same series."""
+    counts = dict(one.counts)
+    for exponent, count in other.counts.items():
+        counts[exponent] = counts.get(exponent, 0) + count
+    return Octaves(
+        one.least + other.least,
+        counts,
+        one.sum + other.sum,
+        shown([*one.exemplars, *other.exemplars]),
+    )
+
+
+def _exponents(buckets: SdkBuckets, scale: int) -> list[tuple[int, int]]:
     exponents = []
     for index, count in enumerate(buckets.bucket_counts, buckets.offset):
         if count:
@@ -71,7 +56,7 @@ def _exponents(buckets: Buckets, scale: int) -> list[tuple[int, int]]:
 
 def explicit(
     points: Mapping[str, Octaves],
-) -> tuple[tuple[float, ...], dict[str, HistogramDataPoint]]:
+) -> tuple[tuple[float, ...], dict[str, Buckets]]:
     """Return one set of bounds for all points of a family, and the points in it."""
     used = [exponent for point in points.values() for exponent in point.counts]
     used = [exponent for exponent in used if exponent < _EXPONENT_MAX]
@@ -81,9 +66,9 @@ def explicit(
     while _up(max(used), step) // step - _up(min(used), step) // step >= BOUNDS_MAX:
         step *= 2
     exponents = range(_up(min(used), step), _up(max(used), step) + 1, step)
-    shown = tuple(exponent for exponent in exponents if exponent < _EXPONENT_MAX)
-    bounds = (0.0, *(2.0**exponent for exponent in shown))
-    return bounds, {labels: _classic(point, shown, step) for labels, point in points.items()}
+    used_up = tuple(exponent for exponent in exponents if exponent < _EXPONENT_MAX)
+    bounds = (0.0, *(2.0**exponent for exponent in used_up))
+    return bounds, {labels: _classic(point, used_up, step) for labels, point in points.items()}
 
 
 def _up(exponent: int, step: int) -> int:
@@ -91,21 +76,9 @@ def _up(exponent: int, step: int) -> int:
     return -(-exponent // step) * step
 
 
-def _classic(octaves: Octaves, exponents: Sequence[int], step: int) -> HistogramDataPoint:
+def _classic(octaves: Octaves, exponents: Sequence[int], step: int) -> Buckets:
     place = {exponent: index for index, exponent in enumerate(exponents, 1)}
     counts = [octaves.least] + [0] * (len(exponents) + 1)
     for exponent, count in octaves.counts.items():
         counts[place.get(_up(exponent, step), len(exponents) + 1)] += count
-    point = octaves.point
-    return HistogramDataPoint(
-        attributes=point.attributes,
-        start_time_unix_nano=point.start_time_unix_nano,
-        time_unix_nano=point.time_unix_nano,
-        count=sum(counts),
-        sum=point.sum,
-        bucket_counts=counts,
-        explicit_bounds=(),
-        min=point.min,
-        max=point.max,
-        exemplars=point.exemplars,
-    )
+    return Buckets(counts, octaves.sum, octaves.exemplars)

@@ -1,15 +1,14 @@
-"""Metrics data -> families with every series once.
+"""Metrics data -> families with every series once; families of several processes -> one set.
 
 Pure. Points of one name and label set from several scopes become one: sums and histograms are
-added, of gauges the newest stays. What cannot stand beside the first metric of a name (another
-type, unit or bounds) is left out, and said.
+added, of gauges the newest stays. Between processes each family says how (`Rule`). What cannot
+stand beside the first metric of a name (another type, unit or bounds) is left out, and said.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -25,31 +24,53 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from otel_exporter_prometheus.exponential import Octaves, explicit, octaves
+from otel_exporter_prometheus.exemplars import shown
+from otel_exporter_prometheus.exponential import explicit, octaves, plus
 from otel_exporter_prometheus.naming import Instrument, metric_name
+from otel_exporter_prometheus.points import Buckets, Number, Octaves, Point
 
-__all__ = ["FAMILIES_MAX", "Dropped", "Family", "Kind", "LabelsOf", "families"]
+__all__ = [
+    "FAMILIES_MAX",
+    "UNSET_BOUNDS",
+    "Dropped",
+    "Family",
+    "Kind",
+    "LabelsOf",
+    "Reason",
+    "Rule",
+    "families",
+    "in_buckets",
+    "together",
+]
 
 FAMILIES_MAX: Final = 2000
 """A page shows at most this many families; further names are left out and counted."""
 
 Kind = Literal["counter", "gauge", "histogram"]
-Point = NumberDataPoint | HistogramDataPoint | Octaves
+Rule = Literal["sum", "min", "max", "newest"]
+"""How the same series of several processes becomes one."""
+Reason = Literal["delta", "name", "type", "unit", "bounds", "clash", "limit", "junk"]
 LabelsOf = Callable[[InstrumentationScope, Kind], Callable[[Mapping[str, object] | None], str]]
 """(scope, kind) -> what makes the label part of a series from its attributes."""
 
+UNSET_BOUNDS: Final = (float("-inf"),)
+"""Stands for the bounds of an exponential histogram until all its points are known."""
+
 _TARGET_INFO: Final = "target_info"
+_INFINITY: Final = float("inf")
 
 
 @dataclass(slots=True, kw_only=True)
 class Family:
-    """What stands under one name. `series` is by label part; `bounds` is a histogram's."""
+    """What stands under one name. `series` is by label part; `bounds` is a histogram's, and
+    `UNSET_BOUNDS` for an exponential one, whose points are `Octaves` until `in_buckets`."""
 
     name: str
     kind: Kind
     unit: str
     description: str
     source: tuple[str, Instrument]
+    rule: Rule
     bounds: tuple[float, ...] = ()
     series: dict[str, Point] = field(default_factory=dict)
 
@@ -68,15 +89,27 @@ class Dropped:
     """A metric or some of its points that the page cannot show. `reason` is one word to count."""
 
     metric: str
-    reason: Literal["delta", "name", "type", "unit", "bounds", "clash", "limit", "junk"]
+    reason: Reason
     message: str
 
 
 def families(
-    data: MetricsData, labels_of: LabelsOf, *, families_max: int = FAMILIES_MAX
+    data: MetricsData,
+    labels_of: LabelsOf,
+    *,
+    rules: Mapping[str, Rule] = {},
+    families_max: int = FAMILIES_MAX,
 ) -> tuple[list[Family], list[Dropped]]:
-    """Return what the page shows, in order of appearance, and what it cannot show."""
-    merged = _Merged(labels_of, families_max)
+    """Return what the page shows, in order of appearance, and what it cannot show.
+
+    Args:
+        data: of one process.
+        labels_of: makes the label part of a series.
+        rules: by metric, how its series of several processes become one. Without, counters,
+            up-down counters and histograms are added, and of a gauge the newest value stays.
+        families_max: how many families there may be.
+    """
+    merged = _Merged(labels_of, rules, families_max)
     for scope, metric in _metrics(data):
         try:
             merged.add(metric, scope)
@@ -94,30 +127,78 @@ def _metrics(data: MetricsData) -> Iterator[tuple[InstrumentationScope, Metric]]
                 yield scope_metrics.scope, metric
 
 
+def together(
+    parts: Iterable[Iterable[Family]], *, families_max: int = FAMILIES_MAX
+) -> tuple[list[Family], list[Dropped]]:
+    """Make one set of families of those of several processes, the first of which decides what a
+    name is. The parts stay as they are."""
+    names = _Names(families_max)
+    shared: set[str] = set()  # whose `series` is still that of the part it came from
+    dropped: list[Dropped] = []
+    for part in parts:
+        for family in part:
+            try:
+                mine = names.families.get(family.name)
+                if mine is None:
+                    names.add(replace(family))
+                    shared.add(family.name)
+                    continue
+                _check_same(mine, family.source[1], family.unit, family.bounds)
+                if family.name in shared:
+                    shared.remove(family.name)
+                    mine.series = dict(mine.series)
+                _add_series(mine, family.series)
+            except _CannotShowError as error:
+                dropped.append(Dropped(family.source[0], error.reason, str(error)))
+    return list(names.families.values()), dropped
+
+
+def in_buckets(families: Iterable[Family]) -> list[Family]:
+    """Return the families as a page shows them: exponential histograms in explicit buckets."""
+    converted = []
+    for family in families:
+        if family.bounds == UNSET_BOUNDS:
+            bounds, points = explicit(cast("dict[str, Octaves]", family.series))
+            family = replace(family, bounds=bounds, series=cast("dict[str, Point]", points))
+        converted.append(family)
+    return converted
+
+
 class _CannotShowError(Exception):
-    def __init__(
-        self,
-        reason: Literal["delta", "name", "type", "unit", "bounds", "clash", "limit"],
-        message: str,
-    ) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason: Final = reason
 
 
-class _Merged:
-    def __init__(self, labels_of: LabelsOf, families_max: int) -> None:
-        self._labels_of = labels_of
+class _Names:
+    """The families of a page by name, and every name that is taken."""
+
+    def __init__(self, families_max: int) -> None:
+        self.families: dict[str, Family] = {}
         self._families_max = families_max
-        self._families: dict[str, Family] = {}
         self._claimed = {_TARGET_INFO: _TARGET_INFO}
+
+    def add(self, family: Family) -> None:
+        if len(self.families) >= self._families_max:
+            raise _CannotShowError("limit", f"the page holds {self._families_max} metrics already")
+        for sample_name in family.sample_names:
+            owner = self._claimed.get(sample_name)
+            if owner is not None:
+                raise _CannotShowError(
+                    "clash", f"{owner!r} has a series named {sample_name} already"
+                )
+        self._claimed.update(dict.fromkeys(family.sample_names, family.source[0]))
+        self.families[family.name] = family
+
+
+class _Merged:
+    def __init__(self, labels_of: LabelsOf, rules: Mapping[str, Rule], families_max: int) -> None:
+        self._labels_of = labels_of
+        self._rules = rules
+        self._names = _Names(families_max)
         self.dropped: list[Dropped] = []
 
-    def drop(
-        self,
-        metric: Metric,
-        reason: Literal["delta", "name", "type", "unit", "bounds", "clash", "limit", "junk"],
-        message: str,
-    ) -> None:
+    def drop(self, metric: Metric, reason: Reason, message: str) -> None:
         self.dropped.append(Dropped(str(metric.name), reason, message))
 
     def add(self, metric: Metric, scope: InstrumentationScope) -> None:
@@ -128,6 +209,7 @@ class _Merged:
         family = self._family(metric, kind, instrument)
         histogram = kind == "histogram"
         series, labels_of = family.series, self._labels_of(scope, kind)
+        within: Rule = "newest" if instrument == "gauge" else "sum"
         other_bounds = False
         points: dict[str, Point] = {}
         for given in data.data_points:
@@ -141,15 +223,15 @@ class _Merged:
                 point = given
             labels = labels_of(given.attributes)
             seen = points.get(labels)
-            points[labels] = point if seen is None else _combined(seen, point, instrument)
+            points[labels] = point if seen is None else _combined(seen, point, within)
         if not series:
             family.series = points
         else:
             for labels, point in points.items():
                 seen = series.get(labels)
-                series[labels] = point if seen is None else _combined(seen, point, instrument)
+                series[labels] = point if seen is None else _combined(seen, point, within)
         if other_bounds:
-            raise _CannotShowError("bounds", "its buckets differ from those already on the page")
+            raise _CannotShowError("bounds", _OTHER_BOUNDS)
 
     def _family(self, metric: Metric, kind: Kind, instrument: Instrument) -> Family:
         unit = metric.unit or ""
@@ -157,59 +239,66 @@ class _Merged:
             name = metric_name(metric.name, unit, instrument)
         except ValueError as error:
             raise _CannotShowError("name", str(error)) from None
-        family = self._families.get(name)
-        exponential = isinstance(metric.data, ExponentialHistogram)
+        family = self._names.families.get(name)
         if family is None:
-            return self._new_family(name, metric, kind, instrument, unit)
-        first, first_instrument = family.source
-        if first_instrument != instrument or exponential != (family.bounds == _UNSET_BOUNDS):
-            raise _CannotShowError("type", f"{first!r} is already shown as {name}, of another type")
-        if family.unit != unit:
-            raise _CannotShowError("unit", f"{first!r} is already shown as {name}, of another unit")
+            family = Family(
+                name=name,
+                kind=kind,
+                unit=unit,
+                description=metric.description or "",
+                source=(metric.name, instrument),
+                rule=self._rules.get(metric.name) or _RULES[instrument],
+                bounds=_bounds(metric.data),
+            )
+            self._names.add(family)
+            return family
+        # Explicit bounds are compared point by point.
+        bounds = () if family.bounds == UNSET_BOUNDS else family.bounds
+        if isinstance(metric.data, ExponentialHistogram):
+            bounds = UNSET_BOUNDS
+        _check_same(family, instrument, unit, bounds)
         if not family.description:
             family.description = metric.description or ""
         return family
 
-    def _new_family(
-        self, name: str, metric: Metric, kind: Kind, instrument: Instrument, unit: str
-    ) -> Family:
-        if len(self._families) >= self._families_max:
-            raise _CannotShowError("limit", f"the page holds {self._families_max} metrics already")
-        family = Family(
-            name=name,
-            kind=kind,
-            unit=unit,
-            description=metric.description or "",
-            source=(metric.name, instrument),
-            bounds=_bounds(metric.data),
-        )
-        for sample_name in family.sample_names:
-            owner = self._claimed.get(sample_name)
-            if owner is not None:
-                raise _CannotShowError(
-                    "clash", f"{owner!r} has a series named {sample_name} already"
-                )
-        self._claimed.update(dict.fromkeys(family.sample_names, metric.name))
-        self._families[name] = family
-        return family
-
     def shown(self) -> list[Family]:
-        """Return the families, exponential histograms in explicit buckets."""
-        shown = [family for family in self._families.values() if family.series]
-        for family in shown:
-            if family.bounds == _UNSET_BOUNDS:
-                points = {
-                    labels: point
-                    for labels, point in family.series.items()
-                    if isinstance(point, Octaves)
-                }
-                family.bounds, explicit_points = explicit(points)
-                family.series = dict(explicit_points)
-        return shown
+        return [family for family in self._names.families.values() if family.series]
 
 
-_UNSET_BOUNDS: Final = (float("-inf"),)
-"""Stands for the bounds of an exponential histogram until all its points are known."""
+_RULES: Final[Mapping[Instrument, Rule]] = {
+    "counter": "sum",
+    "updowncounter": "sum",
+    "histogram": "sum",
+    "gauge": "newest",
+}
+
+
+def _check_same(
+    family: Family, instrument: Instrument, unit: str, bounds: tuple[float, ...]
+) -> None:
+    """Raise where a metric cannot stand under the name of a family that is there."""
+    first, first_instrument = family.source
+    exponential = (bounds == UNSET_BOUNDS) != (family.bounds == UNSET_BOUNDS)
+    if first_instrument != instrument or exponential:
+        raise _CannotShowError(
+            "type", f"{first!r} is already shown as {family.name}, of another type"
+        )
+    if family.unit != unit:
+        raise _CannotShowError(
+            "unit", f"{first!r} is already shown as {family.name}, of another unit"
+        )
+    if family.bounds != bounds:
+        raise _CannotShowError("bounds", _OTHER_BOUNDS)
+
+
+_OTHER_BOUNDS: Final = "its buckets differ from those already on the page"
+
+
+def _add_series(family: Family, series: Mapping[str, Point]) -> None:
+    mine, rule = family.series, family.rule
+    for labels, point in series.items():
+        seen = mine.get(labels)
+        mine[labels] = point if seen is None else _combined(seen, point, rule)
 
 
 def _kind(data: object) -> tuple[Kind, Instrument]:
@@ -226,7 +315,7 @@ def _kind(data: object) -> tuple[Kind, Instrument]:
 
 def _bounds(data: object) -> tuple[float, ...]:
     if isinstance(data, ExponentialHistogram):
-        return _UNSET_BOUNDS
+        return UNSET_BOUNDS
     if isinstance(data, Histogram) and data.data_points:
         bounds = tuple(data.data_points[0].explicit_bounds)
         if any(not low < high for low, high in pairwise(bounds)):
@@ -235,9 +324,6 @@ def _bounds(data: object) -> tuple[float, ...]:
             raise ValueError("a bound of its buckets is no number")
         return bounds
     return ()
-
-
-_INFINITY: Final = float("inf")
 
 
 def _same_bounds(family: Family, point: NumberDataPoint | HistogramDataPoint) -> bool:
@@ -250,26 +336,24 @@ def _same_bounds(family: Family, point: NumberDataPoint | HistogramDataPoint) ->
     return True
 
 
-def _combined(one: Point, other: Point, instrument: Instrument) -> Point:
+def _combined(one: Point, other: Point, rule: Rule) -> Point:
     """Make one point of two that stand under the same labels."""
-    if isinstance(one, Octaves) and isinstance(other, Octaves):
-        return one.plus(other)
-    if isinstance(one, HistogramDataPoint) and isinstance(other, HistogramDataPoint):
-        counts: Sequence[int] = [
-            mine + theirs
-            for mine, theirs in zip(one.bucket_counts, other.bucket_counts, strict=True)
-        ]
-        return dataclasses.replace(
-            one,
-            count=one.count + other.count,
-            sum=one.sum + other.sum,
-            bucket_counts=counts,
-            exemplars=[*one.exemplars, *other.exemplars],
+    if isinstance(one, Octaves):
+        return plus(one, cast("Octaves", other))
+    if isinstance(one, HistogramDataPoint | Buckets):
+        assert isinstance(other, HistogramDataPoint | Buckets)
+        return Buckets(
+            [a + b for a, b in zip(one.bucket_counts, other.bucket_counts, strict=True)],
+            None if one.sum is None or other.sum is None else one.sum + other.sum,
+            shown([*one.exemplars, *other.exemplars]),
         )
-    assert isinstance(one, NumberDataPoint)
-    assert isinstance(other, NumberDataPoint)
-    if instrument == "gauge":
+    assert isinstance(other, NumberDataPoint | Number)
+    if rule == "sum":
+        return Number(
+            one.value + other.value,
+            max(one.time_unix_nano, other.time_unix_nano),
+            shown([*one.exemplars, *other.exemplars]),
+        )
+    if rule == "newest":
         return one if one.time_unix_nano > other.time_unix_nano else other
-    return dataclasses.replace(
-        one, value=one.value + other.value, exemplars=[*one.exemplars, *other.exemplars]
-    )
+    return one if (one.value < other.value) == (rule == "min") else other

@@ -5,7 +5,7 @@ import operator
 from decimal import Decimal
 from typing import Final, SupportsFloat, SupportsIndex
 
-__all__ = ["le", "sample_value"]
+__all__ = ["le", "number", "sample_value"]
 
 _DIGITS_MAX: Final = 308
 """A longer integer is no float any more, and one of it would fail Prometheus' whole scrape."""
@@ -19,14 +19,17 @@ def sample_value(value: object) -> str:
             raise ValueError(f"an integer of {len(text)} digits is no sample")
         return text
     if not isinstance(value, float):
-        return sample_value(_plain(value))
+        return sample_value(number(value))
     if math.isfinite(value):
         return float.__repr__(value)
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
-def _plain(value: object) -> int | float:
-    """Convert what counts as a number elsewhere: NumPy's integers, `Decimal`."""
+def number(value: object) -> int | float:
+    """Return what counts as a number elsewhere, such as NumPy's integers and `Decimal`, as one of
+    Python's own; raise `TypeError` or `ValueError` for what is none."""
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, SupportsIndex):
         return operator.index(value)
     if isinstance(value, SupportsFloat):

@@ -1,8 +1,11 @@
-"""The page of one process: collected once for everybody who asks at the same time.
+"""The page of a service: collected once for everybody who asks at the same time, and put together
+with what the service's other processes published.
 
 Threads: `otel-prometheus-collect` does every collection, so that a callback that hangs holds up no
-request for longer than `COLLECT_TIMEOUT_S`; after that the last collection is shown. `_condition`
-guards what is asked for and what was collected; `_encoding` lets one request write at a time.
+request for longer than `COLLECT_TIMEOUT_S`; after that the last collection is shown. While there
+are other processes it also collects once in `PUBLISH_INTERVAL_S`, so that they have what is new.
+`_condition` guards what is asked for and what was collected; `_writing` is held by who makes
+something of a collection; `at_work` is held around each collection and taken by a fork.
 """
 
 import gzip
@@ -10,27 +13,33 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, cast
 
 from opentelemetry.context import attach, set_value
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from otel_exporter_prometheus.encoding import Encoder
-from otel_exporter_prometheus.merge import Dropped
+from otel_exporter_prometheus.encoding import Encoder, Shown
+from otel_exporter_prometheus.merge import Dropped, Family, Rule, together
+from otel_exporter_prometheus.points import Number, Point
 from otel_exporter_prometheus.tally import Tally
+from otel_exporter_prometheus.workers import Workers
 
-__all__ = ["COLLECT_TIMEOUT_S", "Page", "Stats"]
+__all__ = ["COLLECT_TIMEOUT_S", "PUBLISH_INTERVAL_S", "Page", "Stats"]
 
 COLLECT_TIMEOUT_S: Final = 5.0
 """A request waits this long for a collection, then gets the last one."""
+PUBLISH_INTERVAL_S: Final = 1.0
+"""A process publishes what changed this often, while there are others."""
 SHARED_AGE_S: Final = 1.0
 """Under pressure requests share a collection that is at most this old."""
 GZIP_LEVEL: Final = 1
 """Nine tenths of what level 9 saves, in a fifth of its time."""
 NAMES_MAX: Final = 10_000
 """So many metrics are remembered as already complained about."""
+OMITTED: Final = ("service.instance.id", "process.")
+"""What `target_info` leaves out: it is of one process, and the page is of all."""
 
 _SUPPRESS: Final = "suppress_instrumentation"
 """The key under which OpenTelemetry's instrumentations look whether to stay out."""
@@ -45,8 +54,8 @@ class Stats:
     Attributes:
         scrapes: pages that were read.
         collections: collections that were made for them.
-        errors: what went wrong, counted by kind each time: `collect`, `timeout`, `read`, `write`,
-            `refused`, `thread`, `serve`, and the reasons of `dropped`.
+        errors: what went wrong, counted by kind each time: `collect`, `timeout`, `publish`,
+            `worker`, `read`, `write`, `refused`, `thread`, `serve`, and the reasons of `dropped`.
         dropped: metrics that the last page could not show, or not whole, by reason.
         replaced: characters for which U+FFFD stands.
     """
@@ -61,52 +70,82 @@ class Stats:
 class _Collected:
     """One collection and the pages written from it."""
 
-    def __init__(self, data: MetricsData | None) -> None:
-        self.data = data
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
         self.at = time.monotonic()
         self.pages: dict[tuple[bool, bool], bytes] = {}  # by format, and whether compressed
 
 
 class Page:
-    """Collects, writes, and counts what could not be shown.
+    """Collects, puts together, writes, and counts what could not be shown.
 
     Args:
-        collect: returns the metrics, or None when there are none. Called by one thread at a time.
+        collect: returns this process's metrics, or None when there are none. Called by one thread
+            at a time.
+        folder: the name of the folder that this process shares with others of its service; None
+            where it shows itself alone.
         scope_labels: whether series carry `otel_scope_*` labels.
+        rules: by metric, how its series of several processes become one. Without, counters,
+            up-down counters and histograms are added, and of a gauge the newest value stays.
+        timed: gauges of which `collect` says when each value was set, in nanoseconds of
+            `time.monotonic_ns`. Of others it is when the value was first seen.
 
     Attributes:
         errors: what went wrong, by kind. Who serves the page adds to it.
+        folds: whether this process looks after what ended ones left.
     """
 
     def __init__(
-        self, collect: Callable[[], MetricsData | None], *, scope_labels: bool = False
+        self,
+        collect: Callable[[], MetricsData | None],
+        *,
+        folder: str | None = None,
+        scope_labels: bool = False,
+        rules: Mapping[str, Rule] = {},
+        timed: Collection[str] = (),
     ) -> None:
         self._collect = collect
-        self._encoder = Encoder(scope_labels=scope_labels)
+        self._encoder = Encoder(scope_labels=scope_labels, rules=rules, omitted=OMITTED)
+        self.errors = Tally()
+        self.folds = False
+        self._workers = None if folder is None else Workers(folder, self.errors)
+        self._times = _Times(timed)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.at_work = threading.Lock()
         self._condition = threading.Condition()
-        self._encoding = threading.Lock()
+        self._writing = threading.Lock()
         self._wanted = self._begun = self._finished = 0
         self._latest: _Collected | None = None
-        self._failing = False
-        self._stopping = False
+        self._failing = self._unshared = self._stopping = self._closed = False
         self._thread: threading.Thread | None = None
         self._complained: set[tuple[str, str]] = set()
         self._collections = self._scrapes = self._replaced = 0
         self._dropped: Mapping[str, int] = {}
-        self.errors = Tally()
 
     def start(self) -> None:
-        """Start the thread that collects."""
+        """Start the thread that collects, which first joins the service's other processes."""
         self._thread = threading.Thread(
             target=self._run, name="otel-prometheus-collect", daemon=True
         )
         self._thread.start()
 
-    def stop(self) -> None:
-        """Let the thread end, and requests that wait go without a page."""
+    def stop(self, final: MetricsData | None = None) -> None:
+        """Publish a last time, and let the thread end; requests that wait go without a page.
+
+        Args:
+            final: what this process has recorded until its end.
+        """
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
+        with self._writing:
+            if final is not None and not self._closed:
+                self._show(final)
+            self._closed = True
+            if self._workers is not None:
+                self._workers.leave()
 
     def read(
         self, *, openmetrics: bool, packed: bool = False, pressed: bool = False
@@ -121,11 +160,11 @@ class Page:
         collected = self._collected(pressed=pressed)
         if collected is None:
             return None
-        with self._encoding:
+        with self._writing:
             self._scrapes += 1
             body = collected.pages.get((openmetrics, False))
             if body is None:
-                body = self._encode(collected.data, openmetrics=openmetrics)
+                body = self._write(collected.shown, openmetrics=openmetrics)
                 collected.pages[openmetrics, False] = body
             if not packed:
                 return body
@@ -135,10 +174,16 @@ class Page:
                 collected.pages[openmetrics, True] = compressed
             return compressed
 
+    def families(self) -> list[Family] | None:
+        """Return what the page shows, of all processes; None when there is none. At most
+        `SHARED_AGE_S` old."""
+        collected = self._collected(pressed=True)
+        return None if collected is None else collected.shown.families
+
     def write(self, data: MetricsData | None, *, openmetrics: bool) -> bytes:
-        """Return the page of `data`, which the caller collected."""
-        with self._encoding:
-            return self._encode(data, openmetrics=openmetrics)
+        """Return the page of `data`, which the caller collected, of this process alone."""
+        with self._writing:
+            return self._write(self._encoder.show(data), openmetrics=openmetrics)
 
     def stats(self) -> Stats:
         """Return what happened since the start."""
@@ -151,12 +196,14 @@ class Page:
         )
 
     def after_fork(self) -> None:
-        """Make `write` work in a forked child, where threads are gone and locks may be held."""
-        self._condition = threading.Condition()
-        self._encoding = threading.Lock()
-        self._thread = self._latest = None
-        self._collections = self._scrapes = self._replaced = 0
+        """Begin anew in a forked child, where threads are gone and locks may be held. `start` lets
+        the child share the page for itself."""
         self.errors.after_fork()
+        self.folds = False
+        if self._workers is not None:
+            self._workers.after_fork()
+        self._times.clear()
+        self._begin()
 
     def _collected(self, *, pressed: bool) -> _Collected | None:
         with self._condition:
@@ -177,14 +224,27 @@ class Page:
 
     def _run(self) -> None:
         attach(set_value(_SUPPRESS, value=True))
+        with self.at_work, self._writing:
+            self._share(lambda _: None)  # joins
+        due = time.monotonic() + PUBLISH_INTERVAL_S
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._stopping or self._wanted > self._begun)
+                asked = self._condition.wait_for(
+                    lambda: self._stopping or self._wanted > self._begun,
+                    timeout=None if self._workers is None else max(0.0, due - time.monotonic()),
+                )
                 if self._stopping:
                     return
-                self._begun = number = self._begun + 1
-                self._wanted = max(self._wanted, number)
-            collected = self._collect_once()
+                if asked:
+                    self._begun += 1
+            if not asked:
+                due = time.monotonic() + PUBLISH_INTERVAL_S
+                with self.at_work:
+                    self._keep_up()
+                continue
+            number = self._begun
+            with self.at_work:
+                collected = self._collect_once()
             with self._condition:
                 self._failing = collected is None
                 self._latest = collected or self._latest
@@ -194,15 +254,70 @@ class Page:
 
     def _collect_once(self) -> _Collected | None:
         try:
-            return _Collected(self._collect())
+            data = self._collect()
         except Exception as error:  # noqa: BLE001  # callbacks are the service's code
             self.errors.add("collect")
             if not self._failing:
                 _logger.warning("the metrics page is unavailable, collecting failed: %s", error)
             return None
+        with self._writing:
+            return _Collected(self._with_others(self._show(data)))
 
-    def _encode(self, data: MetricsData | None, *, openmetrics: bool) -> bytes:
-        encoding = self._encoder.encode(data, openmetrics=openmetrics)
+    def _keep_up(self) -> None:
+        """Do what is due once a second: fold what is dead, publish where others may want it."""
+        several: list[bool] = []
+        with self._writing:
+            self._share(lambda workers: several.append(workers.are_several()))
+        if not any(several):
+            return
+        try:
+            data = self._collect()
+        except Exception:  # noqa: BLE001  # said when somebody wants the page
+            self.errors.add("collect")
+            return
+        with self._writing:
+            self._show(data)
+
+    def _show(self, data: MetricsData | None) -> Shown:
+        """Return what this process shows, and publish it. Called with `_writing` held."""
+        shown = self._encoder.show(data)
+        if self._workers is None:
+            return shown
+        families = self._times.stamped(shown.families)
+        dropped: list[Dropped] = []
+        self._share(lambda workers: dropped.extend(workers.publish(families)))
+        return replace(shown, families=families, dropped=(*shown.dropped, *dropped))
+
+    def _with_others(self, shown: Shown) -> Shown:
+        found: list[list[Family]] = []
+        self._share(lambda workers: found.extend(workers.others()))
+        if not any(found):
+            return shown
+        families, dropped = together([shown.families, *found])
+        return replace(shown, families=families, dropped=(*shown.dropped, *dropped))
+
+    def _share(self, step: Callable[[Workers], None]) -> None:
+        """Do what needs the folder that is shared; without it this process shows itself alone.
+
+        Called with `_writing` held.
+        """
+        if self._workers is None or self._closed:
+            return
+        try:
+            self._workers.join()
+            if self.folds:
+                self._workers.fold()
+            step(self._workers)
+        except OSError as error:
+            self.errors.add("publish")
+            if not self._unshared:
+                self._unshared = True
+                _logger.warning("the metrics page is not shared with other processes: %s", error)
+        else:
+            self._unshared = False
+
+    def _write(self, shown: Shown, *, openmetrics: bool) -> bytes:
+        encoding = self._encoder.write(shown, openmetrics=openmetrics)
         self._replaced += encoding.replaced
         reasons = [dropped.reason for dropped in encoding.dropped]
         self._dropped = Counter(reasons)
@@ -220,3 +335,35 @@ class Page:
                 ascii(dropped.metric),
                 dropped.message,
             )
+
+
+class _Times:
+    """When each series of a gauge got the value that it has, so that the newest can be told."""
+
+    def __init__(self, timed: Collection[str]) -> None:
+        self._timed = frozenset(timed)
+        self._seen: dict[str, dict[str, Number]] = {}
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+    def stamped(self, families: Iterable[Family]) -> list[Family]:
+        """Return the families with the time at which each gauge's value was first seen."""
+        before, self._seen = self._seen, {}
+        now = time.monotonic_ns()
+        return [
+            self._stamped(family, before.get(family.name, {}), now)
+            if family.rule == "newest" and family.source[0] not in self._timed
+            else family
+            for family in families
+        ]
+
+    def _stamped(self, family: Family, before: Mapping[str, Number], now: int) -> Family:
+        seen: dict[str, Number] = {}
+        for labels, point in cast("Mapping[str, Number]", family.series).items():
+            known = before.get(labels)
+            same = known is not None and known.value == point.value
+            seen[labels] = known if same and known is not None else Number(point.value, now)
+        self._seen[family.name] = seen
+        series: dict[str, Point] = dict(seen)
+        return replace(family, series=series)

@@ -1,7 +1,7 @@
 """`PrometheusMetricReader`: a reader for any MeterProvider, with a page of its own.
 
 For a service without the bundle. The bundle's hub collects itself and hands what it collected to
-`server.MetricsServer`.
+a `ServicePage`.
 """
 
 import logging
@@ -21,11 +21,13 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.semconv._incubating.attributes.otel_attributes import OtelComponentTypeValues
 
 from otel_exporter_prometheus.errors import ListenError
 from otel_exporter_prometheus.page import Page, Stats
-from otel_exporter_prometheus.server import MetricsServer
+from otel_exporter_prometheus.service import service_of
+from otel_exporter_prometheus.service_page import ServicePage
 from otel_exporter_prometheus.settings import Settings, from_arguments, from_environ
 
 __all__ = ["PrometheusMetricReader"]
@@ -53,7 +55,7 @@ class PrometheusMetricReader(MetricReader):
     """Serves a MeterProvider's metrics to Prometheus.
 
     What is not given as an argument is read from `OTEL_EXPORTER_PROMETHEUS_*`. A port that is taken
-    is logged and does not stop the service; then there is no page.
+    is logged and does not stop the service; then there is no page until it is free.
 
     Args:
         host: where to listen; `localhost` by default.
@@ -62,6 +64,10 @@ class PrometheusMetricReader(MetricReader):
             version; the page stays closed when one is set.
         allow_unauthenticated: whether `host` may be reached from other machines.
         scope_labels: whether series carry `otel_scope_*` labels.
+        service: whose page it is: processes of one service share one port, on which all of them
+            show their metrics together. By default what `OTEL_SERVICE_NAME` and
+            `OTEL_RESOURCE_ATTRIBUTES` say; without a name, that of the process group. A child that
+            is forked later is not shown: the SDK would count what its parent did once more.
         serve: whether to open a page; without, `page()` returns what it would show.
 
     Raises:
@@ -87,6 +93,7 @@ class PrometheusMetricReader(MetricReader):
         tls_key_file: str | None = None,
         allow_unauthenticated: bool | None = None,
         scope_labels: bool = False,
+        service: str | None = None,
         serve: bool = True,
     ) -> None:
         super().__init__(
@@ -106,14 +113,25 @@ class PrometheusMetricReader(MetricReader):
                 "allow_unauthenticated": allow_unauthenticated,
             }
         )
-        self._page = Page(self._take, scope_labels=scope_labels)
-        self._server = MetricsServer(self._page, settings)
-        self._serving = serve and self._open()
+        self._serving = False
+        self._shared: ServicePage | None = None
+        if serve:
+            named = Resource.create({} if service is None else {SERVICE_NAME: service})
+            self._shared = ServicePage(
+                self._take,
+                settings,
+                service_of(named.attributes),
+                scope_labels=scope_labels,
+            )
+            self._page = self._shared.page
+            self._serving = self._open(self._shared)
+        else:
+            self._page = Page(self._take, scope_labels=scope_labels)
 
     @property
     def port(self) -> int | None:
         """The port of the page, None when there is none."""
-        return self._server.port if self._serving else None
+        return self._shared.port if self._shared is not None and self._serving else None
 
     def page(self, *, openmetrics: bool = False) -> bytes:
         """Collect, and return what the page shows."""
@@ -131,25 +149,28 @@ class PrometheusMetricReader(MetricReader):
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Close the page; it is given at most a second of `timeout_millis`."""
         del kwargs
+        if self._shared is not None and self._serving:
+            timeout_s = min(1.0, timeout_millis / 1000)
+            final = None
+            if self._collecting.acquire(timeout=timeout_s):  # else a callback hangs in it
+                self._collecting.release()
+                final = self._take()
+            self._shared.stop(final, timeout_s)
         self._serving = False
-        self._server.stop(min(1.0, timeout_millis / 1000))
-        self._page.stop()
 
-    def _open(self) -> bool:
+    def _open(self, shared: ServicePage) -> bool:
         try:
-            self._server.start()
+            shared.start()
         except ListenError as error:
             _logger.error("%s", error)  # one line, and no traceback of ours
-            return False
-        self._page.start()
         _close_in_children(self)
         return True
 
     def _after_fork(self) -> None:
         self._serving = False
         self._collecting = threading.Lock()
-        self._server.after_fork()
-        self._page.after_fork()
+        if self._shared is not None:
+            self._shared.after_fork()
 
     def _take(self) -> MetricsData | None:
         with self._collecting:

@@ -19,6 +19,7 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 
 from otel_exporter_prometheus import naming
+from otel_exporter_prometheus.service import service_of
 from otel_metrics import events, instruments, rejections, tokens
 from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
@@ -54,7 +55,7 @@ class Running:
     @property
     def metrics_port(self) -> int | None:
         """The port of the metrics page, None where there is none."""
-        return None if self.exporters.server is None else self.exporters.server.port
+        return None if self.exporters.page is None else self.exporters.page.port
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Collect and say what became of it, and of the events."""
@@ -91,7 +92,10 @@ class Running:
         What was taken is kept for this thread alone: several may fork at once.
         """
         deadline = time.monotonic() + FORK_WAIT_S
-        locks = [self.hub.at_work, *(lane.at_work for lane in self.hub.lanes)]
+        page = self.exporters.page
+        # The page first: while it collects it waits for the hub.
+        locks = [*(page.at_work if page is not None else ()), self.hub.at_work]
+        locks += [*(lane.at_work for lane in self.hub.lanes)]
         if self.exporters.event_lane is not None:
             locks.append(self.exporters.event_lane.at_work)
         self.parked.locks = [
@@ -109,6 +113,7 @@ class Running:
         instruments.reset_after_fork()
         self.exporters.after_fork()
         self.hub.after_fork_in_child()
+        self.exporters.start_page_in_child()
 
 
 def start(
@@ -235,7 +240,7 @@ def _start(
     if settings.genai_spans:
         _guarded("GenAI spans", lambda: spans.attach(made_of))
     hub.start()
-    exporters.serve(hub.collect)
+    exporters.serve(hub.collect, service_of(made_of.attributes))
     lifecycle.install(
         lifecycle.Hooks(
             exit=running.stop,

@@ -3,6 +3,7 @@
 One that cannot be built is named in one line and left out; the others run.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -29,8 +30,9 @@ from otel_exporter_ndjson import (
 )
 from otel_exporter_ndjson.sealkey import read_key
 from otel_exporter_ndjson.settings import OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE
-from otel_exporter_prometheus.page import Page
-from otel_exporter_prometheus.server import MetricsServer
+from otel_exporter_prometheus.merge import Rule
+from otel_exporter_prometheus.service import Service
+from otel_exporter_prometheus.service_page import ServicePage
 from otel_metrics import events, instruments
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.errors import ConfigurationError
@@ -56,7 +58,6 @@ class Exporters:
         archive: the archive's metric exporter, where there is one.
         event_archive: its event exporter.
         page: the Prometheus page, where there is one.
-        server: what serves it on a port of its own.
         failed: what was asked for and could not be built, with the reason.
     """
 
@@ -66,8 +67,7 @@ class Exporters:
     archive: NdjsonMetricExporter | None = None
     event_archive: NdjsonLogRecordExporter | None = None
     event_lane: EventLane | None = None
-    page: Page | None = None
-    server: MetricsServer | None = None
+    page: ServicePage | None = None
     processor: ArchiveProcessor | None = None
     service_log_handler: logging.Handler | None = None
     failed: dict[str, str] = field(default_factory=dict)
@@ -106,19 +106,21 @@ class Exporters:
                 provider.add_log_record_processor(processor)
         events.bind(provider)
 
-    def serve(self, collect: Callable[[], MetricsData | None]) -> None:
-        """Open the metrics page, where one is asked for."""
+    def serve(self, collect: Callable[[], MetricsData | None], service: Service) -> None:
+        """Show this process on the service's page, where one is asked for."""
         if "prometheus" not in self.settings.metrics_exporters:
             return
-        page = Page(collect)
-        server = MetricsServer(page, self.settings.prometheus)
+        page = ServicePage(
+            collect,
+            self.settings.prometheus,
+            service,
+            rules=_rules(),
+        )
+        self.page = page
         try:
-            server.start()
+            page.start()
         except Exception as error:  # noqa: BLE001  # a port that is taken must not stop the service
             self._leave_out("prometheus", error)
-            return
-        page.start()
-        self.page, self.server = page, server
 
     def judged(self, result: FlushResult, deadline: float) -> FlushResult:
         """Add what became of events to the verdicts on metrics, by `deadline`."""
@@ -134,23 +136,28 @@ class Exporters:
         return FlushResult(verdicts)
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: own segments; the page stays the parent's."""
-        if self.server is not None:
-            self.server.after_fork()
+        """Begin anew in a forked child: own segments, own numbers on the page that is shared."""
         if self.page is not None:
             self.page.after_fork()
-        self.page = self.server = None
         if self.event_lane is not None:
             self.event_lane.after_fork()
             self.event_lane.start()
 
-    def close(self) -> None:
-        """Close what no lane closes: the event archive and the page."""
-        self.logger_provider.shutdown()
-        if self.server is not None:
-            self.server.stop(timeout_s=0.5)
+    def start_page_in_child(self) -> None:
+        """Let a forked child show itself on the page that it shares with its parent."""
         if self.page is not None:
-            self.page.stop()
+            with contextlib.suppress(Exception):  # the parent has said what is wrong
+                self.page.start()
+
+    def close(self, final: MetricsData | None) -> None:
+        """Close what no lane closes: the event archive and the page.
+
+        Args:
+            final: the metrics of this process's end, for the page of its other processes.
+        """
+        self.logger_provider.shutdown()
+        if self.page is not None:
+            self.page.stop(final)
 
     def _leave_out(self, name: str, error: Exception) -> None:
         self.failed[name] = str(error)
@@ -239,6 +246,13 @@ def _check_key(path: str | None, *, given: Collection[str]) -> None:
         if OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE in given:
             raise ConfigurationError(reason) from error
         raise UnsafeArchiveError(reason) from error
+
+
+def _rules() -> dict[str, Rule]:
+    """Return how the catalog merges gauges of several processes, by metric."""
+    return {
+        name: entry.merge for name, entry in instruments.catalog().metrics.items() if entry.merge
+    }
 
 
 def _timer(signal: str) -> Callable[[float], None]:

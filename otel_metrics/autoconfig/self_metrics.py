@@ -57,4 +57,6 @@ def _observe_archive(exporters: Exporters) -> None:
 def _scrape_errors(exporters: Exporters) -> Measured:
     if exporters.page is None:
         return []
-    return [(total, {"error.type": kind}) for kind, total in exporters.page.stats().errors.items()]
+    return [
+        (total, {"error.type": kind}) for kind, total in exporters.page.page.stats().errors.items()
+    ]

@@ -42,14 +42,14 @@ def annotations(node: Node, path: str, report: Report, *, instrument: str | None
     fields = Fields(node, path, report, known=KEYS)
     only = _Only(fields, instrument)
     only.allow("buckets", "histogram")
-    only.allow("merge", "gauge", "updowncounter")
+    only.allow("merge", "gauge", "updowncounter", "counter")
     only.allow("ttl", "gauge")
     only.allow("observable", "counter", "updowncounter", "gauge")
     return {
         "prometheus": fields.text("prometheus"),
         "value_type": fields.choice("value_type", ("int", "double")) or "double",
         "buckets": _buckets(fields, required=instrument == "histogram"),
-        "merge": fields.choice("merge", MERGES),
+        "merge": _merge(fields, counts=instrument == "counter"),
         "series_budget": _series_budget(fields),
         "ttl_s": _ttl_s(fields),
         "bands": _bands(fields, report),
@@ -71,6 +71,15 @@ class _Only:
             kinds = " or ".join(instruments)
             message = f"is for a {kinds}, and this is a {self._instrument}"
             self._fields.refuse(key, message, "remove it")
+
+
+def _merge(fields: Fields, *, counts: bool) -> str | None:
+    chosen = fields.choice("merge", MERGES)
+    if counts and chosen not in (None, "max"):
+        message = f"is {chosen}, and what processes count is added"
+        fields.refuse("merge", message, "remove it; max is for a total that every process reads")
+        return None
+    return chosen
 
 
 def _buckets(fields: Fields, *, required: bool) -> tuple[float, ...]:

@@ -44,7 +44,8 @@ class Hub:
         lanes: one for each push exporter; the archive's first.
         interval_s: seconds between collections.
         on_start: run once on the hub's thread before the first collection (slow imports).
-        on_stop: run once on the hub's thread after the last one (seal the event archive).
+        on_stop: run once on the hub's thread after the last one (seal the event archive), with
+            what it brought; None in a forked child that recorded nothing.
         observed: metrics that have values whatever the service does. A forked child in which there
             are no others has recorded nothing, and exports nothing.
     """
@@ -56,7 +57,7 @@ class Hub:
         *,
         interval_s: float,
         on_start: Callable[[], None],
-        on_stop: Callable[[], None],
+        on_stop: Callable[[MetricsData | None], None],
         observed: Collection[str] = (),
     ) -> None:
         self._provider = provider
@@ -202,7 +203,9 @@ class Hub:
                 with self._condition:
                     self._finished = self._begun
                     self._condition.notify_all()
-            _guarded(self._on_stop)
+            final = self._latest
+            idle = self._forked and final is not None and self._is_idle(final)
+            _guarded(lambda: self._on_stop(None if idle else final))
             with self._condition:
                 self._stopped = True
                 self._condition.notify_all()

@@ -39,7 +39,7 @@ _said = False
 def missing(provider: MeterProvider) -> list[str]:
     """Return what this SDK lacks of that which `renew` replaces, by name; none on a known one."""
     consumer = getattr(provider, "_measurement_consumer", None)
-    found = [(provider, name) for name in _PROVIDER]
+    found: list[tuple[object, str]] = [(provider, name) for name in _PROVIDER]
     found += [(consumer, name) for name in _CONSUMER]
     for reader, storage in dict(getattr(consumer, "_reader_storages", {})).items():
         found += [(reader, name) for name in _READER]

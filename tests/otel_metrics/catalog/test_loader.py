@@ -210,7 +210,7 @@ def test_a_wrong_key_is_named_with_line_and_remedy(
         ("value_type: integer", "value_type: 'integer' is not one of int, double; choose one"),
         ("value_type: float", "value_type: 'float' is not one of int, double; choose one"),
         ("buckets: [1, 2]", "buckets: is for a histogram, and this is a counter; remove it"),
-        ("merge: sum", "merge: is for a gauge or updowncounter, and this is a counter; remove it"),
+        ("merge: sum", "merge: is sum, and what processes count is added; remove it; max is for a total that every process reads"),
         ("ttl: 5m", "ttl: is for a gauge, and this is a counter; remove it"),
         ("series_budget: 0", "series_budget: is no number of attribute sets; write a whole number from 1 to 1000000"),
         ("series_budget: -1", "series_budget: is no number of attribute sets; write a whole number from 1 to 1000000"),

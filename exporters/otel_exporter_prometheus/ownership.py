@@ -1,0 +1,166 @@
+"""Which process of a service has the port: the one that holds `owner.lock`.
+
+The others wait for that lock on a thread, without polling; the kernel gives it to one of them as
+soon as the owner has ended, by whatever end. The owner opens the port, and tries again each
+`RETRY_S` where it cannot, as when a dying owner still has it. It also folds what is dead.
+
+Threads: `start` runs on the caller's; `otel-prometheus-owner` waits for the lock, opens the port
+and ends. It is a daemon, and waits on where a service stops its page while another process of it
+has the port: then it gives the lock back when it gets it. `_condition` guards the state.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from otel_exporter_prometheus.errors import ListenError
+from otel_exporter_prometheus.state import open_folder, open_lock, take
+
+__all__ = ["RETRY_S", "Ownership"]
+
+RETRY_S: Final = 1.0
+"""Between two attempts to open a port that is taken."""
+RETRY_SOON_S: Final = 0.05
+"""Between the first attempts, while the port may be that of an owner that has just ended."""
+SOON: Final = 20
+"""So many attempts are made at that pace; then it is said that the port is taken."""
+
+_logger = logging.getLogger("otel_exporter_prometheus")
+
+
+class Ownership:
+    """The right of one process of a service to have the port.
+
+    Args:
+        folder: the name of the service's folder.
+        open_port: opens the port; called when this process becomes the owner, and again until it
+            does not raise `ListenError`.
+    """
+
+    def __init__(self, folder: str, open_port: Callable[[], None]) -> None:
+        self._folder = folder
+        self._open_port = open_port
+        self._begin()
+
+    def _begin(self) -> None:
+        self._condition = threading.Condition()
+        self._opening = threading.Lock()
+        self._descriptor: int | None = None  # of the lock that is held or waited for
+        self._owned = False
+        self._stopping = False
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process is the owner."""
+        return self._owned
+
+    @property
+    def waiting(self) -> bool:
+        """Whether another process is the owner, and this one its successor."""
+        return self._descriptor is not None and not self._owned
+
+    @property
+    def at_work(self) -> threading.Lock:
+        """Held while the port is opened. A fork takes it, so that no socket is copied unseen."""
+        return self._opening
+
+    def start(self) -> None:
+        """Become the owner now where nobody is, else as soon as nobody is.
+
+        Raises:
+            ListenError: this process is the owner and cannot open the port. Where it is only taken,
+                it is tried again.
+            StateError, OSError: the folder cannot be used.
+        """
+        path = self._path()
+        self._descriptor = open_lock(path)
+        with contextlib.suppress(BlockingIOError):
+            self._owned = take(self._descriptor, path, wait=False)
+        if not self._owned:
+            self._start_thread(self._wait)
+            return
+        try:
+            self._open_port()
+        except ListenError as error:
+            if _is_taken(error):
+                self._start_thread(self._open_late)
+            raise
+
+    def stop(self) -> None:
+        """Give up the port's lock, or the wait for it. Closing the port is the caller's, before."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+            owned, self._owned = self._owned, False
+        if owned:
+            self._close()
+
+    def after_fork(self) -> None:
+        """Let go, in a forked child, of the parent's lock and of its wait for it: the child's copy
+        would keep it from others when the parent has ended."""
+        self._close()
+        self._begin()
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _path(self) -> str:
+        return os.path.join(open_folder(self._folder), "owner.lock")
+
+    def _start_thread(self, work: Callable[[threading.Condition], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            threading.Thread(
+                target=work, args=(self._condition,), name="otel-prometheus-owner", daemon=True
+            ).start()
+
+    def _wait(self, condition: threading.Condition) -> None:
+        try:
+            path = self._path()
+            assert self._descriptor is not None
+            while not take(self._descriptor, path, wait=True):
+                self._close()  # somebody removed the file
+                self._descriptor = open_lock(path)
+        except OSError as error:
+            _logger.warning("this process cannot take the metrics page over: %s", error)
+            return
+        with condition:
+            self._owned = not self._stopping
+        if self._owned:
+            self._open(condition, said=False)
+        else:
+            self._close()
+
+    def _open_late(self, condition: threading.Condition) -> None:
+        self._open(condition, said=True)
+
+    def _open(self, condition: threading.Condition, *, said: bool) -> None:
+        """Open the port as soon as that goes; `said` is that it cannot be just now."""
+        attempts = 0
+        while not self._stopping:
+            try:
+                with self._opening:
+                    self._open_port()
+            except ListenError as error:
+                attempts += 1
+                if not said and (attempts == SOON or not _is_taken(error)):
+                    said = True
+                    _logger.error("%s", error)
+                if not _is_taken(error):
+                    return
+            else:
+                if said:
+                    _logger.warning("the metrics page is open now")
+                return
+            with condition:
+                pause_s = RETRY_SOON_S if attempts < SOON else RETRY_S
+                condition.wait_for(lambda: self._stopping, timeout=pause_s)
+
+
+def _is_taken(error: ListenError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
