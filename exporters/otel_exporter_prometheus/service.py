@@ -15,12 +15,15 @@ from urllib.parse import quote
 
 from otel_exporter_prometheus.snapshot import FORMAT
 
-__all__ = ["Service", "process_tree", "service_of"]
+__all__ = ["Service", "is_under_way", "process_tree", "run", "service_of"]
 
 NAME_CHARS_MAX: Final = 60
 """Of a service's name in the name of its folder; the hash behind tells services apart."""
 UNNAMED: Final = "unknown_service"
 """What the SDK calls a service without a name, alone or before `:` and a program's."""
+
+GONE: Final = "gone"
+"""Stands for the start of a process that is not there, or cannot be looked at (not Linux)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,32 @@ def service_of(attributes: Mapping[str, object]) -> Service:
     )
 
 
-def process_tree(group: int | None = None) -> str:
-    """Return what stands for this process and those that were started with it: its process group,
-    with the start of the group's first process, since numbers are given anew."""
-    group = os.getpgrp() if group is None else group
+def process_tree() -> str:
+    """Return what stands for this process and those that were started with it: its group."""
+    return _identity(os.getpgrp())
+
+
+def run() -> str:
+    """Return what stands for one run of a service: the group of its processes, and who starts
+    them. A worker that replaces another is of the same run, a service that is started again is of
+    a new one, unless it is the same shell script that starts it."""
+    return f"{process_tree()} {_identity(os.getppid())}"
+
+
+def is_under_way(run: str) -> bool:
+    """Tell whether a run may still have a process come: its group's first process and the starter
+    of its processes are there."""
+    return all(
+        number.isdigit() and _identity(int(number)) == f"{number}-{started}" and started != GONE
+        for number, _, started in (part.partition("-") for part in run.split())
+    )
+
+
+def _identity(process: int) -> str:
+    """Return a process' number and when it started, since numbers are given anew."""
     try:
-        with open(f"/proc/{group}/stat", "rb") as file:
+        with open(f"/proc/{process}/stat", "rb") as file:
             # Behind the name, which may hold anything: the 22nd field is the time of the start.
-            started = file.read().rpartition(b")")[2].split()[19].decode()
+            return f"{process}-{file.read().rpartition(b')')[2].split()[19].decode()}"
     except (OSError, IndexError):
-        started = "gone"
-    return f"{group}-{started}"
+        return f"{process}-{GONE}"

@@ -32,6 +32,7 @@ from otel_metrics.errors import CatalogError, ConfigurationError
 from otel_metrics.host import recorder as host
 from otel_metrics.pipeline import lifecycle
 from otel_metrics.pipeline.delivery import FlushResult
+from otel_metrics.pipeline.election import Election
 from otel_metrics.pipeline.hub import Hub
 from otel_metrics.tokens import pricing
 
@@ -49,6 +50,7 @@ class Running:
 
     hub: Hub
     exporters: Exporters
+    host_office: Election
     exit_timeout_s: float
     parked: threading.local = field(default_factory=threading.local)
 
@@ -72,6 +74,7 @@ class Running:
         """Stop, and take back what was attached to the service's providers and loggers."""
         self.stop(timeout_s)
         self.hub.leave()
+        self.host_office.resign()
         self.exporters.detach()
 
     def stop(self, timeout_s: float | None = None) -> None:
@@ -111,6 +114,7 @@ class Running:
     def after_fork_in_child(self) -> None:
         """Begin anew: nothing of the parent's counts, files, threads or port."""
         instruments.reset_after_fork()
+        self.host_office.resign()
         self.exporters.after_fork()
         self.hub.after_fork_in_child()
         self.exporters.start_page_in_child()
@@ -230,17 +234,20 @@ def _start(
             name for name, m in builtin().metrics.items() if m.domain in ("host", "pipeline")
         ],
     )
-    running = Running(hub, exporters, settings.exit_timeout_s)
+    service = service_of(made_of.attributes)
+    running = Running(hub, exporters, Election(service, "host"), settings.exit_timeout_s)
     instruments.bind(provider)
     exporters.bind_events()
     if "ndjson" in settings.logs_exporters and exporters.processor is not None:
         exporters.service_log_handler = archive_service_logs(exporters.processor, made_of)
     self_metrics.observe_pipeline(hub, exporters)
-    _guarded("host metrics", lambda: host.start(settings.host_metrics))
+    _guarded(
+        "host metrics", lambda: host.start(settings.host_metrics, elected=running.host_office.won)
+    )
     if settings.genai_spans:
         _guarded("GenAI spans", lambda: spans.attach(made_of))
     hub.start()
-    exporters.serve(hub.collect, service_of(made_of.attributes))
+    exporters.serve(hub.collect, service)
     lifecycle.install(
         lifecycle.Hooks(
             exit=running.stop,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from otel_metrics import instruments
 from otel_metrics.instruments import Measured
@@ -12,8 +12,13 @@ __all__ = ["Mode", "start"]
 Mode = Literal["auto", "off", "per_core"]
 """`auto`: all, the CPUs together; `per_core`: CPU figures for each core; `off`: none."""
 
+OWN: Final = ("process.", "cpython.")
+"""How the names of metrics begin that are about this process and not about the machine."""
 
-def start(mode: Mode = "auto", *, root: Path = Path("/")) -> None:
+
+def start(
+    mode: Mode = "auto", *, root: Path = Path("/"), elected: Callable[[], bool] = lambda: True
+) -> None:
     """Let every collection read the machine, the container if there is one, and this process.
 
     Figures follow the semantic conventions 1.44. Where a control group limits CPU or memory, they
@@ -22,11 +27,17 @@ def start(mode: Mode = "auto", *, root: Path = Path("/")) -> None:
     Args:
         mode: `auto`, `off` or `per_core`.
         root: of the file system; another one in tests.
+        elected: whether this process, of all of its service, reports the machine and the container
+            now. Each reports itself.
     """
     if mode == "off":
         return
     for name, read in _readers(per_core=mode == "per_core", root=root).items():
-        instruments.observe(name, read)
+        instruments.observe(name, read if name.startswith(OWN) else _if(elected, read))
+
+
+def _if(elected: Callable[[], bool], read: Callable[[], Measured]) -> Callable[[], Measured]:
+    return lambda: read() if elected() else []
 
 
 def _readers(*, per_core: bool, root: Path) -> Mapping[str, Callable[[], Measured]]:

@@ -1,0 +1,54 @@
+"""Which process of a service says what is true of the whole machine: the one that holds a lock.
+
+Without it, each of a service's workers would report the host's CPUs and disks once more. The kernel
+gives the lock back when its holder ends; the first of the others that is collected then has it.
+
+Used by the thread that collects, and by `after_fork` in a child, before that has another thread.
+"""
+
+import os
+import time
+from typing import Final
+
+from otel_exporter_prometheus.service import Service
+from otel_exporter_prometheus.state import lock, open_folder
+
+__all__ = ["Election"]
+
+ASKED_AGAIN_S: Final = 0.5
+"""Within one collection the lock is asked for once."""
+
+
+class Election:
+    """One office of a service on this machine, which at most one process holds.
+
+    Args:
+        service: whose processes stand for it.
+        office: what it is called; part of a file's name.
+    """
+
+    def __init__(self, service: Service, office: str) -> None:
+        self._folder = service.folder(office)
+        self._held: int | None = None
+        self._asked_at = float("-inf")
+
+    def won(self) -> bool:
+        """Tell whether this process holds the office; take it where nobody does.
+
+        Where there is no folder to hold a lock in, every process holds it.
+        """
+        now = time.monotonic()
+        if self._held is None and now - self._asked_at >= ASKED_AGAIN_S:
+            self._asked_at = now
+            try:
+                self._held = lock(os.path.join(open_folder(self._folder), "office.lock"))
+            except OSError:
+                return True
+        return self._held is not None
+
+    def resign(self) -> None:
+        """Give the office up: at the end, and in a forked child, where it is the parent's."""
+        held, self._held = self._held, None
+        self._asked_at = float("-inf")
+        if held is not None:
+            os.close(held)
