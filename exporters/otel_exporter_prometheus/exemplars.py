@@ -36,17 +36,17 @@ def by_bucket(exemplars: Iterable[Exemplar | Shown], bounds: Sequence[float]) ->
     return {index: _suffix(exemplar) for index, exemplar in chosen.items()}
 
 
-def shown(exemplars: Sequence[Exemplar | Shown], *, most: int = EXEMPLARS_MAX) -> Sequence[Shown]:
+def shown(exemplars: Sequence[Exemplar | Shown], *, most: int = EXEMPLARS_MAX) -> tuple[Shown, ...]:
     """Return the newest `most` of a series' exemplars in the form that processes publish."""
     if not exemplars:
         return ()
     chosen = sorted(exemplars, key=_time)[-most:]
-    return [
+    return tuple(
         each
         if isinstance(each, Shown)
         else Shown(_inside(each), number(each.value), each.time_unix_nano)
         for each in chosen
-    ]
+    )
 
 
 def _time(exemplar: Exemplar | Shown) -> int:

@@ -5,7 +5,6 @@ they are what processes publish to each other, and what comes of merging.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import Struct
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
@@ -21,15 +20,12 @@ class Shown(Struct, array_like=True, frozen=True, gc=False):
     time_unix_nano: int
 
 
-_NO_EXEMPLARS: Final[tuple[Shown, ...]] = ()
-
-
 class Number(Struct, array_like=True, gc=False):
     """The value of a counter or a gauge; `time_unix_nano` says when a gauge got it."""
 
     value: int | float
     time_unix_nano: int = 0
-    exemplars: Sequence[Shown] = _NO_EXEMPLARS
+    exemplars: tuple[Shown, ...] = ()
 
 
 class Buckets(Struct, array_like=True, gc=False):
@@ -37,7 +33,7 @@ class Buckets(Struct, array_like=True, gc=False):
 
     bucket_counts: Sequence[int]
     sum: int | float | None
-    exemplars: Sequence[Shown] = _NO_EXEMPLARS
+    exemplars: tuple[Shown, ...] = ()
 
 
 class Octaves(Struct, array_like=True, gc=False):
@@ -49,7 +45,7 @@ class Octaves(Struct, array_like=True, gc=False):
     least: int
     counts: dict[int, int]
     sum: int | float
-    exemplars: Sequence[Shown] = _NO_EXEMPLARS
+    exemplars: tuple[Shown, ...] = ()
 
 
 Point = NumberDataPoint | HistogramDataPoint | Number | Buckets | Octaves
