@@ -56,7 +56,7 @@ def _bound(
             only = 0 if address[0] == "::" else 1
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         listener.bind(address)
-        listener.listen(128)
+        listener.listen(1024)
         listener.settimeout(0)
     except OSError as error:
         if listener is not None:

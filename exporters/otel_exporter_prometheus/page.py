@@ -18,7 +18,8 @@ from opentelemetry.context import attach, set_value
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from otel_exporter_prometheus.encoding import Encoder
-from otel_exporter_prometheus.merge import Dropped
+from otel_exporter_prometheus.labels import join, labels_of
+from otel_exporter_prometheus.merge import Dropped, Family, families
 from otel_exporter_prometheus.tally import Tally
 
 __all__ = ["COLLECT_TIMEOUT_S", "Page", "Stats"]
@@ -46,7 +47,7 @@ class Stats:
         scrapes: pages that were read.
         collections: collections that were made for them.
         errors: what went wrong, counted by kind each time: `collect`, `timeout`, `read`, `write`,
-            `refused`, `thread`, `serve`, and the reasons of `dropped`.
+            `refused`, `thread`, `serve`, `tls`, `auth`, `throttled`, and the reasons of `dropped`.
         dropped: metrics that the last page could not show, or not whole, by reason.
         replaced: characters for which U+FFFD stands.
     """
@@ -135,6 +136,13 @@ class Page:
                 collected.pages[openmetrics, True] = compressed
             return compressed
 
+    def families(self) -> list[Family] | None:
+        """Return what the page shows, at most `SHARED_AGE_S` old; None when there is none."""
+        collected = self._collected(pressed=True)
+        if collected is None:
+            return None
+        return [] if collected.data is None else families(collected.data, _labels)[0]
+
     def write(self, data: MetricsData | None, *, openmetrics: bool) -> bytes:
         """Return the page of `data`, which the caller collected."""
         with self._encoding:
@@ -220,3 +228,7 @@ class Page:
                 ascii(dropped.metric),
                 dropped.message,
             )
+
+
+def _labels(_scope: object, _kind: object) -> Callable[[Mapping[str, object] | None], str]:
+    return lambda attributes: join(labels_of(attributes))
