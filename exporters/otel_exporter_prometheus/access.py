@@ -1,16 +1,17 @@
 """What secures a page: its credentials and its certificate, from the files that settings name."""
 
+from collections.abc import Callable
+
 from otel_exporter_prometheus.auth import Authenticator
 from otel_exporter_prometheus.errors import SettingError
 from otel_exporter_prometheus.settings import Settings
-from otel_exporter_prometheus.tally import Tally
 from otel_exporter_prometheus.tls import Tls
 
 __all__ = ["authenticator", "problem", "tls"]
 
 
-def authenticator(settings: Settings, errors: Tally) -> Authenticator | None:
-    """Return who checks credentials, None where nobody is to.
+def authenticator(settings: Settings, count: Callable[[str], None]) -> Authenticator | None:
+    """Return who checks credentials, None where nobody is to; `count` is told failures.
 
     Raises:
         SettingError: a file cannot be used.
@@ -20,7 +21,7 @@ def authenticator(settings: Settings, errors: Tally) -> Authenticator | None:
     return Authenticator(
         bearer_token_file=settings.bearer_token_file,
         basic_auth_file=settings.basic_auth_file,
-        errors=errors,
+        count=count,
     )
 
 
@@ -40,8 +41,12 @@ def problem(settings: Settings) -> str | None:
     if settings.refusal is not None:
         return settings.refusal
     try:
-        authenticator(settings, Tally())
+        authenticator(settings, _ignore)
         tls(settings)
     except SettingError as error:
         return str(error)
     return None
+
+
+def _ignore(_: str) -> None:
+    pass

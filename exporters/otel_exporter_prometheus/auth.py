@@ -7,7 +7,7 @@ Threads: any thread asks; what is shared has locks of its own.
 import hmac
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from otel_exporter_prometheus.passwords import BusyError, Passwords, decode, parse_users
@@ -17,15 +17,14 @@ from otel_exporter_prometheus.settings import (
     OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE,
     OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE,
 )
-from otel_exporter_prometheus.tally import Tally
 from otel_exporter_prometheus.throttle import Throttle
 
-__all__ = ["TOKEN_CHARACTERS_MIN", "Authenticator", "parse_tokens"]
+__all__ = ["REALM", "TOKEN_CHARACTERS_MIN", "Authenticator", "parse_tokens"]
 
 TOKEN_CHARACTERS_MIN: Final = 16
 """A shorter token can be guessed."""
-
-_REALM: Final = 'realm="metrics"'
+REALM: Final = 'realm="metrics"'
+"""In every challenge of ours."""
 
 
 def parse_tokens(content: bytes) -> tuple[bytes, ...]:
@@ -59,16 +58,20 @@ class Authenticator:
 
     Args:
         bearer_token_file, basic_auth_file: the files; both are read anew when they change.
-        errors: where failures are counted, without saying whose.
+        count: is told each failure's kind, and never whose it was.
 
     Raises:
         SettingError: a file cannot be used.
     """
 
     def __init__(
-        self, *, bearer_token_file: str | None, basic_auth_file: str | None, errors: Tally
+        self,
+        *,
+        bearer_token_file: str | None,
+        basic_auth_file: str | None,
+        count: Callable[[str], None],
     ) -> None:
-        self._errors = errors
+        self._count = count
         self._throttle = Throttle()
         self._tokens: PrivateFile[tuple[bytes, ...]] | None = None
         self._users: PrivateFile[dict[bytes, bytes]] | None = None
@@ -76,12 +79,12 @@ class Authenticator:
         if bearer_token_file is not None:
             variable = OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE
             self._tokens = PrivateFile(bearer_token_file, variable, parse_tokens)
-            challenges.append(("WWW-Authenticate", f"Bearer {_REALM}"))
+            challenges.append(("WWW-Authenticate", f"Bearer {REALM}"))
         if basic_auth_file is not None:
             variable = OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE
             self._users = PrivateFile(basic_auth_file, variable, parse_users)
             self._passwords = Passwords(variable, basic_auth_file)
-            challenges.append(("WWW-Authenticate", f'Basic {_REALM}, charset="UTF-8"'))
+            challenges.append(("WWW-Authenticate", f'Basic {REALM}, charset="UTF-8"'))
         self._unauthorized = plain(401, "This page needs authentication.", *challenges)
 
     def refusal(self, request: Request) -> Answer | None:
@@ -89,17 +92,17 @@ class Authenticator:
         now = time.monotonic()
         wait_s = self._throttle.wait_s(request.peer, now)
         if wait_s > 0:
-            self._errors.add("throttled")
+            self._count("throttled")
             again = ("Retry-After", str(math.ceil(wait_s)))
             return plain(429, "Too many failures to authenticate; wait a minute.", again)
         try:
             if self._accepts(request.headers):
                 return None
         except BusyError:
-            self._errors.add("refused")
+            self._count("refused")
             return plain(503, "Too many passwords to check at once; try again.")
         self._throttle.note(request.peer, now)
-        self._errors.add("auth")
+        self._count("auth")
         return self._unauthorized
 
     def _accepts(self, headers: Mapping[str, Sequence[str]]) -> bool:

@@ -13,12 +13,13 @@ from typing import Final
 from otel_exporter_prometheus.protocol import Answer, Request, plain
 from otel_exporter_prometheus.settings import is_loopback
 
-__all__ = ["HEALTHZ", "METRICS", "Rules", "admit", "judge"]
+__all__ = ["HEALTHZ", "METRICS", "PORTS", "Rules", "admit", "judge"]
 
 METRICS: Final = "/metrics"
 HEALTHZ: Final = "/healthz"
+PORTS: Final = {"http": 80, "https": 443}
+"""Where a scheme's page is when no port is named."""
 
-_PORTS: Final = {"http": 80, "https": 443}
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/@\s]+)(?::([0-9]{0,5}))?")
 """RFC 9110, section 4.2: a host, and its port where one is given."""
 
@@ -45,7 +46,9 @@ def admit(request: Request | None, rules: Rules) -> Answer | None:
     if request is None:
         return plain(400, "This is no request that a metrics page understands.")
     if not rules.any_host and not all(_is_ours(host, rules) for host in request.hosts):
-        return plain(421, "This page is for its own machine; ask for it as localhost.")
+        return plain(
+            421, "This page is not served under that name; on its own machine it is localhost."
+        )
     if not all(_is_own_origin(origin, rules) for origin in request.headers.get("origin", ())):
         return plain(403, "This page is not for other sites.")
     return None
@@ -77,5 +80,5 @@ def _is_own_origin(origin: str, rules: Rules) -> bool:
     found = _AUTHORITY.fullmatch(authority)
     if found is None or scheme != rules.scheme:
         return False
-    port = int(found[2]) if found[2] else _PORTS[scheme]
+    port = int(found[2]) if found[2] else PORTS[scheme]
     return port == rules.port and _is_ours(authority, rules)

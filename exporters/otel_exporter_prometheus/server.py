@@ -102,7 +102,7 @@ class MetricsServer:
         if settings.refusal is not None:
             raise ListenError(settings.refusal)
         try:
-            self._authenticator = access.authenticator(settings, self._errors)
+            self._authenticator = access.authenticator(settings, self._errors.add)
             self._tls = access.tls(settings)
         except SettingError as error:
             raise ListenError(f"{error}; the page stays closed") from error

@@ -18,7 +18,8 @@ from typing import Final
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 
-from otel_exporter_prometheus import naming
+from otel_exporter_prometheus import access, naming
+from otel_exporter_prometheus.page import Page
 from otel_metrics import events, instruments, rejections, tokens
 from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
@@ -55,6 +56,15 @@ class Running:
     def metrics_port(self) -> int | None:
         """The port of the metrics page, None where there is none."""
         return None if self.exporters.server is None else self.exporters.server.port
+
+    def page(self) -> Page:
+        """Return the metrics page, for who serves it beside a port of its own or without one."""
+        return self.exporters.lend_page(self.hub.collect)
+
+    @property
+    def stalled_after_s(self) -> float:
+        """How old the last collection may be until telemetry is unwell."""
+        return self.exporters.stalled_after_s
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Collect and say what became of it, and of the events."""
@@ -174,7 +184,7 @@ def _settle(given: Mapping[str, str]) -> Settings:
     settings, problems = from_environ({**environ, **given}, installed=installed)
     for problem in problems:
         _complain(problem, given)
-    unsafe = settings.prometheus.refusal
+    unsafe = access.problem(settings.prometheus)
     if unsafe is not None and any(name.startswith("OTEL_EXPORTER_PROMETHEUS_") for name in given):
         raise ConfigurationError(unsafe)
     return settings

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider as ApiLoggerProvider
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -44,6 +44,9 @@ from otel_metrics.pipeline.senders import SdkSender
 
 __all__ = ["Exporters", "build"]
 
+STALLED_AFTER_LEAST_S: Final = 15.0
+"""However short the interval, a pipeline is not called stalled before."""
+
 _logger = logging.getLogger("otel_metrics.autoconfig")
 
 
@@ -55,7 +58,7 @@ class Exporters:
         lanes: the push exporters of metrics, the archive's first.
         archive: the archive's metric exporter, where there is one.
         event_archive: its event exporter.
-        page: the Prometheus page, where there is one.
+        page: the Prometheus page, where there is one or routes have asked for it.
         server: what serves it on a port of its own.
         failed: what was asked for and could not be built, with the reason.
     """
@@ -111,7 +114,7 @@ class Exporters:
         if "prometheus" not in self.settings.metrics_exporters:
             return
         page = Page(collect)
-        server = MetricsServer(page, self.settings.prometheus)
+        server = MetricsServer(page, self.settings.prometheus, stalled_after_s=self.stalled_after_s)
         try:
             server.start()
         except Exception as error:  # noqa: BLE001  # a port that is taken must not stop the service
@@ -119,6 +122,19 @@ class Exporters:
             return
         page.start()
         self.page, self.server = page, server
+
+    @property
+    def stalled_after_s(self) -> float:
+        """How old the last collection may be until telemetry is unwell."""
+        return max(STALLED_AFTER_LEAST_S, 2 * self.settings.interval_s)
+
+    def lend_page(self, collect: Callable[[], MetricsData | None]) -> Page:
+        """Return the page for routes of the service's own, where need be one without a port."""
+        if self.page is None:
+            page = Page(collect)
+            page.start()
+            self.page = page
+        return self.page
 
     def judged(self, result: FlushResult, deadline: float) -> FlushResult:
         """Add what became of events to the verdicts on metrics, by `deadline`."""

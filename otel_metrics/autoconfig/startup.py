@@ -17,9 +17,10 @@ from opentelemetry.metrics import MeterProvider
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
 
 if TYPE_CHECKING:
+    from otel_exporter_prometheus.page import Page
     from otel_metrics.autoconfig.assembly import Running
 
-__all__ = ["Telemetry", "configure"]
+__all__ = ["Telemetry", "configure", "current"]
 
 FLUSH_TIMEOUT_S = 10.0
 """What `Telemetry.flush` waits where nothing is said."""
@@ -47,6 +48,16 @@ class Telemetry:
     def metrics_port(self) -> int | None:
         """The port of the metrics page, None where there is none."""
         return None if self._running is None else self._running.metrics_port
+
+    def page(self) -> "Page | None":
+        """Return the metrics page, for routes of a web service; None once telemetry has ended."""
+        with _lock:
+            return None if self._running is None else self._running.page()
+
+    @property
+    def stalled_after_s(self) -> float:
+        """How old the last collection may be until telemetry is unwell."""
+        return 0.0 if self._running is None else self._running.stalled_after_s
 
     def flush(self, timeout: float = FLUSH_TIMEOUT_S) -> FlushResult:
         """Collect now, and say for each push exporter whether everything so far was delivered.
@@ -111,6 +122,11 @@ def configure(
             said = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
             _logger.warning("telemetry runs already: configure(%s) changes nothing", said)
         return _telemetry
+
+
+def current() -> Telemetry | None:
+    """Return what `configure()` has started in this process, None before and after."""
+    return _telemetry
 
 
 def _renew_lock() -> None:

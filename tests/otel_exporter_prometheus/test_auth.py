@@ -49,7 +49,9 @@ def private(tmp_path: Path) -> Private:
 def authenticator(
     *, bearer: str | None = None, basic: str | None = None, errors: Tally | None = None
 ) -> Authenticator:
-    return Authenticator(bearer_token_file=bearer, basic_auth_file=basic, errors=errors or Tally())
+    return Authenticator(
+        bearer_token_file=bearer, basic_auth_file=basic, count=(errors or Tally()).add
+    )
 
 
 def asked(*authorization: str, peer: str = "192.0.2.1", path: str = "/metrics") -> Request:
@@ -146,7 +148,7 @@ def test_a_password_beyond_what_bcrypt_reads_is_wrong(private: Private) -> None:
 @given(st.text(max_size=60))
 def test_any_authorization_is_answered(text: str) -> None:
     """Garbage in the header is a wrong credential and no error."""
-    guard = Authenticator(bearer_token_file=None, basic_auth_file=None, errors=Tally())
+    guard = Authenticator(bearer_token_file=None, basic_auth_file=None, count=Tally().add)
 
     for given_header in (text, f"Bearer {text}", f"Basic {text}"):
         refusal = guard.refusal(asked(given_header, peer=text))
