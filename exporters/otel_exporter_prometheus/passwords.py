@@ -61,18 +61,18 @@ def parse_users(content: bytes) -> dict[bytes, bytes]:
         if not user or not colon or found is None:
             raise ValueError(
                 f"line {number} is not user:hash with a bcrypt hash; "
-                "make one with `htpasswd -nB USER`"
+                "make one with `htpasswd -nBC 12 USER`"
             )
         if not COST_MIN <= int(found[1]) <= COST_MAX:
             raise ValueError(
                 f"line {number}: the hash has cost {int(found[1])}; accepted are "
-                f"{COST_MIN} to {COST_MAX}, as in `htpasswd -nBC {COST_MIN} USER`"
+                f"{COST_MIN} to {COST_MAX}, as in `htpasswd -nBC 12 USER`"
             )
         if user in users:
             raise ValueError(f"line {number}: this user is there twice; remove one")
         users[user] = hashed
     if not users:
-        raise ValueError("holds no user; write user:hash lines, as `htpasswd -nB USER` does")
+        raise ValueError("holds no user; write user:hash lines, as `htpasswd -nBC 12 USER` does")
     return users
 
 

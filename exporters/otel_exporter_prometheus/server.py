@@ -73,6 +73,7 @@ class MetricsServer:
         self._settings = settings
         self._page = page
         self._errors = page.errors
+        self._stalled_after_s = stalled_after_s
         self._watch = Watch(stalled_after_s=stalled_after_s)
         self._slots = Slots()
         self._rules = guard.Rules(scheme="http", port=settings.port)
@@ -140,6 +141,7 @@ class MetricsServer:
         sockets += [refused for _, refused in list(self._lingering)]
         self._listeners, self._wake, self._thread = [], None, None
         self._waiting, self._lingering = deque(), deque()
+        self._watch = Watch(stalled_after_s=self._stalled_after_s)
         for inherited in sockets:
             with contextlib.suppress(OSError):
                 inherited.close()

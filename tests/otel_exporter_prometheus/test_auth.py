@@ -136,6 +136,14 @@ def test_a_users_password_is_let_in(private: Private) -> None:
     assert [guard.refusal(asked(each)) for each in given] == [None] * 3
 
 
+@pytest.mark.parametrize("version", ["2a", "2b", "2y"])
+def test_hashes_of_any_tool_are_read(private: Private, version: str) -> None:
+    """`htpasswd` writes 2y, and ends with an empty line."""
+    guard = authenticator(basic=private("users", f"prom:{HASH.replace('2b', version, 1)}\n\n"))
+
+    assert guard.refusal(asked(basic("prom", "pass:word"))) is None
+
+
 def test_a_password_beyond_what_bcrypt_reads_is_wrong(private: Private) -> None:
     """73 bytes of which the first 72 are right are not right."""
     guard = authenticator(basic=private("users", f"long:{LONGEST_HASH}"))
@@ -237,7 +245,10 @@ def test_an_unsafe_file_of_tokens_is_refused(
     [
         ("", "holds no user; write user:hash lines"),
         ("# prom:x", "holds no user"),
-        ("prom", "line 1 is not user:hash with a bcrypt hash; make one with `htpasswd -nB USER`"),
+        (
+            "prom",
+            "line 1 is not user:hash with a bcrypt hash; make one with `htpasswd -nBC 12 USER`",
+        ),
         ("prom:secret", "line 1 is not user:hash"),
         (f":{HASH}", "line 1 is not user:hash"),
         (f"prom:{HASH}x", "line 1 is not user:hash"),

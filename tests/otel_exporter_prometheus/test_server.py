@@ -1,14 +1,17 @@
 """The page's server: what clients get, good and bad ones, and what it costs the others."""
 
+import contextlib
 import gzip
 import http.client
 import json
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -19,6 +22,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from otel_exporter_prometheus import ListenError, MetricsServer
 from otel_exporter_prometheus.page import Page
@@ -313,6 +317,44 @@ def test_a_client_that_never_asks_is_closed(server: MetricsServer, page: Page) -
 
 
 @pytest.mark.slow
+def test_a_reader_that_stops_is_closed(server: MetricsServer, page: Page, source: Source) -> None:
+    """An answer must have been taken within ten seconds."""
+    source.data = many_metrics()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: page.stats().errors == {"write": 1})
+
+        with pytest.raises(ConnectionResetError):
+            while client.recv(65536):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("text/plain;version=0.0.4;q=0.3,application/openmetrics-text;version=1.0.0;q=0.5", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.1,text/plain;q=0.5", False),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily", False),
+        ("*/*;q=0.1", False),
+        (",;=q\xff", False),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["", "gzip;q=0.5", "gzip;q=0", "identity;q=0, *"])
+def test_a_page_is_what_it_says(
+    server: MetricsServer, accept: str, openmetrics: bool, encoding: str
+) -> None:
+    """Whatever is asked for, the body is of the type and coding that the headers declare."""
+    _, headers, body = get(server, headers={"Accept": accept, "Accept-Encoding": encoding})
+    text = (gzip.decompress(body) if "Content-Encoding" in headers else body).decode()
+
+    assert headers["Content-Type"].startswith("application/openmetrics") is openmetrics
+    assert text.endswith("# EOF\n") is openmetrics
+    read = parse_openmetrics if openmetrics else parse_text
+    assert "c" in [family.name for family in read(text)]
+
+
+@pytest.mark.slow
 def test_a_busy_server_says_so(server: MetricsServer, source: Source) -> None:
     """When every connection is being answered, a new one gets 503 and not a reset."""
     source.open.clear()
@@ -597,6 +639,79 @@ def test_a_forked_child_lets_go_of_the_page(server: MetricsServer, page: Page) -
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert get(server)[0] == 200
+
+
+def whole(answer: bytes) -> bool:
+    """Say whether an answer is nothing at all, or a page or a 503 with all of its body."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    if not answer:
+        return True
+    return answer[9:12] in (b"200", b"503") and length is not None and int(length[1]) == len(body)
+
+
+@contextmanager
+def scrapers(port: int) -> Iterator[list[bytes]]:
+    """Scrape without end from four threads; give what they got."""
+    end = threading.Event()
+    answers: list[bytes] = []
+
+    def scrape() -> None:
+        while not end.is_set():
+            received = []
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as client,
+            ):
+                client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                while more := client.recv(2**20):
+                    received.append(more)
+            answers.append(b"".join(received))
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(scrape) for _ in range(4)]
+        yield answers
+        end.set()
+        for future in futures:
+            future.result()
+
+
+@pytest.mark.slow
+def test_no_scrape_is_cut_by_a_reload(page: Page, source: Source) -> None:
+    """While the page closes and opens again, each scrape has all, a 503, or no connection."""
+    source.data = many_metrics()
+    server = MetricsServer(page, Settings(port=0))
+    server.start()
+    settings = Settings(port=server.port)
+    with scrapers(server.port) as answers:
+        for _ in range(10):
+            before = len(answers)
+            wait_until(lambda: len(answers) > before + 8)  # noqa: B023  # waited for at once
+            server.stop()
+            server = MetricsServer(page, settings)
+            server.start()
+        server.stop()
+
+    assert [answer[:200] for answer in answers if not whole(answer)] == []
+    assert sum(answer[9:12] == b"200" for answer in answers) > 10
+
+
+@pytest.mark.slow
+def test_no_scrape_is_cut_by_a_fork(server: MetricsServer, page: Page, source: Source) -> None:
+    """Children that let go of the page take no answer with them."""
+    source.data = many_metrics()
+    with scrapers(server.port) as answers:
+        for _ in range(10):
+            before = len(answers)
+            wait_until(lambda: len(answers) > before + 2)  # noqa: B023  # waited for at once
+            pid = os.fork()
+            if pid == 0:
+                server.after_fork()
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+    assert [answer[:200] for answer in answers if not whole(answer)] == []
+    assert {answer[9:12] for answer in answers} == {b"200"}
 
 
 def _guarded(child: Callable[[], int]) -> int:
