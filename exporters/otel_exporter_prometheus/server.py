@@ -49,7 +49,7 @@ WAITING_MAX: Final = 256
 LINGER_S: Final = 1.0
 LINGERING_MAX: Final = 128
 """Refused connections stay open this long, and so many, so that the refusal arrives."""
-BACKLOG: Final = 128
+ACCEPTED_MAX: Final = 128
 """So many connections are accepted in one go."""
 _SELECTOR: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 """Not `select`, which refuses descriptors above 1023; nor `epoll`, which a fork shares."""
@@ -191,7 +191,7 @@ class MetricsServer:
 
     def _accept_from(self, listener: socket.socket) -> bool:
         """Accept those that wait; False when there is no descriptor for another."""
-        for _ in range(BACKLOG):
+        for _ in range(ACCEPTED_MAX):
             try:
                 accepted, address = listener.accept()
             except BlockingIOError:
@@ -216,7 +216,7 @@ class MetricsServer:
 
     def _turn_away(self, listener: socket.socket) -> None:
         """Tell those that wait, when the page closes, that it does."""
-        for _ in range(BACKLOG):
+        for _ in range(ACCEPTED_MAX):
             try:
                 accepted, _ = listener.accept()
             except OSError:
