@@ -2,11 +2,15 @@
 
 import errno
 import socket
+from typing import Final
 
 from otel_exporter_prometheus.errors import ListenError
 from otel_exporter_prometheus.settings import OTEL_EXPORTER_PROMETHEUS_PORT, Settings
 
 __all__ = ["listen"]
+
+BACKLOG: Final = 1024
+"""So many connections wait to be accepted; beyond, a client tries again after a second or more."""
 
 
 def listen(settings: Settings) -> list[socket.socket]:
@@ -56,7 +60,7 @@ def _bound(
             only = 0 if address[0] == "::" else 1
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         listener.bind(address)
-        listener.listen(128)
+        listener.listen(BACKLOG)
         listener.settimeout(0)
     except OSError as error:
         if listener is not None:

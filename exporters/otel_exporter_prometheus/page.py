@@ -55,7 +55,8 @@ class Stats:
         scrapes: pages that were read.
         collections: collections that were made for them.
         errors: what went wrong, counted by kind each time: `collect`, `timeout`, `publish`,
-            `worker`, `read`, `write`, `refused`, `thread`, `serve`, and the reasons of `dropped`.
+            `worker`, `read`, `write`, `refused`, `thread`, `serve`, `tls`, `auth`, `throttled`, and
+            the reasons of `dropped`.
         dropped: metrics that the last page could not show, or not whole, by reason.
         replaced: characters for which U+FFFD stands.
     """

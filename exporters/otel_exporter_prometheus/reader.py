@@ -24,7 +24,8 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.semconv._incubating.attributes.otel_attributes import OtelComponentTypeValues
 
-from otel_exporter_prometheus.errors import ListenError
+from otel_exporter_prometheus import access
+from otel_exporter_prometheus.errors import ListenError, SettingError
 from otel_exporter_prometheus.page import Page, Stats
 from otel_exporter_prometheus.service import service_of
 from otel_exporter_prometheus.service_page import ServicePage
@@ -34,6 +35,8 @@ __all__ = ["PrometheusMetricReader"]
 
 COLLECT_TIMEOUT_MS: Final = 30_000.0
 """What the SDK is given for all callbacks of one collection."""
+
+_SECRETS: Final = ("bearer_token_file", "basic_auth_file", "tls_cert_file", "tls_key_file")
 
 _logger = logging.getLogger("otel_exporter_prometheus")
 
@@ -60,8 +63,9 @@ class PrometheusMetricReader(MetricReader):
     Args:
         host: where to listen; `localhost` by default.
         port: 9464 by default; 0 takes a free one, see `port`.
-        bearer_token_file, basic_auth_file, tls_cert_file, tls_key_file: not supported by this
-            version; the page stays closed when one is set.
+        bearer_token_file: tokens, one a line; who reads the page must present one.
+        basic_auth_file: `user:hash` lines with bcrypt hashes, another way to be let in.
+        tls_cert_file, tls_key_file: the page speaks HTTPS with these.
         allow_unauthenticated: whether `host` may be reached from other machines.
         scope_labels: whether series carry `otel_scope_*` labels.
         service: whose page it is: processes of one service share one port, on which all of them
@@ -193,6 +197,9 @@ class PrometheusMetricReader(MetricReader):
 def _settings(arguments: Mapping[str, object]) -> Settings:
     settings, problems = from_environ(os.environ)
     changed = from_arguments(settings, arguments)
+    unsafe = access.problem(changed)
+    if unsafe is not None and any(arguments[field] is not None for field in _SECRETS):
+        raise SettingError(unsafe)
     for problem in problems:
         if str(problem) != changed.refusal:  # a refusal is logged where the page stays closed
             _logger.warning("%s", problem)

@@ -1,8 +1,9 @@
 """Sockets and threads of the metrics page: `MetricsServer`.
 
-One thread accepts; each connection has a thread of its own, at most `CONNECTIONS_MAX`. When all are
-taken, the one that has longest been silent about what it wants makes room, so that half-open
-connections never lock a scraper out; if all are being answered, a new one gets 503.
+`otel-prometheus-accept` accepts and does nothing that waits; each connection has a thread of its
+own (`slots.py` says how many), which shakes hands, reads, checks credentials, and writes. A
+connection that finds no slot waits a little for one, the newest first, and is then told 503 by the
+accepting thread, which alone touches `_waiting` and `_lingering`.
 """
 
 import contextlib
@@ -13,63 +14,79 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
-from otel_exporter_prometheus.errors import ListenError
-from otel_exporter_prometheus.guard import judge
+from otel_exporter_prometheus import access, contents, guard, wire
+from otel_exporter_prometheus.auth import Authenticator
+from otel_exporter_prometheus.errors import ListenError, SettingError
+from otel_exporter_prometheus.health import STALLED_AFTER_S, Watch
 from otel_exporter_prometheus.listeners import listen
 from otel_exporter_prometheus.page import Page
-from otel_exporter_prometheus.protocol import HEAD_BYTES_MAX, parse, plain, response
+from otel_exporter_prometheus.protocol import (
+    HEAD_BYTES_MAX,
+    Answer,
+    Request,
+    head,
+    parse,
+    plain,
+)
 from otel_exporter_prometheus.settings import Settings, is_loopback
+from otel_exporter_prometheus.slots import CONNECTIONS_MAX, Connection, Slots
+from otel_exporter_prometheus.tls import Tls
 
 __all__ = ["CONNECTIONS_MAX", "MetricsServer"]
 
-CONNECTIONS_MAX: Final = 64
-"""At most this many connections are served at once."""
 HEAD_TIMEOUT_S: Final = 5.0
-"""A request must have arrived within this time."""
+"""A request must have arrived within this time, with the handshake before it."""
 WRITE_TIMEOUT_S: Final = 10.0
 """A response must have been taken within this time."""
 PRESSURE: Final = 4
 """When more requests than this were in flight at once within the last second, they share."""
+WAIT_S: Final = 1.0
+"""A connection waits this long for a slot."""
+WAITING_MAX: Final = 256
+"""So many wait; one more, and the one that has waited longest is refused."""
 LINGER_S: Final = 1.0
 LINGERING_MAX: Final = 128
 """Refused connections stay open this long, and so many, so that the refusal arrives."""
+ACCEPTED_MAX: Final = 128
+"""So many connections are accepted in one go."""
 _SELECTOR: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
-_BUSY: Final = "Too many connections at once; try again."
+"""Not `select`, which refuses descriptors above 1023; nor `epoll`, which a fork shares."""
+_BUSY: Final = plain(503, "Too many connections at once; try again.")
 
 _logger = logging.getLogger("otel_exporter_prometheus")
 
 
-@dataclass(slots=True, eq=False)
-class _Connection:
-    socket: socket.socket
-    since: float
-    asked: bool = False
-    evicted: bool = False
-
-
 class MetricsServer:
-    """Serves a page on a port of its own.
+    """Serves a page on a port of its own, and telemetry's health beside it.
 
     Args:
         page: what is served; it is the caller's to start and stop.
         settings: where to listen, and who may read.
+        stalled_after_s: how old the last collection may be until telemetry is unwell.
     """
 
-    def __init__(self, page: Page, settings: Settings) -> None:
+    def __init__(
+        self, page: Page, settings: Settings, *, stalled_after_s: float = STALLED_AFTER_S
+    ) -> None:
         self._settings = settings
         self._page = page
         self._errors = page.errors
-        self._changed = threading.Condition()
-        self._connections: set[_Connection] = set()
+        self._stalled_after_s = stalled_after_s
+        self._watch = Watch(stalled_after_s=stalled_after_s)
+        self._slots = Slots()
+        self._rules = guard.Rules(scheme="http", port=settings.port)
+        self._authenticator: Authenticator | None = None
+        self._tls: Tls | None = None
         self._pressed_until = 0.0
+        self._waiting: deque[Connection] = deque()
         self._lingering: deque[tuple[float, socket.socket]] = deque()
         self._listeners: list[socket.socket] = []
         self._wake: tuple[socket.socket, socket.socket] | None = None
         self._thread: threading.Thread | None = None
         self._port = settings.port
+        self._warned = False
 
     @property
     def port(self) -> int:
@@ -82,16 +99,23 @@ class MetricsServer:
         Raises:
             ListenError: it cannot be opened, or must not be, with what to do.
         """
-        if self._settings.refusal is not None:
-            raise ListenError(self._settings.refusal)
-        self._listeners = listen(self._settings)
+        settings = self._settings
+        if settings.refusal is not None:
+            raise ListenError(settings.refusal)
+        try:
+            self._authenticator = access.authenticator(settings, self._errors.add)
+            self._tls = access.tls(settings)
+        except SettingError as error:
+            raise ListenError(f"{error}; the page stays closed") from error
+        self._listeners = listen(settings)
         self._port = self._listeners[0].getsockname()[1]
-        if not is_loopback(self._settings.host):
-            _logger.warning(
-                "the metrics page on %s:%d is open to everyone who reaches this machine",
-                self._settings.host,
-                self._port,
-            )
+        self._rules = guard.Rules(
+            scheme="http" if self._tls is None else "https",
+            port=self._port,
+            hosts=(settings.host,),
+            any_host=not is_loopback(settings.host),
+        )
+        self._warn()
         self._wake = socket.socketpair()
         self._thread = threading.Thread(
             target=self._accept, name="otel-prometheus-accept", daemon=True
@@ -108,63 +132,98 @@ class MetricsServer:
         wake[1].send(b".")
         thread.join(timeout_s)
         wake[1].close()
-        with self._changed:
-            silent = [each for each in self._connections if not each.asked]
-        for connection in silent:
-            self._evict(connection)
-        with self._changed:
-            remaining = max(0.0, deadline - time.monotonic())
-            self._changed.wait_for(lambda: not self._connections, timeout=remaining)
+        self._slots.end(max(0.0, deadline - time.monotonic()))
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of the sockets that are the parent's."""
-        sockets = [*self._listeners, *(self._wake or ())]
-        sockets += [connection.socket for connection in list(self._connections)]
-        sockets += [refused for _, refused in self._lingering]
+        sockets = [*self._listeners, *(self._wake or ()), *self._slots.after_fork()]
+        sockets += [waiting.socket for waiting in list(self._waiting)]
+        sockets += [refused for _, refused in list(self._lingering)]
         self._listeners, self._wake, self._thread = [], None, None
-        self._connections, self._lingering = set(), deque()
-        self._changed = threading.Condition()
+        self._waiting, self._lingering = deque(), deque()
+        self._watch = Watch(stalled_after_s=self._stalled_after_s)
         for inherited in sockets:
             with contextlib.suppress(OSError):
                 inherited.close()
 
+    def _warn(self) -> None:
+        """Say once what an operator of an open page must know."""
+        if is_loopback(self._settings.host) or self._warned:
+            return
+        self._warned = True
+        where = f"the metrics page on {self._settings.host}:{self._port}"
+        if not self._settings.authenticated:
+            secret = "" if self._tls is None else ", though encrypted"
+            _logger.warning("%s is open to everyone who reaches this machine%s", where, secret)
+        elif self._tls is None:
+            _logger.warning(
+                "%s is not encrypted: credentials and metrics can be read on the way; "
+                "set OTEL_EXPORTER_PROMETHEUS_TLS_CERT_FILE and _TLS_KEY_FILE",
+                where,
+            )
+
     def _accept(self) -> None:
         assert self._wake is not None
         wake = self._wake[0]
-        waited_for = [wake, *self._listeners]
-        while True:
-            ready = _readable(waited_for, 0.25 if self._lingering else None)
-            if wake in ready:
-                break
-            for listener in ready:
-                try:
-                    accepted, _ = listener.accept()
-                except OSError as error:
-                    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
-                        self._errors.add("refused")
-                        _readable([wake], 0.1)  # no descriptor is free; wait without spinning
-                    continue
-                self._admit(accepted)
-            self._bury(time.monotonic())
+        with _SELECTOR() as selector:
+            for each in (wake, *self._listeners):
+                selector.register(each, selectors.EVENT_READ, each)
+            while True:
+                ready = [key.data for key, _ in selector.select(self._tick_s())]
+                if wake in ready:
+                    break
+                if not all(self._accept_from(listener) for listener in ready):
+                    _wait_readable(wake, 0.1)  # no descriptor is free; wait without spinning
+                self._seat(time.monotonic())
+                self._bury(time.monotonic())
+        self._seat(float("inf"))
         for listener in self._listeners:
+            self._turn_away(listener)
             listener.close()
         wake.close()
         self._bury(float("inf"))
 
-    def _admit(self, accepted: socket.socket) -> None:
-        now = time.monotonic()
-        connection = _Connection(accepted, now)
-        with self._changed:
-            room = len(self._connections) < CONNECTIONS_MAX
-            silent = [each for each in self._connections if not each.asked]
-        if not room and silent:
-            self._evict(min(silent, key=lambda each: each.since))
-            room = True
-        if not room:
-            self._refuse(accepted, now)
-            return
-        with self._changed:
-            self._connections.add(connection)
+    def _tick_s(self) -> float | None:
+        """How long to wait for a connection: no longer than somebody can wait for a slot."""
+        if self._waiting:
+            return 0.02
+        return 0.25 if self._lingering else None
+
+    def _accept_from(self, listener: socket.socket) -> bool:
+        """Accept those that wait; False when there is no descriptor for another."""
+        for _ in range(ACCEPTED_MAX):
+            try:
+                accepted, address = listener.accept()
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                    self._errors.add("refused")
+                    return False
+                continue  # it is gone already
+            self._waiting.append(Connection(accepted, str(address[0]), time.monotonic()))
+            self._seat(time.monotonic())
+        return True
+
+    def _seat(self, now: float) -> None:
+        """Give those that wait the slots that are free, and refuse who has waited long enough."""
+        while self._waiting and self._slots.admit(self._waiting[-1]):
+            self._begin(self._waiting.pop())
+        while self._waiting and (
+            len(self._waiting) > WAITING_MAX or self._waiting[0].since + WAIT_S <= now
+        ):
+            self._refuse(self._waiting.popleft().socket)
+
+    def _turn_away(self, listener: socket.socket) -> None:
+        """Tell those that wait, when the page closes, that it does."""
+        for _ in range(ACCEPTED_MAX):
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            self._refuse(accepted)
+
+    def _begin(self, connection: Connection) -> None:
         thread = threading.Thread(
             target=self._serve, args=(connection,), name="otel-prometheus-serve", daemon=True
         )
@@ -172,122 +231,94 @@ class MetricsServer:
             thread.start()
         except RuntimeError:  # no thread can be had, as at the interpreter's end
             self._errors.add("thread")
-            self._forget(connection)
-            self._refuse(accepted, now)
+            self._slots.release(connection)
+            self._refuse(connection.socket)
 
-    def _evict(self, connection: _Connection) -> None:
-        connection.evicted = True
-        self._forget(connection)
-        with contextlib.suppress(OSError):
-            connection.socket.shutdown(socket.SHUT_RD)  # its thread reads the end, and answers 503
-
-    def _forget(self, connection: _Connection) -> None:
-        with self._changed:
-            self._connections.discard(connection)
-            self._changed.notify_all()
-
-    def _refuse(self, refused: socket.socket, now: float) -> None:
+    def _refuse(self, refused: socket.socket) -> None:
         """Answer 503 without a thread; closing at once would take the answer away again."""
         self._errors.add("refused")
         with contextlib.suppress(OSError):
             refused.settimeout(0)
-            refused.send(plain(503, _BUSY))
+            if self._tls is None:  # else there is nothing that could be said without a handshake
+                refused.send(head(_BUSY) + _BUSY.body)
             refused.shutdown(socket.SHUT_WR)
         if len(self._lingering) >= LINGERING_MAX:
-            _drain_and_close(self._lingering.popleft()[1])
-        self._lingering.append((now + LINGER_S, refused))
+            wire.drain_and_close(self._lingering.popleft()[1])
+        self._lingering.append((time.monotonic() + LINGER_S, refused))
 
     def _bury(self, now: float) -> None:
         while self._lingering and self._lingering[0][0] <= now:
-            _drain_and_close(self._lingering.popleft()[1])
+            wire.drain_and_close(self._lingering.popleft()[1])
 
-    def _serve(self, connection: _Connection) -> None:
+    def _serve(self, connection: Connection) -> None:
         try:
-            answer = self._answer(connection)
-            if answer is not None:
-                _send(connection.socket, answer)
+            if self._shake_hands(connection):
+                self._converse(connection)
         except OSError:
             self._errors.add("write")
+            wire.abort(connection.socket)
         except Exception:
             self._errors.add("serve")
             _logger.exception("a scrape could not be answered")
         finally:
-            self._forget(connection)
-            _drain_and_close(connection.socket)
+            self._slots.release(connection)
+            wire.drain_and_close(connection.socket)
 
-    def _answer(self, connection: _Connection) -> bytes | None:
-        head = _read_head(connection.socket, connection.since + HEAD_TIMEOUT_S)
+    def _shake_hands(self, connection: Connection) -> bool:
+        """Begin TLS, where there is a certificate; False for a peer that does not."""
+        if self._tls is None:
+            return True
+        try:
+            encrypted = wire.encrypted(connection.socket, self._tls.context())
+            connection.socket = encrypted
+            encrypted.settimeout(max(0.001, connection.since + HEAD_TIMEOUT_S - time.monotonic()))
+            if not connection.evicted:
+                encrypted.do_handshake()
+        except (OSError, ValueError):  # ValueError: the peer was gone before it began
+            self._errors.add("tls")
+            return False
+        return not connection.evicted
+
+    def _converse(self, connection: Connection) -> None:
+        received = wire.read_head(connection.socket, connection.since + HEAD_TIMEOUT_S)
         if connection.evicted:
             self._errors.add("refused")
-            return plain(503, _BUSY)
-        if head is None:
+            answer, request = _BUSY, None
+        elif received is None:
             self._errors.add("read")
-            return None
-        if len(head) > HEAD_BYTES_MAX:
-            return plain(431, "The request's headers are too long.")
-        request = parse(head)
-        refusal = judge(request, self._settings)
+            return
+        elif len(received) > HEAD_BYTES_MAX:
+            answer, request = plain(431, "The request's headers are too long."), None
+        else:
+            request = parse(received, connection.peer)
+            answer = self._answer(request, connection)
+        connection.answer_begins()
+        deadline = time.monotonic() + WRITE_TIMEOUT_S
+        wire.write(connection.socket, head(answer), deadline, connection.progressed)
+        if request is None or request.method != "HEAD":
+            wire.write(connection.socket, answer.body, deadline, connection.progressed)
+        wire.finish(connection.socket, unread_body=request is not None and request.has_body)
+
+    def _answer(self, request: Request | None, connection: Connection) -> Answer:
+        refusal = guard.admit(request, self._rules)
         if refusal is not None or request is None:
+            return refusal or _BUSY
+        if self._authenticator is not None:
+            refusal = self._authenticator.refusal(request)
+        refusal = refusal or guard.judge(request)
+        if refusal is not None:
             return refusal
-        connection.asked = True
-        openmetrics = request.openmetrics
-        body = self._page.read(openmetrics=openmetrics, pressed=self._is_pressed())
-        if body is None:
-            return plain(503, "The metrics cannot be collected.")
-        return response(body, openmetrics=openmetrics, head_only=request.method == "HEAD")
+        connection.stage = "waiting"
+        return contents.answer(request, self._page, self._watch, pressed=self._is_pressed())
 
     def _is_pressed(self) -> bool:
         now = time.monotonic()
-        with self._changed:
-            if len(self._connections) > PRESSURE:
-                self._pressed_until = now + 1.0
-            return now < self._pressed_until
+        if len(self._slots) > PRESSURE:
+            self._pressed_until = now + 1.0
+        return now < self._pressed_until
 
 
-def _readable(sockets: list[socket.socket], timeout_s: float | None) -> list[socket.socket]:
-    """Wait until one can be read; not by `select`, which refuses descriptors above 1023."""
+def _wait_readable(readable: socket.socket, timeout_s: float) -> None:
     with _SELECTOR() as selector:
-        for each in sockets:
-            selector.register(each, selectors.EVENT_READ, each)
-        return [key.data for key, _ in selector.select(timeout_s)]
-
-
-def _read_head(readable: socket.socket, deadline: float) -> bytes | None:
-    """Return the head of a request, more than `HEAD_BYTES_MAX` when it is too long, or None."""
-    received = b""
-    try:
-        while len(received) <= HEAD_BYTES_MAX:
-            readable.settimeout(max(0.001, deadline - time.monotonic()))
-            more = readable.recv(8192)
-            received += more
-            head, end, _ = received.partition(b"\r\n\r\n")
-            if end:
-                return head
-            if not more or time.monotonic() >= deadline:
-                return None
-    except OSError:
-        return None
-    return received
-
-
-def _send(writable: socket.socket, answer: bytes) -> None:
-    deadline = time.monotonic() + WRITE_TIMEOUT_S
-    view = memoryview(answer)
-    while view:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("the response was not taken in time")
-        writable.settimeout(remaining)
-        view = view[writable.send(view) :]
-    writable.shutdown(socket.SHUT_WR)
-
-
-def _drain_and_close(closing: socket.socket) -> None:
-    """Close; what is unread is read first, or the peer would see a reset instead of the answer."""
-    with contextlib.suppress(OSError):
-        closing.settimeout(0)
-        for _ in range(16):
-            if not closing.recv(65536):
-                break
-    with contextlib.suppress(OSError):
-        closing.close()
+        selector.register(readable, selectors.EVENT_READ)
+        selector.select(timeout_s)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Mapping
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from otel_exporter_prometheus.errors import ListenError
+from otel_exporter_prometheus.health import STALLED_AFTER_S
 from otel_exporter_prometheus.merge import Rule
 from otel_exporter_prometheus.ownership import Ownership
 from otel_exporter_prometheus.page import Page
 from otel_exporter_prometheus.server import MetricsServer
-from otel_exporter_prometheus.service import Service
+from otel_exporter_prometheus.service import Service, process_tree
 from otel_exporter_prometheus.settings import Settings
 
 __all__ = ["ServicePage"]
@@ -33,6 +34,9 @@ class ServicePage:
         collect, scope_labels, rules, timed: as for `Page`.
         settings: where to listen, and who may read.
         service: whose page it is.
+        listen: whether it has a port. Without, it is for who serves it in another way, and is of
+            one process tree, since there is no address that tells two of a name apart.
+        stalled_after_s: how old the last collection may be until telemetry is unwell.
 
     Attributes:
         page: what is shown, for who serves it in another way.
@@ -44,14 +48,16 @@ class ServicePage:
         settings: Settings,
         service: Service,
         *,
+        listen: bool = True,
         scope_labels: bool = False,
         rules: Mapping[str, Rule] = {},
         timed: Collection[str] = (),
+        stalled_after_s: float = STALLED_AFTER_S,
     ) -> None:
         self._settings = settings
-        # With port 0 the port is whatever is free: only forked children know it.
-        private = f"-{os.getpid()}-{secrets.token_hex(4)}" if settings.port == 0 else ""
-        folder = service.folder(f"{settings.host.lower()}:{settings.port}{private}")
+        self._listens = listen
+        self._stalled_after_s = stalled_after_s
+        folder = service.folder(_address(settings) if listen else process_tree())
         self.page = Page(
             collect, folder=folder, scope_labels=scope_labels, rules=rules, timed=timed
         )
@@ -63,7 +69,7 @@ class ServicePage:
         """The port of the page; None where this process should have it and could not open it."""
         if self._server is not None:
             return self._server.port
-        return self._settings.port if self._ownership.waiting else None
+        return self._settings.port if self._listens and self._ownership.waiting else None
 
     @property
     def at_work(self) -> tuple[threading.Lock, ...]:
@@ -78,7 +84,7 @@ class ServicePage:
                 page goes on being shared, and where the port is only taken, it is tried again.
         """
         self.page.start()
-        if self._settings.refusal is not None:
+        if self._listens and self._settings.refusal is not None:
             raise ListenError(self._settings.refusal)
         try:
             self._ownership.start()
@@ -109,7 +115,16 @@ class ServicePage:
 
     def _open(self) -> None:
         self.page.folds = True
-        server = MetricsServer(self.page, self._settings)
+        if not self._listens:
+            return
+        server = MetricsServer(self.page, self._settings, stalled_after_s=self._stalled_after_s)
         server.start()
         self._server = server
         self._settings = dataclasses.replace(self._settings, port=server.port)
+
+
+def _address(settings: Settings) -> str:
+    """Return what tells pages of one service apart."""
+    # With port 0 the port is whatever is free: only forked children know it.
+    private = f"-{os.getpid()}-{secrets.token_hex(4)}" if settings.port == 0 else ""
+    return f"{settings.host.lower()}:{settings.port}{private}"

@@ -36,16 +36,13 @@ OTEL_EXPORTER_PROMETHEUS_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 OTEL_EXPORTER_PROMETHEUS_PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 """The port that the page listens on; 0 takes a free one. Default `9464`."""
 OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE: Final = "OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE"  # noqa: S105  # the name of a variable
-"""A file of tokens of which a scraper must present one. This version cannot check them: the page
-stays closed when it is set."""
+"""A file of tokens, one a line, of which a scraper must present one. Default none."""
 OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE: Final = "OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE"
-"""A file of users and password hashes. This version cannot check them: the page stays closed when
-it is set."""
+"""A file of `user:hash` lines, of which a scraper must present one. Default none."""
 OTEL_EXPORTER_PROMETHEUS_TLS_CERT_FILE: Final = "OTEL_EXPORTER_PROMETHEUS_TLS_CERT_FILE"
-"""The certificate for HTTPS. This version speaks HTTP only: the page stays closed when it is
-set."""
+"""The certificate with which the page speaks HTTPS. Default none: HTTP."""
 OTEL_EXPORTER_PROMETHEUS_TLS_KEY_FILE: Final = "OTEL_EXPORTER_PROMETHEUS_TLS_KEY_FILE"
-"""The certificate's key. This version speaks HTTP only: the page stays closed when it is set."""
+"""The certificate's key."""
 OTEL_EXPORTER_PROMETHEUS_ALLOW_UNAUTHENTICATED: Final = (
     "OTEL_EXPORTER_PROMETHEUS_ALLOW_UNAUTHENTICATED"
 )
@@ -74,8 +71,14 @@ class Settings:
     allow_unauthenticated: bool = False
 
     @property
+    def authenticated(self) -> bool:
+        """Whether a reader must say who it is."""
+        return self.bearer_token_file is not None or self.basic_auth_file is not None
+
+    @property
     def refusal(self) -> str | None:
-        """Why the page must stay closed, with what to do, or None."""
+        """Why the page must stay closed, with what to do, or None. `access.problem` also looks into
+        the files."""
         problem = _refusal(self)
         return None if problem is None else str(problem)
 
@@ -161,13 +164,10 @@ def is_loopback(host: str) -> bool:
 
 
 def _refusal(settings: Settings) -> Problem | None:
-    for variable in VARIABLES:
-        value = getattr(settings, variable.field)
-        if variable.field in _NOT_YET and value is not None:
-            message = f"{_NOT_YET[variable.field]} is not supported by this version; "
-            message += "the page stays closed until the variable is removed"
-            return Problem(variable.name, value, message)
-    if is_loopback(settings.host) or settings.allow_unauthenticated:
+    for name, value, other, other_value in _tls_files(settings):
+        if value is not None and other_value is None:
+            return Problem(name, value, f"{other} is missing; set both, or neither")
+    if is_loopback(settings.host) or settings.authenticated or settings.allow_unauthenticated:
         return None
     near = difflib.get_close_matches(settings.host, _USUAL_HOSTS, n=1, cutoff=0.7)
     hint = f" (did you mean {near[0]}?)" if near and near[0] != settings.host else ""
@@ -175,17 +175,16 @@ def _refusal(settings: Settings) -> Problem | None:
         OTEL_EXPORTER_PROMETHEUS_HOST,
         settings.host,
         f"others than this machine would read the page without authentication{hint}; the page "
-        f"stays closed. Use localhost, or set {OTEL_EXPORTER_PROMETHEUS_ALLOW_UNAUTHENTICATED}"
-        "=true where a network that you trust is enough",
+        f"stays closed. Use localhost, or set {OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE}, or "
+        f"{OTEL_EXPORTER_PROMETHEUS_ALLOW_UNAUTHENTICATED}=true where a network that you trust "
+        "is enough",
     )
 
 
-_NOT_YET: Final = {
-    "bearer_token_file": "authentication by bearer token",
-    "basic_auth_file": "authentication by password",
-    "tls_cert_file": "TLS",
-    "tls_key_file": "TLS",
-}
+def _tls_files(settings: Settings) -> list[tuple[str, str | None, str, str | None]]:
+    cert = (OTEL_EXPORTER_PROMETHEUS_TLS_CERT_FILE, settings.tls_cert_file)
+    key = (OTEL_EXPORTER_PROMETHEUS_TLS_KEY_FILE, settings.tls_key_file)
+    return [(*cert, *key), (*key, *cert)]
 
 
 def _unknown(environ: Mapping[str, str]) -> list[Problem]:
@@ -245,29 +244,30 @@ VARIABLES: Final = (
     Variable(
         OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE,
         "none",
-        "A file of bearer tokens. Not supported by this version: the page stays closed.",
+        "A file of tokens, one a line and at least 16 characters long, mode 0600: a reader must "
+        "present one. Read anew when it changes. A file that cannot be used closes the page.",
         "bearer_token_file",
         _path,
     ),
     Variable(
         OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE,
         "none",
-        "A file of users and password hashes. Not supported by this version: the page stays "
-        "closed.",
+        "A file of `user:hash` lines with bcrypt hashes, mode 0600: a reader must present a user "
+        "and password. Needs the extra `auth`. Where both files are set, either is enough.",
         "basic_auth_file",
         _path,
     ),
     Variable(
         OTEL_EXPORTER_PROMETHEUS_TLS_CERT_FILE,
         "none",
-        "The certificate for HTTPS. Not supported by this version: the page stays closed.",
+        "The certificate, in PEM, with which the page speaks HTTPS. Read anew when it changes.",
         "tls_cert_file",
         _path,
     ),
     Variable(
         OTEL_EXPORTER_PROMETHEUS_TLS_KEY_FILE,
         "none",
-        "The certificate's key. Not supported by this version: the page stays closed.",
+        "The certificate's key, in PEM and without a passphrase, mode 0600.",
         "tls_key_file",
         _path,
     ),

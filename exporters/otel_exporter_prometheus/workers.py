@@ -3,13 +3,13 @@
     <id>.alive    locked by its process as long as that lives
     <id>.page     what that process published last, replaced by rename
     folded.page   the counters and histograms of all that have ended, and which these are
-    run           the run of the service that counts here (`service.run`)
+    tree          the process tree that counts here (`service.process_tree`)
     join.lock     held while a process joins, or what is dead is folded or swept away
 
 Nothing goes down: a page is made of what is in files, one's own included. Nothing is counted twice:
 an ended process's numbers are in `folded.page` together with its id before its own file goes, and
 who reads takes the files first and `folded.page` then. State is bounded by those that live, and by
-`SERIES_MAX` of a metric. A run that begins where nobody of an earlier one lives starts from zero.
+`SERIES_MAX` of a metric. A service that is started anew where nobody of it lives counts from zero.
 
 Used by one thread at a time, the page's, but for `after_fork`. Who may fold is `ownership.py`'s.
 """
@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 from otel_exporter_prometheus import snapshot
 from otel_exporter_prometheus.merge import Dropped, Family, together
 from otel_exporter_prometheus.points import Point
-from otel_exporter_prometheus.service import is_under_way, run
+from otel_exporter_prometheus.service import is_under_way, process_tree
 from otel_exporter_prometheus.state import (
     FILE_MODE,
     lock,
@@ -102,11 +102,11 @@ class Workers:
         self._path = open_folder(self._name)
         with _locked(self._at("join.lock")):
             alone = not any(self._is_alive(each) for each in self._members())
-            if alone and self._run() != run():
+            if alone and self._tree() != process_tree():
                 for name in os.listdir(self._path):
                     if name.endswith((_ALIVE, _PAGE, _NEW)):
                         os.unlink(self._at(name))
-                _write(self._path, "run", run().encode())
+                _write(self._path, "tree", process_tree().encode())
             self._id = secrets.token_hex(8)
             self._alive = lock(self._at(self._id + _ALIVE))
         if alone:
@@ -208,8 +208,8 @@ class Workers:
         os.close(held)
         return False
 
-    def _run(self) -> str:
-        with contextlib.suppress(FileNotFoundError), open(self._at("run")) as file:
+    def _tree(self) -> str:
+        with contextlib.suppress(FileNotFoundError), open(self._at("tree")) as file:
             return file.read()
         return ""
 
@@ -327,7 +327,7 @@ def _sweep_folder(path: str) -> None:
                 if descriptor is None:
                     return
                 held.append(descriptor)
-        with contextlib.suppress(FileNotFoundError), open(os.path.join(path, "run")) as file:
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(path, "tree")) as file:
             if is_under_way(file.read()):
                 return
         for name in sorted(os.listdir(path), key=lambda name: name == "join.lock"):

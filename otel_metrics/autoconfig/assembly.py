@@ -18,8 +18,9 @@ from typing import Final
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 
-from otel_exporter_prometheus import naming
-from otel_exporter_prometheus.service import service_of
+from otel_exporter_prometheus import access, naming
+from otel_exporter_prometheus.page import Page
+from otel_exporter_prometheus.service import Service, service_of
 from otel_metrics import events, instruments, rejections, tokens
 from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
@@ -50,6 +51,7 @@ class Running:
 
     hub: Hub
     exporters: Exporters
+    service: Service
     host_office: Election
     exit_timeout_s: float
     parked: threading.local = field(default_factory=threading.local)
@@ -58,6 +60,15 @@ class Running:
     def metrics_port(self) -> int | None:
         """The port of the metrics page, None where there is none."""
         return None if self.exporters.page is None else self.exporters.page.port
+
+    def page(self) -> Page:
+        """Return the metrics page, for who serves it beside a port of its own or without one."""
+        return self.exporters.lend_page(self.hub.collect, self.service)
+
+    @property
+    def stalled_after_s(self) -> float:
+        """How old the last collection may be until telemetry is unwell."""
+        return self.exporters.stalled_after_s
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Collect and say what became of it, and of the events."""
@@ -183,7 +194,7 @@ def _settle(given: Mapping[str, str]) -> Settings:
     settings, problems = from_environ({**environ, **given}, installed=installed)
     for problem in problems:
         _complain(problem, given)
-    unsafe = settings.prometheus.refusal
+    unsafe = access.problem(settings.prometheus)
     if unsafe is not None and any(name.startswith("OTEL_EXPORTER_PROMETHEUS_") for name in given):
         raise ConfigurationError(unsafe)
     return settings
@@ -235,7 +246,7 @@ def _start(
         ],
     )
     service = service_of(made_of.attributes)
-    running = Running(hub, exporters, Election(service, "host"), settings.exit_timeout_s)
+    running = Running(hub, exporters, service, Election(service, "host"), settings.exit_timeout_s)
     instruments.bind(provider)
     exporters.bind_events()
     if "ndjson" in settings.logs_exporters and exporters.processor is not None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider as ApiLoggerProvider
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -31,6 +31,7 @@ from otel_exporter_ndjson import (
 from otel_exporter_ndjson.sealkey import read_key
 from otel_exporter_ndjson.settings import OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE
 from otel_exporter_prometheus.merge import Rule
+from otel_exporter_prometheus.page import Page
 from otel_exporter_prometheus.service import Service
 from otel_exporter_prometheus.service_page import ServicePage
 from otel_metrics import events, instruments
@@ -46,6 +47,9 @@ from otel_metrics.pipeline.senders import SdkSender
 
 __all__ = ["Exporters", "build"]
 
+STALLED_AFTER_LEAST_S: Final = 15.0
+"""However short the interval, a pipeline is not called stalled before."""
+
 _logger = logging.getLogger("otel_metrics.autoconfig")
 
 
@@ -57,7 +61,7 @@ class Exporters:
         lanes: the push exporters of metrics, the archive's first.
         archive: the archive's metric exporter, where there is one.
         event_archive: its event exporter.
-        page: the Prometheus page, where there is one.
+        page: the Prometheus page, where there is one or routes have asked for it.
         failed: what was asked for and could not be built, with the reason.
     """
 
@@ -110,17 +114,39 @@ class Exporters:
         """Show this process on the service's page, where one is asked for."""
         if "prometheus" not in self.settings.metrics_exporters:
             return
-        page = ServicePage(
-            collect,
-            self.settings.prometheus,
-            service,
-            rules=_rules(),
-        )
-        self.page = page
+        self.page = page = self._make_page(collect, service)
         try:
             page.start()
         except Exception as error:  # noqa: BLE001  # a port that is taken must not stop the service
             self._leave_out("prometheus", error)
+
+    @property
+    def stalled_after_s(self) -> float:
+        """How old the last collection may be until telemetry is unwell."""
+        return max(STALLED_AFTER_LEAST_S, 2 * self.settings.interval_s)
+
+    def lend_page(self, collect: Callable[[], MetricsData | None], service: Service) -> Page:
+        """Return the page for routes of the service's own, where need be one without a port."""
+        if self.page is None:
+            self.page = self._make_page(collect, service, listen=False)
+            self.page.start()
+        return self.page.page
+
+    def _make_page(
+        self,
+        collect: Callable[[], MetricsData | None],
+        service: Service,
+        *,
+        listen: bool = True,
+    ) -> ServicePage:
+        return ServicePage(
+            collect,
+            self.settings.prometheus,
+            service,
+            listen=listen,
+            rules=_rules(),
+            stalled_after_s=self.stalled_after_s,
+        )
 
     def judged(self, result: FlushResult, deadline: float) -> FlushResult:
         """Add what became of events to the verdicts on metrics, by `deadline`."""

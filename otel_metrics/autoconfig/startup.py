@@ -3,7 +3,8 @@
 Light to import: what it takes to start (exporters, the catalog's reader, OTLP) is in `assembly.py`,
 which is loaded by the first call.
 
-Threads: `configure` runs on the caller's thread, once; `_lock` guards the one `Telemetry`.
+Threads: `configure` runs on the caller's thread, once; `_lock` guards the one `Telemetry`
+and what is wanted of it.
 """
 
 import logging
@@ -17,9 +18,10 @@ from opentelemetry.metrics import MeterProvider
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
 
 if TYPE_CHECKING:
+    from otel_exporter_prometheus.page import Page
     from otel_metrics.autoconfig.assembly import Running
 
-__all__ = ["Telemetry", "configure"]
+__all__ = ["Telemetry", "configure", "current", "want_page"]
 
 FLUSH_TIMEOUT_S = 10.0
 """What `Telemetry.flush` waits where nothing is said."""
@@ -27,6 +29,7 @@ FLUSH_TIMEOUT_S = 10.0
 _logger = logging.getLogger("otel_metrics.autoconfig")
 _lock = threading.RLock()
 _telemetry: "Telemetry | None" = None
+_page_wanted = False
 
 
 class Telemetry:
@@ -47,6 +50,16 @@ class Telemetry:
     def metrics_port(self) -> int | None:
         """The port of the metrics page, None where there is none."""
         return None if self._running is None else self._running.metrics_port
+
+    def page(self) -> "Page | None":
+        """Return the metrics page, for routes of a web service; None once telemetry has ended."""
+        with _lock:
+            return None if self._running is None else self._running.page()
+
+    @property
+    def stalled_after_s(self) -> float:
+        """How old the last collection may be until telemetry is unwell."""
+        return 0.0 if self._running is None else self._running.stalled_after_s
 
     def flush(self, timeout: float = FLUSH_TIMEOUT_S) -> FlushResult:
         """Collect now, and say for each push exporter whether everything so far was delivered.
@@ -107,10 +120,27 @@ def configure(
         if _telemetry is None:
             running = assembly.start(given, meter_provider, logger_provider)
             _telemetry = Telemetry(running)
+            if _page_wanted:
+                _telemetry.page()
         elif overrides:
             said = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
             _logger.warning("telemetry runs already: configure(%s) changes nothing", said)
         return _telemetry
+
+
+def want_page() -> None:
+    """Let this process show itself on its service's page, also where that has no port: from the
+    start, since what other processes are asked must hold its numbers too."""
+    global _page_wanted
+    with _lock:
+        _page_wanted = True
+        if _telemetry is not None:
+            _telemetry.page()
+
+
+def current() -> Telemetry | None:
+    """Return what `configure()` has started in this process, None before and after."""
+    return _telemetry
 
 
 def _renew_lock() -> None:

@@ -5,6 +5,7 @@ page's port is bound and given back, the endpoint gets an empty request.
 """
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Final
 from opentelemetry.sdk.resources import SERVICE_NAME
 
 import otel_exporter_prometheus.settings
+from otel_exporter_prometheus import access
+from otel_exporter_prometheus.auth import REALM
 from otel_exporter_prometheus.errors import ListenError
 from otel_exporter_prometheus.listeners import listen
 from otel_metrics.autoconfig.archive_trial import try_archive
@@ -61,34 +64,44 @@ def _try_archive(settings: Settings) -> Trial:
 
 
 def _try_page(settings: otel_exporter_prometheus.settings.Settings) -> Trial:
-    if settings.refusal is not None:
-        return Trial(exporter="prometheus", ok=False, finding=settings.refusal)
+    unsafe = access.problem(settings)
+    if unsafe is not None:
+        return Trial(exporter="prometheus", ok=False, finding=unsafe)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     where = f"{host}:{settings.port}"
     try:
         for listener in listen(settings):
             listener.close()
     except ListenError as error:
-        service = _service_at(where)
-        if service is None:
+        url = f"{'https' if settings.tls_cert_file else 'http'}://{where}/metrics"
+        answers = _page_at(url)
+        if answers is None:
             return Trial(exporter="prometheus", ok=False, finding=str(error))
-        finding = f"http://{where}/metrics answers: service {service}"
+        finding = f"{url} answers: {answers}"
         return Trial(exporter="prometheus", ok=True, finding=finding)
     return Trial(exporter="prometheus", ok=True, finding=f"{where} is free to listen on")
 
 
-def _service_at(where: str) -> str | None:
-    """Return the service whose page answers there, None where no page of ours does."""
-    request = urllib.request.Request(f"http://{where}/metrics")  # always http
+def _page_at(url: str) -> str | None:
+    """Return what page of ours answers there, None where none does."""
+    request = urllib.request.Request(url)  # noqa: S310  # http or https
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing secret is sent
     try:
-        with urllib.request.urlopen(request, timeout=TRIAL_TIMEOUT_S) as response:  # noqa: S310
+        with urllib.request.urlopen(  # noqa: S310
+            request, timeout=TRIAL_TIMEOUT_S, context=context
+        ) as response:
             page = response.read(PAGE_BYTES_MAX).decode("utf-8", "replace")
-    except (OSError, ValueError, urllib.error.URLError):
+    except urllib.error.HTTPError as error:
+        asks = error.code == 401 and REALM in error.headers.get("WWW-Authenticate", "")
+        error.close()
+        return "it asks for authentication" if asks else None
+    except (OSError, ValueError):
         return None
     for line in page.splitlines():
         if line.startswith("target_info{"):
             _, found, rest = line.partition('service_name="')
-            return json.dumps(rest.partition('"')[0]) if found else None
+            return "service " + json.dumps(rest.partition('"')[0]) if found else None
     return None
 
 

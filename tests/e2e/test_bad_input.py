@@ -163,6 +163,29 @@ def test_an_open_page_asked_for_in_code_raises(run: "Run") -> None:
     assert "OTEL_EXPORTER_PROMETHEUS_HOST=0.0.0.0" in done.stderr
 
 
+def test_a_token_that_can_be_guessed_closes_the_page(
+    run: "Run", tmp_path: Path, archived: "Archived"
+) -> None:
+    """One line says why and what to do, without the token; the service runs."""
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text("hunter2")
+    done = run(GOOD, env={"OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE": str(file)})
+
+    (line,) = lines(done.stderr)
+    assert f"OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE={file}: the token in line 1" in line
+    assert "hunter2" not in line
+    assert archived.total("skill.outcomes") == 1
+
+
+def test_a_file_of_secrets_named_in_code_must_be_usable(run: "Run") -> None:
+    """What the code itself names is looked into where it is written."""
+    code = "import otel_metrics; otel_metrics.configure(prometheus_basic_auth_file='/absent')"
+    done = run(code, status=1)
+
+    assert "OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE=/absent: No such file" in done.stderr
+
+
 def test_a_broken_configuration_file_is_one_line(
     run: "Run", tmp_path: Path, archived: "Archived"
 ) -> None:

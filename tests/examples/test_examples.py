@@ -222,6 +222,19 @@ def test_fastapi_service(folder: Path, port: int) -> None:
     assert total(folder, "skill.executions") == 3
 
 
+def test_metrics_routes(folder: Path, port: int) -> None:
+    """The service's own port shows what it did, and that telemetry is well."""
+    start, *asked = commands("metrics_routes.py")
+    triage, metrics, health = [
+        shlex.split(each)[-1].replace("localhost:8000", f"http://127.0.0.1:{port}")
+        for each in asked
+    ]
+    with server(f"{start} --port {port}", port, folder):
+        assert get(triage) == '{"queue":"shipping"}'
+        assert re.search(r"^skill_executions_total\{.*\} 1$", get(metrics), re.MULTILINE)
+        assert json.loads(get(health))["status"] == "ok"
+
+
 def test_gunicorn_service(folder: Path, port: int) -> None:
     """Two workers count each for itself, and nothing is lost or doubled."""
     start, ask, show = commands("gunicorn_service.py")

@@ -7,8 +7,10 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 import pytest
 from opentelemetry import trace
 from opentelemetry.metrics import Meter
@@ -57,10 +59,10 @@ def test_promtool_finds_nothing(
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-@pytest.fixture
-def served() -> Iterator[PrometheusMetricReader]:
-    """A reader with a page on a free port, and metrics on it."""
-    reader = PrometheusMetricReader(port=0)
+@contextmanager
+def serving(**secured: str) -> Iterator[PrometheusMetricReader]:
+    """Serve metrics on a free port."""
+    reader = PrometheusMetricReader(port=0, **secured)  # type: ignore[arg-type] # files only
     provider = MeterProvider(
         metric_readers=[reader],
         resource=Resource({"service.name": "shop"}),
@@ -71,27 +73,34 @@ def served() -> Iterator[PrometheusMetricReader]:
     provider.shutdown()
 
 
-@pytest.fixture
-def prometheus(
-    component: Component, served: PrometheusMetricReader, tmp_path: Path
-) -> Iterator[str]:
-    """The URL of a Prometheus that scrapes `served` every 200 ms."""
+@contextmanager
+def scraping(program: str, folder: Path, port: int | None, *lines: str) -> Iterator[str]:
+    """Let a Prometheus scrape a port every 200 ms, and give its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    configuration = tmp_path / "prometheus.yml"
+    configuration = folder / "prometheus.yml"
     configuration.write_text(
         "scrape_configs:\n- job_name: shop\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n"
-        f"  static_configs:\n  - targets: ['localhost:{served.port}']\n"
+        + "".join(f"  {line}\n" for line in lines)
+        + f"  static_configs:\n  - targets: ['localhost:{port}']\n"
     )
-    command = [component("prometheus"), f"--config.file={configuration}"]
-    command += [f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address={address}"]
+    command = [program, f"--config.file={configuration}"]
+    command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
     command += ["--enable-feature=exemplar-storage", "--log.level=warn"]
-    with open(tmp_path / "prometheus.log", "wb") as log:
+    with open(folder / "prometheus.log", "wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
     yield f"http://{address}"
     server.terminate()
     server.wait(DEADLINE_S)
+
+
+@pytest.fixture
+def prometheus(component: Component, tmp_path: Path) -> Iterator[str]:
+    """The URL of a Prometheus that scrapes a page."""
+    program = component("prometheus")
+    with serving() as served, scraping(program, tmp_path, served.port) as url:
+        yield url
 
 
 def query(prometheus: str, path: str, expression: str) -> list[dict[str, object]]:
@@ -141,6 +150,47 @@ def test_prometheus_reads_back_what_was_recorded(prometheus: str) -> None:
     }
     assert joined["metric"]["service_name"] == "shop"  # type: ignore[index] # of Prometheus' answer
     assert f"{0xABC:032x}" in json.dumps(exemplars)
+
+
+@pytest.mark.slow
+@pytest.mark.component("prometheus")
+def test_prometheus_scrapes_with_a_token(component: Component, tmp_path: Path) -> None:
+    """The file of tokens is the one that Prometheus reads, too."""
+    tokens = tmp_path / "tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text("0123456789abcdef0123456789abcdef\n")
+    program = component("prometheus")
+
+    with serving(bearer_token_file=str(tokens)) as served:
+        how = ("authorization:", f"  credentials_file: {tokens}")
+        with scraping(program, tmp_path, served.port, *how) as url:
+            (orders,) = query(url, "query", "shop_orders_total")
+
+    assert _value(orders) == "41"
+
+
+@pytest.mark.slow
+@pytest.mark.component("prometheus")
+def test_prometheus_scrapes_with_a_password_over_tls(
+    component: Component, tmp_path: Path, certify: Callable[..., tuple[str, str]]
+) -> None:
+    """User and password over HTTPS, every 200 ms: the password is hashed once only."""
+    users = tmp_path / "users"
+    users.touch(mode=0o600)
+    users.write_bytes(b"prom:" + bcrypt.hashpw(b"pass:word", bcrypt.gensalt(12)) + b"\n")
+    cert, key = certify()
+    program = component("prometheus")
+
+    with serving(basic_auth_file=str(users), tls_cert_file=cert, tls_key_file=key) as served:
+        how = (
+            *("scheme: https", "tls_config:", f"  ca_file: {cert}"),
+            *("basic_auth:", "  username: prom", "  password: 'pass:word'"),
+        )
+        with scraping(program, tmp_path, served.port, *how) as url:
+            (orders,) = query(url, "query", "shop_orders_total")
+            (up,) = query(url, "query", "min_over_time(up[1s]) == 1")
+
+    assert (_value(orders), _value(up)) == ("41", "1")
 
 
 def _value(result: dict[str, object]) -> str:

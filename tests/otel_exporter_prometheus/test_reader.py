@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -122,6 +123,25 @@ def test_a_bad_argument_raises() -> None:
     """A mistake in code is an error at once, naming the argument."""
     with pytest.raises(SettingError, match="port=70000: accepted are 0"):
         PrometheusMetricReader(port=70000)
+
+
+def test_a_file_of_an_argument_that_cannot_be_used_raises(tmp_path: Path) -> None:
+    """What secures the page is looked into at once, when code names it."""
+    with pytest.raises(SettingError, match=r"BEARER_TOKEN_FILE=.*: No such file or directory"):
+        PrometheusMetricReader(port=0, bearer_token_file=str(tmp_path / "absent"))
+
+
+def test_a_file_of_a_variable_that_cannot_be_used_closes_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes from the environment never stops the service: one line, and no page."""
+    monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE", str(tmp_path / "absent"))
+    reader = PrometheusMetricReader(port=0)
+
+    assert reader.port is None
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert caplog.records[0].getMessage().endswith("; the page stays closed")
+    reader.shutdown()
 
 
 def test_more_series_than_the_sdk_allows_are_shown() -> None:

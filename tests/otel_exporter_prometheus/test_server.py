@@ -1,13 +1,20 @@
 """The page's server: what clients get, good and bad ones, and what it costs the others."""
 
+import contextlib
+import gzip
 import http.client
+import json
 import os
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -15,19 +22,33 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from otel_exporter_prometheus import ListenError, MetricsServer
 from otel_exporter_prometheus.page import Page
 from otel_exporter_prometheus.server import CONNECTIONS_MAX
-from otel_exporter_prometheus.settings import Settings, from_environ
+from otel_exporter_prometheus.settings import Settings
 
 DEADLINE_S = 20.0
+Got = tuple[int, dict[str, str], bytes]
 
 
 def metrics(value: int = 1) -> MetricsData:
     reader = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     provider.get_meter("test").create_counter("c").add(value)
+    data = reader.get_metrics_data()
+    assert data is not None
+    return data
+
+
+def many_metrics() -> MetricsData:
+    """Return a page of several megabytes, more than sockets keep for who does not read."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    counter = provider.get_meter("test").create_counter("c")
+    for number in range(1500):
+        counter.add(1, {"n": f"{number:04}" + "x" * 6000})
     data = reader.get_metrics_data()
     assert data is not None
     return data
@@ -42,6 +63,7 @@ class Source:
         self.open.set()
         self.entered = threading.Event()
         self.error: Exception | None = None
+        self.data: MetricsData | None = None
 
     def __call__(self) -> MetricsData | None:
         self.collections += 1
@@ -49,7 +71,7 @@ class Source:
         assert self.open.wait(DEADLINE_S)
         if self.error is not None:
             raise self.error
-        return metrics(self.collections)
+        return self.data or metrics(self.collections)
 
 
 @pytest.fixture
@@ -102,6 +124,20 @@ def raw(server: MetricsServer, sent: bytes) -> bytes:
         while more := client.recv(65536):
             received += more
         return received
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition, and fail where it never holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def timed(ask: Callable[[], Got]) -> tuple[Got, float]:
+    """Return an answer, and the seconds that it took."""
+    begun = time.monotonic()
+    return ask(), time.monotonic() - begun
 
 
 def has_ipv6() -> bool:
@@ -252,6 +288,27 @@ def test_half_open_connections_do_not_lock_a_scraper_out(server: MetricsServer) 
     assert statuses == {200}
 
 
+def test_dead_readers_do_not_lock_a_scraper_out(server: MetricsServer, source: Source) -> None:
+    """With every connection taken by clients that never read, a scraper still gets its page."""
+    source.data = many_metrics()
+    request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    dead = []
+    try:
+        for _ in range(CONNECTIONS_MAX * 2):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(request)
+            dead.append(client)
+        answers = [timed(lambda: get(server)) for _ in range(5)]
+    finally:
+        for client in dead:
+            client.close()
+
+    assert [answer[0] for answer, _ in answers] == [200] * 5
+    assert max(seconds for _, seconds in answers) < 1.0
+
+
 @pytest.mark.slow
 def test_a_client_that_never_asks_is_closed(server: MetricsServer, page: Page) -> None:
     """A request must be there within five seconds."""
@@ -259,6 +316,45 @@ def test_a_client_that_never_asks_is_closed(server: MetricsServer, page: Page) -
     assert page.stats().errors == {"read": 1}
 
 
+@pytest.mark.slow
+def test_a_reader_that_stops_is_closed(server: MetricsServer, page: Page, source: Source) -> None:
+    """An answer must have been taken within ten seconds."""
+    source.data = many_metrics()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: page.stats().errors == {"write": 1})
+
+        with pytest.raises(ConnectionResetError):
+            while client.recv(65536):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("text/plain;version=0.0.4;q=0.3,application/openmetrics-text;version=1.0.0;q=0.5", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.1,text/plain;q=0.5", False),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily", False),
+        ("*/*;q=0.1", False),
+        (",;=q\xff", False),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["", "gzip;q=0.5", "gzip;q=0", "identity;q=0, *"])
+def test_a_page_is_what_it_says(
+    server: MetricsServer, accept: str, openmetrics: bool, encoding: str
+) -> None:
+    """Whatever is asked for, the body is of the type and coding that the headers declare."""
+    _, headers, body = get(server, headers={"Accept": accept, "Accept-Encoding": encoding})
+    text = (gzip.decompress(body) if "Content-Encoding" in headers else body).decode()
+
+    assert headers["Content-Type"].startswith("application/openmetrics") is openmetrics
+    assert text.endswith("# EOF\n") is openmetrics
+    read = parse_openmetrics if openmetrics else parse_text
+    assert "c" in [family.name for family in read(text)]
+
+
+@pytest.mark.slow
 def test_a_busy_server_says_so(server: MetricsServer, source: Source) -> None:
     """When every connection is being answered, a new one gets 503 and not a reset."""
     source.open.clear()
@@ -306,12 +402,169 @@ def test_an_address_that_is_not_ours_is_named(host: str) -> None:
         MetricsServer(Page(metrics), settings).start()
 
 
-def test_an_unsafe_setting_keeps_the_page_closed() -> None:
+def test_a_file_that_cannot_be_used_keeps_the_page_closed(tmp_path: Path) -> None:
     """A page that was to be authenticated is not served without."""
-    settings, _ = from_environ({"OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE": "/token"})
+    file = tmp_path / "token"
+    file.write_text("short")
+    file.chmod(0o600)
 
-    with pytest.raises(ListenError, match="not supported by this version; the page stays closed"):
-        MetricsServer(Page(metrics), settings).start()
+    with pytest.raises(ListenError) as raised:
+        MetricsServer(Page(metrics), Settings(port=0, bearer_token_file=str(file))).start()
+
+    assert str(raised.value) == (
+        f"OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE={file}: the token in line 1 is shorter than "
+        "16 characters; make one with `openssl rand -hex 32`; the page stays closed"
+    )
+
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> str:
+    """A file with one token."""
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text(TOKEN)
+    return str(file)
+
+
+@pytest.fixture
+def guarded(page: Page, token_file: str) -> Iterator[MetricsServer]:
+    """A running server that asks for a token."""
+    server = MetricsServer(page, Settings(port=0, bearer_token_file=token_file))
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_token_is_asked_for_before_anything_is_told(guarded: MetricsServer, page: Page) -> None:
+    """Without it every path and method is 401; with it there is the page."""
+    wrong = [
+        get(guarded, path, method=method, headers=headers)
+        for path, method, headers in [
+            ("/metrics", "GET", {}),
+            ("/healthz", "GET", {}),
+            ("/elsewhere", "GET", {}),
+            ("/metrics", "POST", {}),
+            ("/metrics?token=" + TOKEN, "GET", {}),
+            ("/metrics", "GET", {"Authorization": "Bearer wrong"}),
+        ]
+    ]
+    right = get(guarded, headers={"Authorization": f"Bearer {TOKEN}"})
+
+    alike = [
+        (status, {name: each for name, each in headers.items() if name != "Date"}, body)
+        for status, headers, body in wrong
+    ]
+    assert alike == [alike[0]] * 6
+    assert (alike[0][0], alike[0][1]["WWW-Authenticate"]) == (401, 'Bearer realm="metrics"')
+    assert (right[0], right[2].split()[-1]) == (200, b"1")
+    assert page.stats().errors == {"auth": 6}
+
+
+def test_ten_failures_in_a_minute_are_enough(guarded: MetricsServer) -> None:
+    """Who guesses is told to wait."""
+    answers = [get(guarded)[:2] for _ in range(11)]
+
+    assert [status for status, _ in answers] == [401] * 10 + [429]
+    assert 0 < int(answers[10][1]["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_an_authenticated_page_for_others_should_be_encrypted(
+    token_file: str,
+    certify: Callable[..., tuple[str, str]],
+    caplog: pytest.LogCaptureFixture,
+    encrypted: bool,
+) -> None:
+    """Without TLS one line says that credentials can be read on the way; with it, none."""
+    cert, key = certify() if encrypted else (None, None)
+    settings = Settings(
+        host="0.0.0.0", port=0, bearer_token_file=token_file, tls_cert_file=cert, tls_key_file=key
+    )
+    server = MetricsServer(Page(metrics), settings)
+    for _ in range(2):
+        server.start()
+        server.stop()
+
+    said = [record.getMessage().split(": ")[1] for record in caplog.records]
+    assert len(said) == (0 if encrypted else 1)
+    assert all(line.startswith("credentials and metrics can be read on the way") for line in said)
+
+
+def test_a_foreign_site_is_refused(server: MetricsServer) -> None:
+    """A browser that runs another site's code gets nothing, by Origin as by Host."""
+    own = f"http://localhost:{server.port}"
+    statuses = [get(server, headers={"Origin": each})[0] for each in (own, "http://a.b", "null")]
+
+    assert statuses == [200, 403, 403]
+
+
+def test_a_client_that_takes_gzip_gets_it(server: MetricsServer) -> None:
+    """The compressed page is the page, and says what it is."""
+    _, plain_headers, _ = get(server)
+    _, headers, body = get(server, headers={"Accept-Encoding": "gzip"})
+
+    assert gzip.decompress(body).endswith(b"c_total 2\n")
+    assert (headers["Content-Encoding"], headers["Content-Length"]) == ("gzip", str(len(body)))
+    assert headers["Vary"] == "Accept, Accept-Encoding"
+    assert "Content-Encoding" not in plain_headers
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/elsewhere"])
+def test_an_answer_to_head_has_no_body(server: MetricsServer, path: str) -> None:
+    """Whatever the status, nothing follows the head, and its length is that of GET."""
+    answer = raw(server, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert body == b""
+    assert b"Content-Length: 0" not in head
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Content-Length: 1000000\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.0\r\n\r\n",
+        b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 6\r\nContent-Length: 0\r\n\r\nGET / ",
+    ],
+)
+def test_a_body_neither_hangs_nor_smuggles(server: MetricsServer, body: bytes) -> None:
+    """A request with a body gets one refusal, and what follows it is no second request."""
+    answer = raw(server, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + body)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_a_long_body_does_not_cost_the_client_its_answer(server: MetricsServer) -> None:
+    """Who sends megabytes that nobody reads is told so, not reset."""
+    head = b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n"
+
+    assert raw(server, head + b"x" * 4_000_000).startswith(b"HTTP/1.1 405 ")
+
+
+def test_requests_in_a_row_are_answered_once(server: MetricsServer) -> None:
+    """One connection, one request: the second of a pipeline is not looked at."""
+    answer = raw(server, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+
+    assert answer.count(b"HTTP/1.1 200") == 1
+
+
+@pytest.mark.slow
+def test_health_is_told_beside_the_metrics(server: MetricsServer, source: Source) -> None:
+    """A page without bad news is well; one that cannot be collected is not."""
+    well = get(server, "/healthz")
+    source.error = RuntimeError("callback")
+    wait_until(lambda: get(server, "/healthz")[0] == 503)
+    unwell = get(server, "/healthz")
+
+    assert (well[0], well[1]["Content-Type"]) == (200, "application/json")
+    assert json.loads(well[2])["status"] == "ok"
+    assert json.loads(unwell[2])["problems"] == ["the metrics cannot be collected"]
 
 
 def test_an_open_page_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -386,6 +639,79 @@ def test_a_forked_child_lets_go_of_the_page(server: MetricsServer, page: Page) -
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert get(server)[0] == 200
+
+
+def whole(answer: bytes) -> bool:
+    """Say whether an answer is nothing at all, or a page or a 503 with all of its body."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    if not answer:
+        return True
+    return answer[9:12] in (b"200", b"503") and length is not None and int(length[1]) == len(body)
+
+
+@contextmanager
+def scrapers(port: int) -> Iterator[list[bytes]]:
+    """Scrape without end from four threads; give what they got."""
+    end = threading.Event()
+    answers: list[bytes] = []
+
+    def scrape() -> None:
+        while not end.is_set():
+            received = []
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as client,
+            ):
+                client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                while more := client.recv(2**20):
+                    received.append(more)
+            answers.append(b"".join(received))
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(scrape) for _ in range(4)]
+        yield answers
+        end.set()
+        for future in futures:
+            future.result()
+
+
+@pytest.mark.slow
+def test_no_scrape_is_cut_by_a_reload(page: Page, source: Source) -> None:
+    """While the page closes and opens again, each scrape has all, a 503, or no connection."""
+    source.data = many_metrics()
+    server = MetricsServer(page, Settings(port=0))
+    server.start()
+    settings = Settings(port=server.port)
+    with scrapers(server.port) as answers:
+        for _ in range(10):
+            before = len(answers)
+            wait_until(lambda: len(answers) > before + 8)  # noqa: B023  # waited for at once
+            server.stop()
+            server = MetricsServer(page, settings)
+            server.start()
+        server.stop()
+
+    assert [answer[:200] for answer in answers if not whole(answer)] == []
+    assert sum(answer[9:12] == b"200" for answer in answers) > 10
+
+
+@pytest.mark.slow
+def test_no_scrape_is_cut_by_a_fork(server: MetricsServer, page: Page, source: Source) -> None:
+    """Children that let go of the page take no answer with them."""
+    source.data = many_metrics()
+    with scrapers(server.port) as answers:
+        for _ in range(10):
+            before = len(answers)
+            wait_until(lambda: len(answers) > before + 2)  # noqa: B023  # waited for at once
+            pid = os.fork()
+            if pid == 0:
+                server.after_fork()
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+    assert [answer[:200] for answer in answers if not whole(answer)] == []
+    assert {answer[9:12] for answer in answers} == {b"200"}
 
 
 def _guarded(child: Callable[[], int]) -> int:

@@ -32,11 +32,23 @@ def test_every_variable_is_read() -> None:
     environ = {
         PREFIX + "HOST": "[::1]",
         PREFIX + "PORT": "0",
+        PREFIX + "BEARER_TOKEN_FILE": "/token",
+        PREFIX + "BASIC_AUTH_FILE": "/users",
+        PREFIX + "TLS_CERT_FILE": "/cert",
+        PREFIX + "TLS_KEY_FILE": "/key",
         PREFIX + "ALLOW_UNAUTHENTICATED": "TRUE",
     }
 
     assert from_environ(environ) == (
-        Settings(host="::1", port=0, allow_unauthenticated=True),
+        Settings(
+            host="::1",
+            port=0,
+            bearer_token_file="/token",
+            basic_auth_file="/users",
+            tls_cert_file="/cert",
+            tls_key_file="/key",
+            allow_unauthenticated=True,
+        ),
         (),
     )
 
@@ -108,17 +120,23 @@ def test_an_open_host_is_served_when_told_so() -> None:
     assert (settings.refusal, problems) == (None, ())
 
 
-@pytest.mark.parametrize(
-    "variable", ["BEARER_TOKEN_FILE", "BASIC_AUTH_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"]
-)
-def test_what_cannot_be_secured_is_not_served(variable: str) -> None:
-    """A page that was to be authenticated or encrypted stays closed, even on localhost."""
-    settings, problems = from_environ(
-        {PREFIX + variable: "/secret", PREFIX + "ALLOW_UNAUTHENTICATED": "true"}
-    )
+@pytest.mark.parametrize("variable", ["BEARER_TOKEN_FILE", "BASIC_AUTH_FILE"])
+def test_an_authenticated_page_may_be_reached_by_others(variable: str) -> None:
+    """Who sets a file of credentials may listen on any address."""
+    settings, problems = from_environ({PREFIX + "HOST": "0.0.0.0", PREFIX + variable: "/secret"})
 
-    assert settings.refusal == str(problems[0])
-    assert "not supported by this version; the page stays closed" in str(problems[0])
+    assert (settings.authenticated, settings.refusal, problems) == (True, None, ())
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")]
+)
+def test_half_of_tls_closes_the_page(given: str, missing: str) -> None:
+    """A page that was to be encrypted is not served without."""
+    settings, problems = from_environ({PREFIX + given: "/pem"})
+
+    said = f"{PREFIX}{given}=/pem: {PREFIX}{missing} is missing; set both, or neither"
+    assert (settings.refusal, [str(each) for each in problems]) == (said, [said])
 
 
 def test_arguments_win_over_variables() -> None:
@@ -134,7 +152,7 @@ def test_arguments_win_over_variables() -> None:
         ({"port": 70000}, "port=70000: accepted are 0"),
         ({"host": "0.0.0.0"}, "HOST=0.0.0.0: others than this machine"),
         ({"allow_unauthenticated": "maybe"}, "accepted are true and false"),
-        ({"bearer_token_file": "/t"}, "not supported by this version"),
+        ({"tls_cert_file": "/t"}, "TLS_KEY_FILE is missing"),
     ],
 )
 def test_a_bad_argument_raises(arguments: dict[str, object], message: str) -> None:

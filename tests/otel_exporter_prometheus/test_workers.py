@@ -159,7 +159,7 @@ def test_the_folder_holds_two_files_for_each_that_lives(
         sizes.append(sum(path.stat().st_size for path in folder.iterdir()))
 
     names = sorted(path.name for path in folder.iterdir())
-    assert len(names) == 5, names  # mine: .alive and .page; folded.page, join.lock, run
+    assert len(names) == 5, names  # mine: .alive and .page; folded.page, join.lock, tree
     assert seen(me) == {"c_total": Number(100)}
     assert max(sizes) < 100 * 40  # the ids of the last minute, and one family
 
@@ -189,7 +189,7 @@ def test_a_new_run_starts_from_zero(worker: Callable[[], Workers], folder: Path)
     one = worker()
     one.publish([counter(7)])
     one.leave()
-    (folder / "run").write_text("1-1 1-1")
+    (folder / "tree").write_text("1-1")
 
     assert seen(worker()) == {}
 
@@ -209,7 +209,7 @@ def test_a_second_run_joins_the_first_while_that_lives(
     """A service that is started anew before the old one has ended shows both."""
     one = worker()
     one.publish([counter(7)])
-    (folder / "run").write_text("1-1 1-1")
+    (folder / "tree").write_text("1-1")
 
     assert seen(worker()) == {"c_total": Number(7)}
 
@@ -283,12 +283,12 @@ def test_folders_of_runs_that_are_over_are_swept_away(
     one = Workers(old.name, Tally())
     one.join()
     one.publish([counter(1)])
-    (old / "run").write_text("1-1 1-1")
+    (old / "tree").write_text("1-1")
     worker().leave()
     assert old.exists()  # somebody lives there
 
     one.leave()
-    (folder / "run").write_text("")
+    (folder / "tree").write_text("")
     worker()
 
     assert not old.exists()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from otel_exporter_prometheus import PrometheusMetricReader
 from otel_metrics.cli.doctor import doctor
 
 
@@ -100,6 +101,42 @@ def test_a_port_that_a_running_service_holds_is_well() -> None:
 
     assert status == 0
     assert '"shop"' in said["exporters"][0]["finding"]
+
+
+def test_a_page_that_asks_for_authentication_is_well(tmp_path: Path) -> None:
+    """A running page of ours is told from another program, though it shows nothing."""
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("0123456789abcdef")
+    environ = {
+        "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
+        "OTEL_EXPORTER_PROMETHEUS_BEARER_TOKEN_FILE": str(token),
+    }
+    reader = PrometheusMetricReader(host="127.0.0.1", port=0, bearer_token_file=str(token))
+    port = str(reader.port)
+    try:
+        status, said = answer({**environ, "OTEL_EXPORTER_PROMETHEUS_PORT": port})
+    finally:
+        reader.shutdown()
+
+    assert status == 0
+    assert said["exporters"][0]["finding"] == (
+        f"http://127.0.0.1:{port}/metrics answers: it asks for authentication"
+    )
+
+
+def test_a_file_that_cannot_secure_the_page_fails(tmp_path: Path, free_port: str) -> None:
+    """What would keep the page closed is found before the service starts."""
+    environ = {
+        "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": free_port,
+        "OTEL_EXPORTER_PROMETHEUS_BASIC_AUTH_FILE": str(tmp_path / "absent"),
+    }
+    status, said = answer(environ)
+
+    assert (status, said["exporters"][0]["ok"]) == (1, False)
+    assert "No such file or directory" in said["exporters"][0]["finding"]
 
 
 def test_an_archive_that_cannot_be_made_fails(tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""`routes`: the metrics and telemetry's health under a service's own port, for Starlette and
+FastAPI.
+
+Plain routes and no mounted application, which would answer `/metrics` with a redirect. The page is
+the running telemetry's; it is looked for at each request, so the order of `configure()` and
+`routes()` does not matter, and a forked worker answers for itself.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from otel_exporter_prometheus import access, contents, guard, settings
+from otel_exporter_prometheus.errors import SettingError
+from otel_exporter_prometheus.health import Watch
+from otel_exporter_prometheus.protocol import Answer, Request, plain
+from otel_metrics.autoconfig import startup
+from otel_metrics.web.threads import BusyError, in_flight, in_thread
+
+try:
+    from starlette.routing import BaseRoute, Route
+    from starlette.types import Receive, Scope, Send
+except ImportError as error:
+    raise ImportError(
+        "otel_metrics.web needs Starlette; pip install 'otel-metrics[web]'"
+    ) from error
+
+from otel_metrics.web.guard import BUSY, Door, Guard, request_of, send_answer
+
+__all__ = ["routes"]
+
+PRESSURE: Final = 4
+"""When more requests than this are in flight at once, they share a collection."""
+
+_NOT_STARTED: Final = plain(
+    503, "No telemetry runs in this process; call otel_metrics.configure() when it starts."
+)
+
+_FAILED: Final = plain(503, "The metrics cannot be collected.")
+
+_logger = logging.getLogger("otel_metrics.web")
+
+
+def routes(
+    *,
+    bearer_token_file: str | os.PathLike[str] | None = None,
+    basic_auth_file: str | os.PathLike[str] | None = None,
+    allowed_hosts: Sequence[str] = (),
+    allow_unauthenticated: bool = False,
+) -> list[BaseRoute]:
+    """Return `/metrics` and `/healthz`, for `Starlette(routes=…)` or `app.router.routes.extend(…)`.
+
+    What is not given is read from the variables of the page, `OTEL_EXPORTER_PROMETHEUS_*`. Without
+    a file of credentials only this machine is answered, by its loopback names.
+
+    Args:
+        bearer_token_file: tokens, one a line; who asks must present one.
+        basic_auth_file: `user:hash` lines with bcrypt hashes, another way to be let in.
+        allowed_hosts: names under which the service may be asked, beside those of loopback;
+            without, any, where others than this machine may ask at all.
+        allow_unauthenticated: answer everybody without credentials.
+
+    Raises:
+        SettingError: a file that is an argument cannot be used. One that a variable names closes
+            the routes, with one line in the log.
+
+    Example:
+        >>> from starlette.applications import Starlette
+        >>> app = Starlette(routes=routes())
+        >>> [route.path for route in app.routes]
+        ['/metrics', '/healthz']
+    """
+    given = {
+        "bearer_token_file": bearer_token_file,
+        "basic_auth_file": basic_auth_file,
+        "allow_unauthenticated": allow_unauthenticated or None,
+    }
+    door = _door(given, tuple(allowed_hosts))
+    startup.want_page()
+    guarded = Guard(_Pages(), door)
+    return [
+        Route(path, guarded, name=f"otel-{path[1:]}", include_in_schema=False)
+        for path in (guard.METRICS, guard.HEALTHZ)
+    ]
+
+
+class _Pages:
+    """Answers who was let in."""
+
+    def __init__(self) -> None:
+        self._watch: Watch | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        request = request_of(scope)
+        refusal = guard.judge(request)
+        answer = await self._read(request) if refusal is None else refusal
+        await send_answer(answer, scope, send)
+
+    async def _read(self, request: Request) -> Answer:
+        try:
+            return await in_thread(lambda: self._answer(request))
+        except BusyError:
+            return BUSY
+        except Exception:
+            _logger.exception("a scrape could not be answered")
+            return _FAILED
+
+    def _answer(self, request: Request) -> Answer:
+        telemetry = startup.current()
+        page = None if telemetry is None else telemetry.page()
+        if telemetry is None or page is None:
+            return _NOT_STARTED
+        if self._watch is None:
+            self._watch = Watch(stalled_after_s=telemetry.stalled_after_s)
+        pressed = in_flight() > PRESSURE
+        return contents.answer(request, page, self._watch, pressed=pressed)
+
+
+def _door(given: Mapping[str, object], hosts: Sequence[str]) -> Door:
+    read, _ = settings.from_environ(os.environ)
+    # Where the page's own port listens, and its TLS, are no concern of a service's own port.
+    kept = settings.Settings(
+        bearer_token_file=read.bearer_token_file,
+        basic_auth_file=read.basic_auth_file,
+        allow_unauthenticated=read.allow_unauthenticated,
+    )
+    asked = settings.from_arguments(kept, given)
+    try:
+        authenticator = access.authenticator(asked, _count)
+    except SettingError as error:
+        if given["bearer_token_file"] is not None or given["basic_auth_file"] is not None:
+            raise
+        _logger.error("%s; the routes /metrics and /healthz stay closed", error)
+        return Door(closed=str(error))
+    return Door(authenticator=authenticator, hosts=hosts, for_all=asked.allow_unauthenticated)
+
+
+def _count(kind: str) -> None:
+    """Count a failure to authenticate on the page that it was to open."""
+    telemetry = startup.current()
+    page = None if telemetry is None else telemetry.page()
+    if page is not None:
+        page.errors.add(kind)
