@@ -1,6 +1,6 @@
 # Every verb of the project. CI calls only these.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check bench docs test-all build collector clean
+.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -55,6 +55,9 @@ bench: $(STAMP) ## Run every benchmark; each prints its ratio against a peer in 
 	@status=0; for file in benchmarks/*.py; do \
 	  echo "== $$file"; $(BIN)/python $$file || status=1; \
 	done; exit $$status
+
+compare: $(STAMP) ## Measure ten common pains with the plain SDK and with otel-metrics, as a table (ARGS="--only fork")
+	@$(BIN)/python -m tests.compare $(ARGS)
 
 torture: $(STAMP) ## Kill 10,000 writers, cut the power 2,000 times, fail disks, damage files (ARGS="--only kills --cycles 500")
 	$(BIN)/python -m tests.torture $(ARGS)

@@ -1,11 +1,11 @@
 """Catalog entry -> handle over an OTel instrument. The only `create_*` calls of the project.
 
 A handle is what recorders hold. It takes the value through the one door (`values.py`), keeps only
-the attributes that the catalog lists, keeps the metric within its series budget, and calls the
-instrument. What is wrong with a value is counted (`rejections.py`) and never raised.
+the attributes that the catalog lists, keeps the metric within its series budget (`series.py`), and
+calls the instrument. What is wrong with a value is counted (`rejections.py`) and never raised.
 
-Threads: handles are called from any thread. A known attribute set takes no lock of ours; a new
-one takes the handle's lock for a moment. `_state.lock` guards binding.
+Threads: handles are called from any thread. A known attribute set of a counter or a histogram
+takes no lock of ours; a new one takes the handle's lock for a moment. `_state.lock` guards binding.
 """
 
 import difflib
@@ -21,16 +21,19 @@ from opentelemetry.util.types import AttributeValue
 
 from otel_metrics import rejections, values
 from otel_metrics.catalog.loader import builtin
-from otel_metrics.catalog.model import Catalog, Metric
+from otel_metrics.catalog.model import SERIES_BUDGET, Catalog, Metric
 from otel_metrics.errors import RecordingError
-from otel_metrics.rejections import OVERFLOW_ATTRIBUTE, Measured, Series, reject
+from otel_metrics.rejections import Measured, Series, reject
+from otel_metrics.series import OVERFLOW, SeriesBudget
 from otel_metrics.version import __version__
 
 __all__ = [
+    "SCOPE",
     "Handle",
     "Measured",
     "bind",
     "catalog",
+    "largest_budget",
     "metric",
     "observe",
     "reject",
@@ -39,6 +42,8 @@ __all__ = [
     "use_catalog",
 ]
 
+SCOPE: Final = "otel_metrics"
+"""The instrumentation scope of every metric of the catalog."""
 SPELLINGS_PER_SERIES: Final = 4
 """Orders of one attribute set that are remembered per series of the budget."""
 
@@ -46,7 +51,6 @@ Attributes = Mapping[str, object]
 
 _CEILING: Final = values.INT64_MAX
 _NONE: Final[Attributes] = {}
-_OVERFLOW: Final[Series] = {OVERFLOW_ATTRIBUTE: True}
 
 
 @dataclass(slots=True)
@@ -58,7 +62,7 @@ class _State:
     provider: MeterProvider | None = None
     private: bool = False
     handles: dict[str, "_Series"] = field(default_factory=dict)
-    observed: dict[str, Callable[[], Measured]] = field(default_factory=dict)
+    observed: dict[str, "_Observed"] = field(default_factory=dict)
 
 
 _state = _State()
@@ -120,7 +124,6 @@ class _Series(Handle):
         "_entry",
         "_integer",
         "_keys",
-        "_known",
         "_lock",
         "_negative",
         "_series",
@@ -142,46 +145,38 @@ class _Series(Handle):
         self._texts = frozenset(
             key for key in self._keys if key in known and known[key].type in ("string", "enum")
         )
-        self._budget = entry.series_budget
+        self._budget = SeriesBudget(entry.name, entry.series_budget)
         self._lock = threading.RLock()
-        self._known: dict[frozenset[tuple[str, AttributeValue]], Series] = {}
-        # Every spelling (order of attributes) seen of a known set, text values only.
+        # Every spelling (order of attributes) seen of a known set, where all of it was kept as it
+        # was given: what is dropped or cut is looked at each time, and so never held.
         self._series: dict[tuple[tuple[str, object], ...], Series] = {}
 
     def _admit(self, attributes: Attributes) -> Series:
         """Return the attribute set that a call counts under: its own, or the overflow series."""
-        kept: dict[str, AttributeValue] = {}
-        for key, value in attributes.items():
-            if key not in self._keys:
-                reject(self.name, "unknown_attribute", f"only {', '.join(sorted(self._keys))}")
-                continue
-            cleaned = values.label(value)
-            if cleaned is not None:
-                kept[key] = _as_text(cleaned) if key in self._texts else cleaned
-        series = self._within_budget(kept)
-        if series is not _OVERFLOW and all(type(value) is str for value in attributes.values()):
+        kept, as_given = self._clean(attributes)
+        series = self._budget.admit(kept)
+        if as_given and series is not OVERFLOW:
             self._remember(tuple(attributes.items()), series)
         return series
 
-    def _within_budget(self, kept: dict[str, AttributeValue]) -> Series:
-        canonical = frozenset(kept.items())
-        with self._lock:
-            known = self._known.get(canonical)
-            if known is not None:
-                return known
-            if len(self._known) < self._budget:
-                self._known[canonical] = kept
-                return kept
-        rejections.overflow(self.name, self._budget, self._sets)
-        return _OVERFLOW
-
-    def _sets(self) -> list[Series]:
-        with self._lock:
-            return list(self._known.values())
+    def _clean(self, attributes: Attributes) -> tuple[dict[str, AttributeValue], bool]:
+        """Return what is kept of a call's attributes, and whether that is all text as given."""
+        kept: dict[str, AttributeValue] = {}
+        as_given = True
+        for key, value in attributes.items():
+            if key not in self._keys:
+                reject(self.name, "unknown_attribute", f"only {', '.join(sorted(self._keys))}")
+                as_given = False
+                continue
+            cleaned = values.label(value)
+            as_given = as_given and type(value) is str and cleaned == value
+            if cleaned is not None:
+                kept[key] = _as_text(cleaned) if key in self._texts else cleaned
+        return kept, as_given
 
     def _remember(self, spelling: tuple[tuple[str, object], ...], series: Series) -> None:
         with self._lock:
-            if len(self._series) >= self._budget * SPELLINGS_PER_SERIES:
+            if len(self._series) >= self._entry.series_budget * SPELLINGS_PER_SERIES:
                 self._series.clear()
             self._series[spelling] = series
 
@@ -197,10 +192,15 @@ class _Series(Handle):
     ) -> tuple[int | float, Series] | None:
         """The way of everything but a plain number under a known attribute set."""
         taken = self._number(value)
-        if taken is None:
-            return None
+        series = None if taken is None else self._guarded(self._admit, attributes)
+        return None if taken is None or series is None else (taken, series)
+
+    def _guarded(
+        self, look_up: Callable[[Attributes], Series | None], attributes: Attributes | None
+    ) -> Series | None:
+        """Look a series up. What the caller's keys and values raise meanwhile is counted."""
         try:
-            return taken, self._admit(attributes or _NONE)
+            return look_up(attributes or _NONE)
         except RecordingError:
             raise
         except Exception as error:  # noqa: BLE001  # keys and values are the caller's objects
@@ -220,7 +220,7 @@ class _Series(Handle):
     def restart(self) -> None:
         """Take up work in a forked child: own lock, own budget, nothing of the parent's values."""
         self._lock = threading.RLock()
-        self._known = {}
+        self._budget.start_over()
         self._series = {}
 
 
@@ -291,16 +291,22 @@ class _Gauge(_Series):
         self.rebind()
 
     def set(self, value: float, attributes: Attributes = _NONE) -> None:
-        slow = self._slow(value, attributes)
-        if slow is not None:
+        try:
+            series = self._series.get(tuple(attributes.items()))
+        except Exception:  # noqa: BLE001  # as in a counter's call
+            series = None
+        if series is None:
+            taken = self._slow(value, attributes)
+        else:
+            number = self._number(value)
+            taken = None if number is None else (number, series)
+        if taken is not None:
             with self._lock:
-                self._table[id(slow[1])] = (*slow, time.monotonic())
+                self._table[id(taken[1])] = (*taken, time.monotonic())
 
     def forget(self, attributes: Attributes = _NONE) -> None:
-        kept = {key: values.label(value) for key, value in attributes.items()}
-        canonical = frozenset((key, value) for key, value in kept.items() if value is not None)
+        series = self._guarded(lambda given: self._budget.find(self._clean(given)[0]), attributes)
         with self._lock:
-            series = self._known.get(canonical)
             self._table.pop(id(series), None)
 
     def read(self) -> Measured:
@@ -319,6 +325,37 @@ class _Gauge(_Series):
     def restart(self) -> None:
         super().restart()
         self._table = {}
+
+
+class _Observed:
+    """A metric whose values come from a callback at each collection, within its budget too."""
+
+    __slots__ = ("_budget", "_entry", "callback")
+
+    def __init__(self, entry: Metric, callback: Callable[[], Measured]) -> None:
+        self._entry = entry
+        self._budget = SeriesBudget(entry.name, entry.series_budget)
+        self.callback = callback
+
+    def read(self) -> Measured:
+        """Return what the callback says now; what is over the budget in one series."""
+        folded: int | float | None = None
+        for value, attributes in self.callback():
+            series = self._budget.admit(attributes)
+            if series is not OVERFLOW:
+                yield value, series
+            elif folded is None or self._entry.instrument == "gauge":
+                folded = value
+            else:
+                folded += value
+        if folded is not None:
+            yield folded, OVERFLOW
+
+    def rebind(self) -> None:
+        _create_observable(self._entry, self.read)
+
+    def restart(self) -> None:
+        self._budget.start_over()
 
 
 def metric(name: str) -> Handle:
@@ -357,17 +394,11 @@ def observe(name: str, callback: Callable[[], Measured]) -> None:
     the metric out of that collection.
     """
     with _state.lock:
-        created = name in _state.observed
-        _state.observed[name] = callback
-        if not created:
-            _create_observed(name)
-
-
-def _create_observed(name: str) -> None:
-    def current() -> Measured:
-        return _state.observed[name]()
-
-    _create_observable(_catalog().metrics[name], current)
+        observed = _state.observed.get(name)
+        if observed is None:
+            observed = _state.observed[name] = _Observed(_catalog().metrics[name], callback)
+            observed.rebind()
+        observed.callback = callback
 
 
 def _create_observable(entry: Metric, read: Callable[[], Measured]) -> None:
@@ -407,8 +438,8 @@ def bind(provider: MeterProvider, *, private: bool = False) -> None:
         _state.private = private
         for handle in _state.handles.values():
             handle.rebind()
-        for name in _state.observed:
-            _create_observed(name)
+        for observed in _state.observed.values():
+            observed.rebind()
         observe("metric.rejected", rejections.read_rejected)
         observe("metric.overflow", rejections.read_overflowed)
 
@@ -416,6 +447,11 @@ def bind(provider: MeterProvider, *, private: bool = False) -> None:
 def catalog() -> Catalog:
     """Return the catalog in force: the built-in one, with the user's file where there is one."""
     return _catalog()
+
+
+def largest_budget() -> int:
+    """Return the largest budget of the catalog in force, and the default where none is larger."""
+    return max([SERIES_BUDGET, *(entry.series_budget for entry in _catalog().metrics.values())])
 
 
 def use_catalog(catalog: Catalog) -> None:
@@ -453,6 +489,8 @@ def reset_after_fork() -> None:
     rejections.clear()
     for handle in _state.handles.values():
         handle.restart()
+    for observed in _state.observed.values():
+        observed.restart()
 
 
 def _is_asked(provider: MeterProvider | None) -> bool:
@@ -472,7 +510,7 @@ def _catalog() -> Catalog:
 
 def _meter() -> metrics.Meter:
     provider = _state.provider or metrics.get_meter_provider()
-    return provider.get_meter("otel_metrics", __version__)
+    return provider.get_meter(SCOPE, __version__)
 
 
 def _as_text(value: AttributeValue) -> str:

@@ -36,7 +36,8 @@ LOG_INTERVAL_S: Final = 60.0
 LOG_LINES_MAX: Final = 20
 """At most so many log lines in that time, whatever the metrics and reasons are."""
 KINDS_MAX: Final = 1_000
-"""Distinct (metric, reason) pairs that are counted apart; the rest count as other."""
+"""Distinct (metric, reason) pairs, and metrics over their budget, that are counted apart; the rest
+count as other."""
 
 Series = Mapping[str, AttributeValue]
 Measured = Iterable[tuple[int | float, Series]]
@@ -65,36 +66,65 @@ def reject(name: str, reason: str, accepted: str) -> None:
         _rejected[kind] += 1
         if now - _logged.get(kind, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
             return
-        if sum(now - at < LOG_INTERVAL_S for at in _logged.values()) >= LOG_LINES_MAX:
+        if not _may_log():
             return
         _logged[kind] = now
         total = _rejected[kind]
-    shown = values.text(name, chars_max=200).encode("unicode_escape").decode()
     _logger.warning(
-        "%s: not recorded (%s), %d so far; accepted is %s", shown, reason, total, accepted
+        "%s: not recorded (%s), %d so far; accepted is %s", _shown(name), reason, total, accepted
     )
 
 
-def overflow(name: str, budget: int, read_sets: Callable[[], Sequence[Series]]) -> None:
-    """Count a call that went to the overflow series; the first one names the worst attribute."""
+def overflow(
+    name: str,
+    sets_max: int,
+    read_sets: Callable[[], Sequence[Series]],
+    *,
+    measurements: int = 1,
+    remedy: str = "raise series_budget",
+) -> None:
+    """Count what went to the overflow series of a metric; the first time, say whose fault it is.
+
+    Args:
+        name: the metric.
+        sets_max: how many attribute sets it keeps.
+        read_sets: returns those; called at most once in the life of the process.
+        measurements: how many went there.
+        remedy: what gives the metric room for more.
+    """
+    kind = (name, "overflow")
     with _lock:
-        _overflowed[name] += 1
-        if _overflowed[name] > 1:
+        known = name in _overflowed or len(_overflowed) < KINDS_MAX
+        _overflowed[name if known else "other"] += measurements
+        if not known or kind in _logged or not _may_log():
             return
-    distinct: dict[str, set[AttributeValue]] = {}
+        _logged[kind] = time.monotonic()
+    distinct: dict[str, set[str]] = {}
     for kept in read_sets():
         for key, value in kept.items():
-            distinct.setdefault(key, set()).add(value)
+            distinct.setdefault(key, set()).add(repr(value))
     worst = max(distinct, key=lambda key: len(distinct[key]), default="none")
     _logger.warning(
         "%s: more than %d attribute sets; further ones count under %s=true. "
-        "Most values: attribute %s, %d of them. Give it fewer values, or raise series_budget",
-        name,
-        budget,
+        "Most values: attribute %s, %d of them. Give it fewer values, or %s",
+        _shown(name),
+        sets_max,
         OVERFLOW_ATTRIBUTE,
-        worst,
+        _shown(worst),
         len(distinct.get(worst, ())),
+        remedy,
     )
+
+
+def _may_log() -> bool:
+    """Tell whether there is room for one more line. Called with the lock held."""
+    now = time.monotonic()
+    return sum(now - at < LOG_INTERVAL_S for at in _logged.values()) < LOG_LINES_MAX
+
+
+def _shown(name: str) -> str:
+    """Return a name, which may be made from data, as it is shown in a log line."""
+    return values.text(name, chars_max=200).encode("unicode_escape").decode()
 
 
 def set_strict(*, strict: bool) -> None:

@@ -42,7 +42,7 @@ from otel_metrics.pipeline.event_lane import EventLane
 from otel_metrics.pipeline.lanes import DeltaLane, MetricLane
 from otel_metrics.pipeline.logs import ArchiveProcessor, LaneProcessor, make_provider
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
-from otel_metrics.pipeline.reader import UnlimitedReader
+from otel_metrics.pipeline.reader import BoundedReader
 from otel_metrics.pipeline.senders import SdkSender
 
 __all__ = ["Exporters", "build"]
@@ -305,8 +305,8 @@ def _lane(name: str, sender: MetricSender, prefers: object, timeout_s: float) ->
     if AggregationTemporality.DELTA not in temporality.values() and not aggregation:
         return MetricLane(name, sender, timeout_s=timeout_s)
 
-    def make_reader() -> UnlimitedReader:
-        return UnlimitedReader(
+    def make_reader() -> BoundedReader:
+        return BoundedReader(
             preferred_temporality=temporality or None, preferred_aggregation=aggregation or None
         )
 

@@ -24,7 +24,7 @@ from otel_metrics.pipeline.delivery import FlushResult, Verdict
 from otel_metrics.pipeline.exemplars import ExemplarKeeper, with_value
 from otel_metrics.pipeline.lanes import MetricLane
 from otel_metrics.pipeline.quiet import suppressed
-from otel_metrics.pipeline.reader import UnlimitedReader
+from otel_metrics.pipeline.reader import HubReader
 
 __all__ = ["PAGE_TIMEOUT_S", "Hub"]
 
@@ -72,7 +72,7 @@ class Hub:
         provider.add_metric_reader(self._reader)
 
     def _reset_state(self) -> None:
-        self._reader = UnlimitedReader()
+        self._reader = HubReader()
         self._exemplars = ExemplarKeeper()
         self._condition = threading.Condition()
         self._wanted = 0  # collections asked for so far

@@ -21,7 +21,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from otel_metrics import instruments
 from otel_metrics.pipeline.delivery import DELIVERED, MetricSender, Outcome, Verdict
 from otel_metrics.pipeline.quiet import suppressed
-from otel_metrics.pipeline.reader import UnlimitedReader
+from otel_metrics.pipeline.reader import BoundedReader
 
 __all__ = ["DeltaLane", "Lane", "LaneStats", "MetricLane"]
 
@@ -281,11 +281,11 @@ class DeltaLane(MetricLane):
         sender: MetricSender,
         *,
         timeout_s: float,
-        make_reader: Callable[[], UnlimitedReader],
+        make_reader: Callable[[], BoundedReader],
     ) -> None:
         super().__init__(name, sender, timeout_s=timeout_s)
         self._make_reader = make_reader
-        self._reader: UnlimitedReader | None = None
+        self._reader: BoundedReader | None = None
         self._pending: MetricsData | None = None
 
     def join_provider(self, provider: MeterProvider) -> None:

@@ -2,12 +2,16 @@
 
 import logging
 import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from otel_metrics import instruments, rejections
+from otel_metrics import instruments, rejections, series
 from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Catalog, Metric
 from otel_metrics.testing import Captured, capture
@@ -294,3 +298,144 @@ def test_forgetting_what_was_never_set_changes_nothing() -> None:
 
     assert seen.value("test.metric", {"otel.metric.overflow": True}) == 2
     assert seen.value("metric.overflow") == 1
+
+
+VERBS = {"counter": "add", "histogram": "record", "gauge": "set"}
+
+
+def _race(call: Callable[[int], None], *, threads: int, calls: int) -> None:
+    """Call with 0, 1, … from threads that give way to one another at every line of the budget."""
+
+    def give_way(frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename != series.__file__:
+            return None
+        time.sleep(0)
+        return give_way
+
+    def work() -> None:
+        for number in range(calls):
+            call(number)
+
+    started = [threading.Thread(target=work) for _ in range(threads)]
+    threading.settrace(give_way)
+    try:
+        for thread in started:
+            thread.start()
+    finally:
+        threading.settrace(None)
+    for thread in started:
+        thread.join()
+
+
+@pytest.mark.parametrize("instrument", ["counter", "histogram"])
+def test_a_race_to_the_budget_never_exceeds_it_and_loses_nothing(
+    instrument: str,
+) -> None:
+    """Sixteen threads that bring the same new sets at once fill the budget exactly, once."""
+    buckets = (1.0,) if instrument == "histogram" else ()
+    with capture(strict=False) as seen:
+        instruments.use_catalog(
+            _catalog_with(instrument=instrument, buckets=buckets, series_budget=100)
+        )
+        call = getattr(instruments.metric("test.metric"), VERBS[instrument])
+        _race(lambda number: call(1, {"a": f"x{number}"}), threads=16, calls=200)
+
+    overflow = {"otel.metric.overflow": True}
+    assert len(seen.points("test.metric")) == 101
+    assert seen.value("test.metric") == 16 * 200
+    assert seen.value("test.metric", overflow) == 16 * 100
+    assert seen.value("metric.overflow", {"metric": "test.metric"}) == 16 * 100
+
+
+def test_a_race_to_a_gauges_budget_never_exceeds_it() -> None:
+    """Each gauge of the budget has its value, and the others share one."""
+    with capture(strict=False) as seen:
+        instruments.use_catalog(_catalog_with(instrument="gauge", series_budget=100))
+        gauge = instruments.metric("test.metric")
+        _race(lambda number: gauge.set(number, {"a": f"x{number}"}), threads=16, calls=200)
+
+    kept = {point.attributes["a"]: point.value for point in seen.points("test.metric")[:100]}  # type: ignore[index, union-attr]
+    assert kept == {f"x{number}": number for number in kept.values()}
+    assert len(seen.points("test.metric")) == 101
+    assert seen.value("metric.overflow") == 16 * 100
+
+
+def test_a_gauges_budget_counts_every_set_that_ever_was() -> None:
+    """A set that was forgotten has used its place: the SDK keeps it, too."""
+    with capture(strict=False) as seen:
+        instruments.use_catalog(_catalog_with(instrument="gauge", series_budget=2))
+        gauge = instruments.metric("test.metric")
+        for number in range(3):
+            gauge.set(number, {"a": f"x{number}"})
+            gauge.forget({"a": f"x{number}"})
+        gauge.set(7, {"a": "x1"})
+
+    assert seen.value("test.metric", {"a": "x1"}) == 7
+    assert seen.value("test.metric", {"otel.metric.overflow": True}) == 2
+
+
+def test_a_gauge_is_forgotten_by_what_it_was_set_with() -> None:
+    """A number given to a text attribute names the same series both times."""
+    with capture() as seen:
+        gauge = instruments.metric("skill.state")
+        gauge.set(1, {SKILL: 7, "skill.state": "staged"})
+        gauge.forget({"skill.state": "staged", SKILL: 7})
+
+    assert seen.points("skill.state") == []
+
+
+def test_a_forgetting_that_cannot_be_understood_never_raises() -> None:
+    """`forget` takes hostile attributes as the other verbs do."""
+    with capture(strict=False) as seen:
+        instruments.metric("skill.state").forget(7)  # type: ignore[arg-type]  # that is the point
+
+    rejected = {"metric": "skill.state", "reason": "bad_attributes"}
+    assert seen.value("metric.rejected", rejected) == 1
+
+
+def test_every_call_with_an_unlisted_attribute_is_counted() -> None:
+    """What is dropped is counted each time, however often the same call is made."""
+    with capture(strict=False) as seen:
+        for _ in range(3):
+            instruments.metric("skill.executions").add(1, {SKILL: "x", "user.id": "42"})
+
+    rejected = {"metric": "skill.executions", "reason": "unknown_attribute"}
+    assert seen.value("metric.rejected", rejected) == 3
+
+
+@pytest.mark.parametrize(
+    ("instrument", "folded"), [("counter", 9 + 8), ("updowncounter", 9 + 8), ("gauge", 8)]
+)
+def test_what_callbacks_bring_has_a_budget_too(instrument: str, folded: int) -> None:
+    """Past it the sets become one: counters added, of gauges the newest."""
+    with capture(strict=False) as seen:
+        instruments.use_catalog(
+            _catalog_with(instrument=instrument, observable=True, series_budget=2)
+        )
+        measured = [(1, {"a": "w"}), (2, {"a": "x"}), (9, {"a": "y"}), (8, {"a": "z"})]
+        instruments.observe("test.metric", lambda: measured)
+        values = {point.attributes.get("a"): point.value for point in seen.points("test.metric")}  # type: ignore[union-attr]
+
+    assert values == {"w": 1, "x": 2, None: folded}
+
+
+def test_names_made_from_data_grow_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten thousand metric names leave a thousand counts, the rest together, and twenty lines."""
+    with capture(strict=False) as seen, caplog.at_level(logging.WARNING):
+        for number in range(10_000):
+            instruments.metric(f"user.{number}").add(1)
+
+    assert len(seen.points("metric.rejected")) == rejections.KINDS_MAX + 1
+    assert seen.value("metric.rejected") == 10_000
+    assert len(caplog.records) == rejections.LOG_LINES_MAX
+
+
+def test_metrics_over_their_limit_grow_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten thousand of a service's own that overflow are counted, a thousand of them by name."""
+    with capture(strict=False) as seen, caplog.at_level(logging.WARNING):
+        for number in range(10_000):
+            rejections.overflow(f"user.{number}", 10, list)
+
+    assert len(seen.points("metric.overflow")) == rejections.KINDS_MAX + 1
+    assert seen.value("metric.overflow") == 10_000
+    assert len(caplog.records) == rejections.LOG_LINES_MAX

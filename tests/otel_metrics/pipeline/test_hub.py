@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from otel_metrics.pipeline.delivery import DELIVERED, Outcome
 from otel_metrics.pipeline.hub import Hub
 from otel_metrics.pipeline.lanes import DeltaLane, MetricLane
-from otel_metrics.pipeline.reader import UnlimitedReader
+from otel_metrics.pipeline.reader import BoundedReader
 
 
 class Sender:
@@ -413,9 +413,9 @@ def test_a_delta_batch_that_is_refused_for_good_is_let_go(
     assert [value(batch) for batch in sender.batches] == [1, 10]
 
 
-def _delta_reader() -> UnlimitedReader:
+def _delta_reader() -> BoundedReader:
 
-    return UnlimitedReader(preferred_temporality={Counter: AggregationTemporality.DELTA})
+    return BoundedReader(preferred_temporality={Counter: AggregationTemporality.DELTA})
 
 
 def test_a_state_is_logged_once(
