@@ -33,6 +33,8 @@ __all__ = [
     "Measured",
     "bind",
     "catalog",
+    "gauge_times",
+    "is_set",
     "largest_budget",
     "metric",
     "observe",
@@ -319,6 +321,12 @@ class _Gauge(_Series):
                     del self._table[key]
             return [(value, series) for value, series, _ in self._table.values()]
 
+    def times(self) -> dict[frozenset[tuple[str, AttributeValue]], int]:
+        """Return when each value was set, by its attributes."""
+        with self._lock:
+            table = list(self._table.values())
+        return {frozenset(series.items()): int(at * 1e9) for _, series, at in table}
+
     def rebind(self) -> None:
         _create_observable(self._entry, self.read)
 
@@ -452,6 +460,18 @@ def catalog() -> Catalog:
 def largest_budget() -> int:
     """Return the largest budget of the catalog in force, and the default where none is larger."""
     return max([SERIES_BUDGET, *(entry.series_budget for entry in _catalog().metrics.values())])
+
+
+def is_set(name: str) -> bool:
+    """Tell whether a metric is a gauge of which `gauge_times` says when its values were set."""
+    return isinstance(_state.handles.get(name), _Gauge)
+
+
+def gauge_times() -> dict[str, dict[frozenset[tuple[str, AttributeValue]], int]]:
+    """Return when each value of each gauge was set, by metric and attributes, in nanoseconds of the
+    monotonic clock, which processes of one machine share."""
+    gauges = [handle for handle in list(_state.handles.values()) if isinstance(handle, _Gauge)]
+    return {gauge.name: gauge.times() for gauge in gauges}
 
 
 def use_catalog(catalog: Catalog) -> None:

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
@@ -88,7 +88,7 @@ class Page:
         scope_labels: whether series carry `otel_scope_*` labels.
         rules: by metric, how its series of several processes become one. Without, counters,
             up-down counters and histograms are added, and of a gauge the newest value stays.
-        timed: gauges of which `collect` says when each value was set, in nanoseconds of
+        timed: tells of a metric whether `collect` says when each value was set, in nanoseconds of
             `time.monotonic_ns`. Of others it is when the value was first seen.
 
     Attributes:
@@ -103,7 +103,7 @@ class Page:
         folder: str | None = None,
         scope_labels: bool = False,
         rules: Mapping[str, Rule] = {},
-        timed: Collection[str] = (),
+        timed: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._collect = collect
         self._encoder = Encoder(scope_labels=scope_labels, rules=rules, omitted=OMITTED)
@@ -341,8 +341,8 @@ class Page:
 class _Times:
     """When each series of a gauge got the value that it has, so that the newest can be told."""
 
-    def __init__(self, timed: Collection[str]) -> None:
-        self._timed = frozenset(timed)
+    def __init__(self, timed: Callable[[str], bool]) -> None:
+        self._timed = timed
         self._seen: dict[str, dict[str, Number]] = {}
 
     def clear(self) -> None:
@@ -354,7 +354,7 @@ class _Times:
         now = time.monotonic_ns()
         return [
             self._stamped(family, before.get(family.name, {}), now)
-            if family.rule == "newest" and family.source[0] not in self._timed
+            if family.rule == "newest" and not self._timed(family.source[0])
             else family
             for family in families
         ]

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from opentelemetry.sdk.metrics.export import MetricsData
 
@@ -51,7 +51,7 @@ class ServicePage:
         listen: bool = True,
         scope_labels: bool = False,
         rules: Mapping[str, Rule] = {},
-        timed: Collection[str] = (),
+        timed: Callable[[str], bool] = lambda _: False,
         stalled_after_s: float = STALLED_AFTER_S,
     ) -> None:
         self._settings = settings

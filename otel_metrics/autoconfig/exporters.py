@@ -39,6 +39,7 @@ from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.errors import ConfigurationError
 from otel_metrics.pipeline.delivery import FlushResult, MetricSender, Verdict
 from otel_metrics.pipeline.event_lane import EventLane
+from otel_metrics.pipeline.exemplars import with_times
 from otel_metrics.pipeline.lanes import DeltaLane, MetricLane
 from otel_metrics.pipeline.logs import ArchiveProcessor, LaneProcessor, make_provider
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
@@ -139,12 +140,17 @@ class Exporters:
         *,
         listen: bool = True,
     ) -> ServicePage:
+        def collect_timed() -> MetricsData | None:
+            collected = collect()
+            return collected and with_times(collected, instruments.gauge_times())
+
         return ServicePage(
-            collect,
+            collect_timed,
             self.settings.prometheus,
             service,
             listen=listen,
             rules=_rules(),
+            timed=instruments.is_set,
             stalled_after_s=self.stalled_after_s,
         )
 
@@ -183,7 +189,7 @@ class Exporters:
         """
         self.logger_provider.shutdown()
         if self.page is not None:
-            self.page.stop(final)
+            self.page.stop(final and with_times(final, instruments.gauge_times()))
 
     def _leave_out(self, name: str, error: Exception) -> None:
         self.failed[name] = str(error)

@@ -1,18 +1,18 @@
 """Changes to a collection before it is handed on: exemplars that are given back, a value that is
-brought up to date.
+brought up to date, the time at which a gauge was set.
 
 Collecting empties the SDK's exemplar reservoirs: without this a scrape would take from the archive
 what the archive has not seen yet, and the other way round.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import Metric, MetricsData
 
-__all__ = ["ExemplarKeeper", "with_value"]
+__all__ = ["ExemplarKeeper", "with_times", "with_value"]
 
 SERIES_MAX: Final = 10_000
 """Series whose exemplars are kept; those of further ones are seen by one collection only."""
@@ -53,10 +53,23 @@ def with_value(collected: MetricsData, name: str, value: float) -> MetricsData:
     """Return a collection in which the points of the metric `name` have another value."""
 
     def changed(scope: object, metric: Metric, point: Any) -> Any:
-        del scope
-        return dataclasses.replace(point, value=value) if metric.name == name else point
+        del scope, metric
+        return dataclasses.replace(point, value=value)
 
-    return _changed(collected, changed)
+    return _changed(collected, changed, only=(name,))
+
+
+def with_times(
+    collected: MetricsData, times: Mapping[str, Mapping[frozenset[Any], int]]
+) -> MetricsData:
+    """Return a collection in which gauges say when each value was set, by metric and attributes."""
+
+    def changed(scope: object, metric: Metric, point: Any) -> Any:
+        del scope
+        at = times[metric.name].get(frozenset(point.attributes.items()))
+        return point if at is None else dataclasses.replace(point, time_unix_nano=at)
+
+    return _changed(collected, changed, only=times)
 
 
 def _bounded(kept: dict[Key, Sequence[Exemplar]]) -> Kept:
@@ -86,8 +99,12 @@ def _with_exemplars(collected: MetricsData, found: Kept, wanted: Kept) -> Metric
     return _changed(collected, changed)
 
 
-def _changed(collected: MetricsData, change: Change) -> MetricsData:
+def _changed(
+    collected: MetricsData, change: Change, *, only: Container[str] | None = None
+) -> MetricsData:
     def metric_with(scope: object, metric: Metric) -> Metric:
+        if only is not None and metric.name not in only:
+            return metric
         data: Any = metric.data  # four kinds, each with points of its own
         points = [change(scope, metric, point) for point in data.data_points]
         return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))
