@@ -263,7 +263,11 @@ def test_answer_before_the_end_of_the_request_is_heard(
     endpoint = f"http://localhost:{port}/v1/metrics"
     exporter = metric_exporter(endpoint=endpoint, protocol="http/protobuf")
 
-    outcome = exporter.export(batch(*range(5_000)), 5)
+    large = batch()
+    metrics = large.resource_metrics[0].scope_metrics[0].metrics
+    metrics[0] = dataclasses.replace(metrics[0], description="x" * 2**20)
+
+    outcome = exporter.export(large, 5)
 
     assert outcome == Outcome(False, f"HTTP 413: big (localhost:{port})")
 
