@@ -256,11 +256,10 @@ class _Exporter(Generic[Batch]):
         size = RequestSize(len(request), len(packed))
         if size.plain > REQUEST_BYTES_MAX or self._sizes.is_refused(size, encoded.items):
             reason = f"a request of {size.plain} bytes is too large ({self.settings.address})"
-            reply = Reply(ok=False, reason=reason, too_large=True)
-        elif time.monotonic() >= deadline:
+            return Reply(ok=False, reason=reason, too_large=True)
+        if time.monotonic() >= deadline:
             return Reply(ok=False, reason="no time was left for all of its parts", retryable=True)
-        else:
-            reply = self._deliver(packed, deadline)
+        reply = self._deliver(packed, deadline)
         if reply.too_large:
             self._sizes.refuse(size, time.monotonic())
         elif reply.ok:
@@ -288,7 +287,7 @@ class _Exporter(Generic[Batch]):
 
     def _pause_s(self, reply: "Reply", attempt: int) -> float | None:
         """Return the seconds before the next attempt, or None where there should be none."""
-        if reply.wait_s is not None:
+        if reply.retryable and reply.wait_s is not None:
             self._hold_until = time.monotonic() + min(reply.wait_s, RETRY_AFTER_MAX_S)
             self._last_reason = reply.reason or ""
         attempts_max = ATTEMPTS_MAX if reply.answered else self.unanswered_max

@@ -7,6 +7,7 @@ import http.server
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,7 @@ class Collector:
     messages: list[Any] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     connections: int = 0
     refused: int = 0
 
@@ -89,6 +91,7 @@ class TlsFiles:
     stranger: str
     server: tuple[str, str]
     elsewhere: tuple[str, str]
+    expired: tuple[str, str]
     client: tuple[str, str]
 
 
@@ -130,6 +133,7 @@ def http_collector() -> Iterator[MakeCollector]:
                     collector.refused += 1
                     return self.reply(Answer(status=413, body=b"too large"))
                 kind = REQUESTS.get(self.path.partition("?")[0])
+                collector.times.append(time.monotonic())
                 collector.paths.append(self.path)
                 collector.messages.append(plain if kind is None else kind.FromString(plain))
                 collector.headers.append({k.lower(): v for k, v in self.headers.items()})
@@ -315,6 +319,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     del stranger_key
     server = _certificate("localhost", (key, certificate))
     elsewhere = _certificate("elsewhere", (key, certificate))
+    expired = _certificate("localhost", (key, certificate), ended=True)
     client = _certificate("client", (key, certificate))
     return TlsFiles(
         authority=_write(folder, "authority", certificate),
@@ -324,6 +329,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
             _write(folder, "elsewhere", elsewhere[1]),
             _write_key(folder, "elsewhere", elsewhere[0]),
         ),
+        expired=(_write(folder, "expired", expired[1]), _write_key(folder, "expired", expired[0])),
         client=(_write(folder, "client", client[1]), _write_key(folder, "client", client[0])),
     )
 
@@ -331,11 +337,13 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 Signed = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
 
 
-def _certificate(name: str, signer: Signed | None) -> Signed:
+def _certificate(name: str, signer: Signed | None, *, ended: bool = False) -> Signed:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signing_key, issuer = (key, subject) if signer is None else (signer[0], signer[1].subject)
     now = datetime.datetime.now(datetime.UTC)
+    if ended:
+        now -= datetime.timedelta(days=7)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
