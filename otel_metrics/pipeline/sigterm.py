@@ -33,6 +33,8 @@ __all__ = [
 
 RAISE_WAIT_S: Final = 0.2
 """What the main thread is given to come round to the handler; then the process is ended."""
+RAISE_PAUSE_S: Final = 0.02
+"""Between two signals to the main thread within that time."""
 END_WAIT_S: Final = 1.0
 """What an exit waits for the end by a signal that is under way. More than it can take."""
 EXIT_STATUS: Final = 143
@@ -76,6 +78,7 @@ class _Watch:
             self.flush()
             self.flushed = True
             _end()
+            self.asked = False  # it is the service's now
 
 
 _watch: _Watch | None = None
@@ -145,8 +148,9 @@ def after_fork_in_child() -> None:
 def await_end() -> None:
     """Wait for the end by a SIGTERM under way, so that an exit does not race it for the status."""
     watch = _watch
-    if watch is not None and watch.asked:
-        time.sleep(END_WAIT_S)
+    until = time.monotonic() + END_WAIT_S
+    while watch is not None and watch.asked and time.monotonic() < until:
+        time.sleep(RAISE_PAUSE_S)  # the handler runs between two of these, at the latest
 
 
 def release() -> None:
@@ -168,12 +172,20 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 def _end() -> None:
     """End the process by the signal, or, where that cannot be, with its exit status."""
     main = threading.main_thread().ident
-    if os.getpid() != INIT_PID and main is not None:
+    raise_until = time.monotonic() + RAISE_WAIT_S
+    while main is not None and not (_is_ours() and os.getpid() == INIT_PID):
+        # More than once: one that comes just before a system call does not interrupt it.
         signal.pthread_kill(main, signal.SIGTERM)
-        time.sleep(RAISE_WAIT_S)
-        if signal.getsignal(signal.SIGTERM) is not _on_sigterm:
-            return  # the service has installed its own meanwhile, and got the signal
+        time.sleep(RAISE_PAUSE_S)
+        if not _is_ours():
+            return  # it has run; or the service has installed its own meanwhile, and has the say
+        if time.monotonic() >= raise_until:
+            break
     os._exit(EXIT_STATUS)
+
+
+def _is_ours() -> bool:
+    return signal.getsignal(signal.SIGTERM) is _on_sigterm
 
 
 def _reraises(handler: object) -> bool:

@@ -22,6 +22,7 @@ class Program:
         code: Python code, or else
         command: what to run instead.
         env: variables beside the machine's.
+        talks: it reads its standard input, which `finish` ends.
     """
 
     def __init__(
@@ -31,21 +32,24 @@ class Program:
         *,
         command: list[str] | None = None,
         env: Mapping[str, str] | None = None,
+        talks: bool = False,
     ) -> None:
+        self._errors = folder / "errors.txt"
         if command is None:
             script = folder / "program.py"
             script.write_text(code)
             command = [sys.executable, "-u", str(script)]
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "OTEL_METRICS_EXPORTER": "ndjson", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with self._errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, "OTEL_METRICS_EXPORTER": "ndjson", **(env or {})},
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
 
     def await_ready(self) -> str:
         """Wait for the line that begins with `ready`, and return the rest of it."""
@@ -62,18 +66,28 @@ class Program:
 
     def end(self) -> tuple[int, str]:
         """Wait for the end, and return status and standard error."""
-        try:
-            _, errors = self.process.communicate(timeout=END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            errors = self.kill()
-            raise AssertionError(f"it does not end: {errors}") from None
-        return self.process.returncode, errors
+        self.finish()
+        return self.process.returncode, self._errors.read_text()
 
-    def kill(self) -> str:
-        """End it and its children, where they still run, and return its standard error."""
+    def finish(self) -> tuple[str, str]:
+        """End its standard input, wait for its end, and return what it wrote since it was ready."""
+        try:
+            output, _ = self.process.communicate(timeout=END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it does not end: {self._errors.read_text()}") from None
+        return output, self._errors.read_text()
+
+    def errors_so_far(self) -> list[str]:
+        """Return the lines on its standard error."""
+        return self._errors.read_text().splitlines()
+
+    def kill(self) -> None:
+        """End it and its children, where they still run."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.communicate()[1]
+        if self.process.returncode is None:
+            self.process.communicate()
 
 
 def until(holds: Callable[[], object], *, timeout_s: float = 20.0) -> None:

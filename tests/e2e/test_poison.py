@@ -29,8 +29,8 @@ class Hostile:
     def __float__(self): raise RuntimeError("mine")
     __index__ = __lt__ = __gt__ = __eq__ = __hash__ = __repr__ = __float__
 VALUES = [True, 2**63, -(2**63) - 1, 10**400, Decimal("1.5"), Decimal("NaN"), Decimal("1E+400"),
-          Fraction(1, 3), Numpy(1.5), NumpyInteger(3), "7", b"7", None, math.nan, math.inf, -math.inf,
-          -1, 1e308, [1], {}, object(), Hostile(), 1 + 2j]
+          Fraction(1, 3), Numpy(1.5), NumpyInteger(3), "7", b"7", None, math.nan, math.inf,
+          -math.inf, -1, 1e308, [1], {}, object(), Hostile(), 1 + 2j]
 raised = []
 def call(method, *arguments):
     try:

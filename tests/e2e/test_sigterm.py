@@ -228,12 +228,30 @@ def test_a_handler_of_the_service_has_the_say(start: Start, archived: Archived, 
     program = start(ONE + "".join(parts) + IDLE)
     program.await_ready()
     program.send(TERM)
-    assert program.process.stdout is not None
-    said = program.process.stdout.read()
-    status, errors = program.end()
+    output, errors = program.finish()
 
-    assert (status, said, errors) == (3, "called\n", "")
+    assert (program.process.returncode, output, errors) == (3, "called\n", "")
     assert archived.total("skill.executions") == 2
+
+
+def test_a_handler_installed_during_the_flush_is_handed_the_signal(
+    start: Start, archived: Archived, silent: str
+) -> None:
+    """What the service installs before the signal is sent again gets it, and has the say."""
+    code = (
+        "otel_metrics.configure(); record(); print('ready'); time.sleep(0.5)\n"
+        "def end(number, frame):\n    print('called'); sys.exit(3)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+    )
+    env = {"OTEL_METRICS_EXPORTER": "ndjson,otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": silent}
+    program = start(ONE + code + IDLE.partition("\n")[2], env=env)
+    program.await_ready()
+    program.send(TERM)
+    output, errors = program.finish()
+
+    assert (program.process.returncode, output) == (3, "called\n")
+    assert "Traceback" not in errors
+    assert archived.total("skill.executions") == 1
 
 
 def test_an_ignored_signal_stays_ignored(start: Start, archived: Archived) -> None:
@@ -328,10 +346,8 @@ print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
 record()
 """
     program = start(ONE + code, env={"PYTHONWARNINGS": "ignore::DeprecationWarning"})
-    assert program.process.stdout is not None
-    said = program.process.stdout.read()
 
-    assert (program.end(), said) == ((0, ""), "[-15, -15, -15, -15]\n")
+    assert program.finish() == ("[-15, -15, -15, -15]\n", "")
     assert archived.total("skill.executions") == 6
 
 
