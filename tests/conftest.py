@@ -15,6 +15,7 @@ settings.load_profile("project")
 pytest_plugins = ["otel_metrics.pytest_fixtures"]
 
 INSTALL = {
+    "faketime": "apt-get install faketime",
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "otelcol": "make collector",

@@ -84,13 +84,16 @@ class Running:
     def shutdown(self, timeout_s: float | None) -> None:
         """Stop, and take back what was attached to the service's providers and loggers."""
         self.stop(timeout_s)
+        lifecycle.uninstall()
         self.hub.leave()
         self.host_office.resign()
         self.exporters.detach()
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Export a last time and end, within `timeout_s` (default: the exit timeout)."""
-        lifecycle.uninstall()
+        """Export a last time and end, within `timeout_s` (default: the exit timeout).
+
+        Several threads may at once: each waits for the end.
+        """
         budget_s = self.exit_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + budget_s
         events_lane = self.exporters.event_lane
@@ -262,6 +265,7 @@ def _start(
     lifecycle.install(
         lifecycle.Hooks(
             exit=running.stop,
+            exit_timeout_s=running.exit_timeout_s,
             before_fork=running.before_fork,
             after_fork_in_parent=running.after_fork_in_parent,
             after_fork_in_child=running.after_fork_in_child,

@@ -41,6 +41,7 @@ def doctor(context: click.Context, *, everything: bool, form: str) -> None:
             "variables": [asdict(row) for row in found.variables],
             "problems": [str(refused) for refused in found.refused],
             "exporters": [asdict(trial) for trial in trials],
+            "sigterm": _sigterm(found),
         }
         click.echo(json.dumps(answer, indent=2))
     else:
@@ -61,4 +62,15 @@ def _lines(found: Checkup, trials: Sequence[Trial]) -> list[str]:
     for trial in trials:
         verdict = "works" if trial.ok else "FAILS"
         lines.append(f"{verdict}  {trial.exporter}: {trial.finding}")
+    if not found.settings.disabled:
+        lines += ["", _sigterm(found)]
     return lines
+
+
+def _sigterm(found: Checkup) -> str:
+    """Say what happens on SIGTERM."""
+    return (
+        f"On SIGTERM what was recorded is exported within {found.settings.exit_timeout_s:g} s, and "
+        "the process ends. A handler of the service, also one installed later, replaces this; "
+        "where it lets the process exit, the export is made then."
+    )

@@ -19,6 +19,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from otel_metrics import instruments
+from otel_metrics.pipeline.batch import count_points
 from otel_metrics.pipeline.delivery import DELIVERED, MetricSender, Outcome, Verdict
 from otel_metrics.pipeline.quiet import suppressed
 from otel_metrics.pipeline.reader import BoundedReader
@@ -172,11 +173,14 @@ class Lane(Generic[Batch]):
             "otel.component.name": f"{self.name}/0",
             "otel.component.type": self.name,
         }
+        exported = instruments.metric(name)
+        if outcome.delivered:
+            exported.add(outcome.delivered, dict(attributes))
         if outcome.reason is not None and not outcome.ok:
             attributes["error.type"] = outcome.reason.partition(":")[0][:ERROR_TYPE_CHARS_MAX]
         duration_s = time.perf_counter() - begun
         instruments.metric("otel.sdk.exporter.operation.duration").record(duration_s, attributes)
-        instruments.metric(name).add(items, attributes)
+        exported.add(items - outcome.delivered, attributes)
 
     def _has_posted(self) -> bool:
         return self._posted > self._done
@@ -322,18 +326,8 @@ class DeltaLane(MetricLane):
         return DELIVERED if self._pending is None else self._send_pending(self._pending)
 
     def _send_pending(self, batch: MetricsData) -> Outcome:
-        """Send what is pending, and let it go once it is delivered or never will be."""
+        """Send what is pending, and let go what is delivered or never will be."""
         outcome = self._send(batch)
-        if outcome.ok or outcome.final:
-            self._pending = None
+        if outcome.ok or outcome.final or outcome.rest is not None:
+            self._pending = outcome.rest
         return outcome
-
-
-def count_points(collected: MetricsData) -> int:
-    """Return how many data points a batch holds."""
-    return sum(
-        len(metric.data.data_points)
-        for resource_metrics in collected.resource_metrics
-        for scope_metrics in resource_metrics.scope_metrics
-        for metric in scope_metrics.metrics
-    )

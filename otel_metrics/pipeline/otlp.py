@@ -11,7 +11,7 @@ import os
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar, Unpack
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar, Unpac
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.metrics.export import MetricsData
 
+from otel_metrics.pipeline.batch import count_points, cut, cut_points, joined
 from otel_metrics.pipeline.delivery import Outcome
 from otel_metrics.pipeline.otlp_settings import (
     Arguments,
@@ -27,6 +28,7 @@ from otel_metrics.pipeline.otlp_settings import (
     from_arguments,
     settings,
 )
+from otel_metrics.pipeline.otlp_splitting import TOO_LARGE, LeftOut, RequestSize, Sizes
 from otel_metrics.pipeline.otlp_values import Secret
 from otel_metrics.pipeline.otlp_variables import VARIABLES
 
@@ -46,7 +48,10 @@ __all__ = [
 ]
 
 REQUEST_BYTES_MAX: Final = 64 * 2**20
-"""A larger request, before compression, is dropped and counted (OTLP 1.9, request size)."""
+"""A larger request, before compression, is sent in parts (OTLP 1.9, request size)."""
+REFUSED_MAX: Final = 500
+"""Points that are too large by themselves, after which a server that has taken nothing of a batch
+is not sent the others."""
 ATTEMPTS_MAX: Final = 6
 """Of one export, as upstream."""
 BACKOFF_FIRST_S: Final = 0.5
@@ -108,6 +113,7 @@ class _Exporter(Generic[Batch]):
         self._last_reason = ""
         self._exported = self._failed = self._bytes_sent = 0
         self._rejected: Counter[str] = Counter()
+        self._sizes = Sizes()
         self._warned: dict[str, tuple[str, float]] = {}
 
     def export(self, batch: Batch, timeout_s: float) -> Outcome:
@@ -131,7 +137,7 @@ class _Exporter(Generic[Batch]):
         deadline = time.monotonic() + min(timeout_s, self.settings.timeout_s)
         with self._exporting:
             try:
-                reply = self._deliver(b"", deadline)
+                reply = self._deliver(self._opened().pack(b""), deadline)
             except Exception as error:  # noqa: BLE001  # as in `export`
                 return Outcome(ok=False, reason=f"internal error: {type(error).__name__}")
         return Outcome(ok=reply.ok, reason=None if reply.ok else reply.reason)
@@ -171,34 +177,102 @@ class _Exporter(Generic[Batch]):
     def _encode(self, batch: Batch) -> "Encoded":
         raise NotImplementedError
 
+    def _count(self, batch: Batch) -> int:
+        """Return how many points or records a batch holds."""
+        raise NotImplementedError
+
+    def _cut(self, batch: Batch, parts: int) -> list[Batch]:
+        """Return a batch in so many parts, or in as many as there are points or records."""
+        raise NotImplementedError
+
+    def _name(self, batch: Batch) -> str:
+        """Return what a batch of one point or record is called in a log line."""
+        raise NotImplementedError
+
+    def _rest(self, parts: Sequence[Batch]) -> MetricsData | None:
+        """Return the batch that is sent again for these parts, where any is."""
+        raise NotImplementedError
+
     def _export(self, batch: Batch, deadline: float) -> Outcome:
+        """Send a batch in as many requests as the server wants; end at the first that fails."""
         if self._closed:
             return Outcome(ok=False, reason="shut down")
         self._woken.clear()
-        encoded = self._encode(batch)
-        left_out = self._note_rejected(encoded)
-        if not encoded.request:
-            return Outcome(ok=True, reason=left_out)
-        if len(encoded.request) > REQUEST_BYTES_MAX:
-            self._rejected["request_too_large"] += encoded.items
-            size = f"{len(encoded.request)} bytes of at most {REQUEST_BYTES_MAX}"
-            return Outcome(ok=False, reason=f"request too large: {size}", final=True)
-        reply = self._deliver(encoded.request, deadline)
-        if not reply.ok:
-            self._failed += encoded.items
-            reason = "shut down" if self._closed else reply.reason
-            final = reply.answered and not reply.retryable
-            return Outcome(ok=False, reason=reason, final=final, rejected=reply.rejected)
-        self._exported += encoded.items
-        self._bytes_sent += len(encoded.request)
-        if reply.reason:
-            self._warn("remark", f"the server took everything, and says: {reply.reason}")
-        return Outcome(ok=True, reason=left_out)
+        self._sizes.begin(time.monotonic())
+        parts = deque(self._cut(batch, self._sizes.parts(self._count(batch))))
+        left_out = LeftOut()
+        delivered, refusal = 0, None
+        while parts:
+            part = parts.popleft()
+            encoded = self._encode(part)
+            reply = self._send(encoded, deadline)
+            halves = self._cut(part, 2) if reply.too_large else []
+            if len(halves) > 1:
+                parts.extendleft(reversed(halves))
+                continue
+            left_out.add_unencodable(encoded.rejected, encoded.names)
+            if reply.ok:
+                delivered += encoded.items
+            elif reply.too_large and (delivered or left_out.counts[TOO_LARGE] < REFUSED_MAX):
+                refusal = reply
+                left_out.add_large(self._name(part))
+            else:
+                return self._failure(reply, part, parts, delivered, left_out)
+        said = self._note_left_out(left_out)
+        if refusal is not None and not delivered:
+            return Outcome(ok=False, reason=refusal.reason, final=True)
+        return Outcome(ok=True, reason=said or None, rejected=left_out.counts.total())
 
-    def _deliver(self, request: bytes, deadline: float) -> "Reply":
+    def _failure(
+        self,
+        reply: "Reply",
+        part: Batch,
+        after: Sequence[Batch],
+        delivered: int,
+        left_out: LeftOut,
+    ) -> Outcome:
+        """Account for a part that failed, and for those after it, which were not sent."""
+        self._note_left_out(left_out)
+        self._failed += sum(map(self._count, (part, *after)))
+        final = reply.answered and not reply.retryable
+        unsent = after if final else (part, *after)
+        return Outcome(
+            ok=False,
+            reason="shut down" if self._closed else reply.reason,
+            final=final,
+            rejected=reply.rejected,
+            delivered=delivered,
+            rest=self._rest(unsent) if after or delivered else None,
+        )
+
+    def _send(self, encoded: "Encoded", deadline: float) -> "Reply":
+        """Deliver one request, unless it is empty or known to be too large."""
+        from otel_metrics.pipeline.otlp_reply import Reply  # lazily, see `_opened`
+
+        request = encoded.request
+        if not request:
+            return Reply(ok=True)
+        packed = self._opened().pack(request)
+        size = RequestSize(len(request), len(packed))
+        if size.plain > REQUEST_BYTES_MAX or self._sizes.is_refused(size, encoded.items):
+            reason = f"a request of {size.plain} bytes is too large ({self.settings.address})"
+            return Reply(ok=False, reason=reason, too_large=True)
+        if time.monotonic() >= deadline:
+            return Reply(ok=False, reason="no time was left for all of its parts", retryable=True)
+        reply = self._deliver(packed, deadline)
+        if reply.too_large:
+            self._sizes.refuse(size, time.monotonic())
+        elif reply.ok:
+            self._sizes.take(size, encoded.items)
+            self._exported += encoded.items
+            self._bytes_sent += size.plain
+            if reply.reason:
+                self._warn("remark", f"the server took everything, and says: {reply.reason}")
+        return reply
+
+    def _deliver(self, packed: bytes, deadline: float) -> "Reply":
         """Attempt until the server took it, does not want it, or there is no time left."""
         transport = self._opened()
-        packed = transport.pack(request)
         held = self._held(deadline)
         if held is not None:
             return held
@@ -213,7 +287,7 @@ class _Exporter(Generic[Batch]):
 
     def _pause_s(self, reply: "Reply", attempt: int) -> float | None:
         """Return the seconds before the next attempt, or None where there should be none."""
-        if reply.wait_s is not None:
+        if reply.retryable and reply.wait_s is not None:
             self._hold_until = time.monotonic() + min(reply.wait_s, RETRY_AFTER_MAX_S)
             self._last_reason = reply.reason or ""
         attempts_max = ATTEMPTS_MAX if reply.answered else self.unanswered_max
@@ -254,14 +328,13 @@ class _Exporter(Generic[Batch]):
                 self._transport = HttpTransport(self.settings, redact)
         return self._transport
 
-    def _note_rejected(self, encoded: "Encoded") -> str | None:
-        if not encoded.rejected:
-            return None
-        self._rejected.update(encoded.rejected)
-        names = ", ".join(sorted(encoded.names)[:5])
-        text = f"{sum(encoded.rejected.values())} could not be encoded and were left out: {names}"
-        self._warn("rejected", text)
-        return text
+    def _note_left_out(self, left_out: LeftOut) -> str:
+        """Count what is in no request, and return what to say of it."""
+        self._rejected.update(left_out.counts)
+        said = str(left_out)
+        if said:
+            self._warn("rejected", said)
+        return said
 
     def _warn(self, kind: str, text: str) -> None:
         said, at = self._warned.get(kind, ("", -WARNING_INTERVAL_S))
@@ -319,6 +392,18 @@ class OtlpMetricExporter(_Exporter[MetricsData]):
 
         return encode_metric_batch(batch)
 
+    def _count(self, batch: MetricsData) -> int:
+        return count_points(batch)
+
+    def _cut(self, batch: MetricsData, parts: int) -> list[MetricsData]:
+        return cut_points(batch, parts)
+
+    def _name(self, batch: MetricsData) -> str:
+        return batch.resource_metrics[0].scope_metrics[0].metrics[0].name
+
+    def _rest(self, parts: Sequence[MetricsData]) -> MetricsData:
+        return joined(parts)
+
 
 class OtlpLogExporter(_Exporter[Sequence[ReadableLogRecord]]):
     """Ships log records. Arguments have the meaning of the variables; none is read from them.
@@ -343,3 +428,17 @@ class OtlpLogExporter(_Exporter[Sequence[ReadableLogRecord]]):
         from otel_metrics.pipeline.otlp_encoding import encode_log_batch  # see `_opened`
 
         return encode_log_batch(batch)
+
+    def _count(self, batch: Sequence[ReadableLogRecord]) -> int:
+        return len(batch)
+
+    def _cut(
+        self, batch: Sequence[ReadableLogRecord], parts: int
+    ) -> list[Sequence[ReadableLogRecord]]:
+        return cut(batch, parts)
+
+    def _name(self, batch: Sequence[ReadableLogRecord]) -> str:
+        return batch[0].log_record.event_name or "log record"
+
+    def _rest(self, parts: Sequence[Sequence[ReadableLogRecord]]) -> None:
+        """Return nothing: what a lane for records failed to send is lost, and counted."""

@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import Metric, MetricsData, ResourceMetric
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from otel_metrics.pipeline.batch import with_points
 from otel_metrics.values import INT64_MAX, text
 
 __all__ = ["Encoded", "encode_log_batch", "encode_metric_batch"]
@@ -190,20 +191,15 @@ def _repaired_metrics(metrics: Iterable[Metric], encoded: Encoded) -> Iterator[M
         points: list[Any] = []
         for point in metric.data.data_points:
             bare = dataclasses.replace(point, exemplars=[])
-            if _encodes(_with_points(metric, [point])):
+            if _encodes(with_points(metric, [point])):
                 points.append(point)
-            elif _encodes(_with_points(metric, [bare])):
+            elif _encodes(with_points(metric, [bare])):
                 points.append(bare)
                 encoded.reject(UNENCODABLE_EXEMPLAR, metric.name)
             else:
                 encoded.reject(UNENCODABLE, metric.name)
         if points:
-            yield _with_points(metric, points)
-
-
-def _with_points(metric: Metric, points: list[Any]) -> Metric:
-    data: Any = metric.data  # of any of the four types: a point goes back to where it came from
-    return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))
+            yield with_points(metric, points)
 
 
 def _encodes(metric: Metric) -> bool:

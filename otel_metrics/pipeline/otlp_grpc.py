@@ -3,6 +3,7 @@
 Imports grpc, so this module is imported when the first batch is sent, and not before.
 """
 
+import re
 import time
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ OPTIONS: Final = (
     # A new channel connects anew, and does not inherit the long pauses of one that failed.
     ("grpc.use_local_subchannel_pool", 1),
 )
+_TOO_LARGE = re.compile(r"(?i)larger than max|exceeds max|exceeds the max|too (?:large|big|long)")
+"""What gRPC's servers in C, Go, Java and .NET say of a message over their limit."""
 
 _abandoned: list[object] = []
 """A parent's channels. Closing or collecting one in a forked child hangs or crashes it."""
@@ -119,6 +122,11 @@ class GrpcTransport:
             retryable=name in RETRYABLE or (name == "RESOURCE_EXHAUSTED" and wait_s is not None),
             answered=not any(words in details for words in UNANSWERED),
             wait_s=wait_s,
+            too_large=(
+                name == "RESOURCE_EXHAUSTED"
+                and wait_s is None
+                and _TOO_LARGE.search(details) is not None
+            ),
         )
 
     def _words(self, name: str, details: str) -> str:

@@ -36,6 +36,7 @@ __all__ = ["HttpTransport", "retry_after_s"]
 ACCEPTED: Final = frozenset({200, 202, 204})
 """The specification says 200; 202 and 204 are what some vendors say for the same."""
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
+TOO_LARGE: Final = 413
 OURS: Final = frozenset(
     {"accept-encoding", "connection", "content-length", "expect", "proxy-authorization"}
     | {"te", "trailer", "transfer-encoding", "upgrade"}
@@ -186,6 +187,7 @@ class HttpTransport:
             ok=False,
             reason=f"HTTP {status}: {said} ({self._settings.address})",
             retryable=status in RETRYABLE,
+            too_large=status == TOO_LARGE,
             wait_s=retry_after_s(response.getheader("retry-after"), now=time.time()),
         )
 

@@ -44,6 +44,7 @@ class Reply:
         answered: whether there was a server at all.
         wait_s: seconds that the server asked to wait.
         rejected: points or records that it did not want, where it took the rest.
+        too_large: whether it may take the request in parts.
     """
 
     ok: bool
@@ -52,6 +53,7 @@ class Reply:
     answered: bool = True
     wait_s: float | None = None
     rejected: int = 0
+    too_large: bool = False
 
 
 class Redactor:

@@ -183,6 +183,16 @@ def test_disabled_tries_nothing() -> None:
     assert "nothing is started" in result.output
 
 
+def test_sigterm_is_explained() -> None:
+    """It says what a SIGTERM brings, within which time, and whose handler has the say."""
+    environ = {"OTEL_METRICS_EXPORTER": "none", "OTEL_PYTHON_METRICS_EXIT_TIMEOUT": "700ms"}
+    said = ask(environ).output
+
+    assert "On SIGTERM what was recorded is exported within 0.7 s" in said
+    assert "A handler of the service, also one installed later, replaces this" in said
+    assert answer(environ)[1]["sigterm"] in said
+
+
 CONFIGURED = """
 file_format: "1.1"
 tracer_provider: {{processors: [{{simple: {{exporter: {{console: }}}}}}]}}

@@ -7,6 +7,7 @@ import http.server
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,10 @@ class Answer:
 
 @dataclass
 class Collector:
-    """A server, what it was sent, and what it will answer; without answers left, all is well."""
+    """A server, what it was sent, and what it will answer; without answers left, all is well.
+
+    `refused` counts requests that were too large, which are not kept.
+    """
 
     protocol: str
     endpoint: str = ""
@@ -71,7 +75,9 @@ class Collector:
     messages: list[Any] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     connections: int = 0
+    refused: int = 0
 
     def next_answer(self) -> Answer:
         return self.answers.pop(0) if self.answers else Answer()
@@ -85,6 +91,7 @@ class TlsFiles:
     stranger: str
     server: tuple[str, str]
     elsewhere: tuple[str, str]
+    expired: tuple[str, str]
     client: tuple[str, str]
 
 
@@ -100,10 +107,15 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def http_collector() -> Iterator[MakeCollector]:
-    """Start OTLP/HTTP collectors: `http_collector(tls=context)`."""
+    """Start OTLP/HTTP collectors: `http_collector(tls=context, bytes_max=10_000)`."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
-    def start(*, tls: ssl.SSLContext | None = None) -> Collector:
+    def start(
+        *,
+        tls: ssl.SSLContext | None = None,
+        bytes_max: int | None = None,
+        counts_packed: bool = False,
+    ) -> Collector:
         collector = Collector("http/protobuf")
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -116,11 +128,18 @@ def http_collector() -> Iterator[MakeCollector]:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 plain = INFLATE[self.headers.get("content-encoding")](body)
+                size = len(body) if counts_packed else len(plain)
+                if bytes_max is not None and size > bytes_max:
+                    collector.refused += 1
+                    return self.reply(Answer(status=413, body=b"too large"))
                 kind = REQUESTS.get(self.path.partition("?")[0])
+                collector.times.append(time.monotonic())
                 collector.paths.append(self.path)
                 collector.messages.append(plain if kind is None else kind.FromString(plain))
                 collector.headers.append({k.lower(): v for k, v in self.headers.items()})
-                answer = collector.next_answer()
+                return self.reply(collector.next_answer())
+
+            def reply(self, answer: Answer) -> None:
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
@@ -151,17 +170,23 @@ def http_collector() -> Iterator[MakeCollector]:
 
 @pytest.fixture
 def grpc_collector() -> Iterator[MakeCollector]:
-    """Start OTLP/gRPC collectors: `grpc_collector(credentials=…)`."""
+    """Start OTLP/gRPC collectors: `grpc_collector(credentials=…, bytes_max=10_000)`."""
     servers: list[Any] = []
 
-    def start(*, credentials: Any = None, port: int = 0) -> Collector:
+    def start(*, credentials: Any = None, port: int = 0, bytes_max: int | None = None) -> Collector:
         collector = Collector("grpc")
+
+        class Calls(grpc.ServerInterceptor):  # type: ignore[misc]  # it has no stubs
+            def intercept_service(self, continuation: Any, details: Any) -> Any:
+                collector.refused += 1  # until the message turns out to be taken
+                return continuation(details)
 
         class Service:
             def __init__(self, response: Any) -> None:
                 self.response = response
 
             def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
+                collector.refused -= 1
                 collector.messages.append(request)
                 collector.headers.append(dict(context.invocation_metadata()))
                 answer = collector.next_answer()
@@ -170,8 +195,11 @@ def grpc_collector() -> Iterator[MakeCollector]:
                     context.abort(answer.code, answer.message)
                 return self.response.FromString(answer.body)
 
+        limit = -1 if bytes_max is None else bytes_max
         server = grpc.server(
-            ThreadPoolExecutor(2), options=[("grpc.max_receive_message_length", -1)]
+            ThreadPoolExecutor(2),
+            interceptors=[Calls()],
+            options=[("grpc.max_receive_message_length", limit)],
         )
         add_metrics: Any = metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server
         add_metrics(Service(metrics_service_pb2.ExportMetricsServiceResponse), server)
@@ -291,6 +319,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     del stranger_key
     server = _certificate("localhost", (key, certificate))
     elsewhere = _certificate("elsewhere", (key, certificate))
+    expired = _certificate("localhost", (key, certificate), ended=True)
     client = _certificate("client", (key, certificate))
     return TlsFiles(
         authority=_write(folder, "authority", certificate),
@@ -300,6 +329,7 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
             _write(folder, "elsewhere", elsewhere[1]),
             _write_key(folder, "elsewhere", elsewhere[0]),
         ),
+        expired=(_write(folder, "expired", expired[1]), _write_key(folder, "expired", expired[0])),
         client=(_write(folder, "client", client[1]), _write_key(folder, "client", client[0])),
     )
 
@@ -307,11 +337,13 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 Signed = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
 
 
-def _certificate(name: str, signer: Signed | None) -> Signed:
+def _certificate(name: str, signer: Signed | None, *, ended: bool = False) -> Signed:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signing_key, issuer = (key, subject) if signer is None else (signer[0], signer[1].subject)
     now = datetime.datetime.now(datetime.UTC)
+    if ended:
+        now -= datetime.timedelta(days=7)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)

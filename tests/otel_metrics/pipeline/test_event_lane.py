@@ -101,6 +101,26 @@ def test_a_failed_batch_says_why(lane: EventLane, sender: Sender) -> None:
     assert (verdict.status, verdict.reason) == ("failed", "1 events were lost: HTTP 503")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (Outcome(ok=False, reason="HTTP 503", delivered=3), "1 events were lost: HTTP 503"),
+        (Outcome(ok=True, reason="too large", rejected=2), "2 events were lost: too large"),
+    ],
+)
+def test_only_what_did_not_arrive_is_lost(
+    lane: EventLane, sender: Sender, outcome: Outcome, told: str
+) -> None:
+    """Of a batch that arrived in part, the events that did are not told as lost."""
+    sender.outcome = outcome
+    for number in range(4):
+        lane.put(event(str(number)))
+
+    verdict = lane.wait(time.monotonic() + 5)
+
+    assert (verdict.status, verdict.reason) == ("failed", told)
+
+
 def test_a_loss_is_told_by_one_flush(lane: EventLane, sender: Sender) -> None:
     """What was lost is not forgotten when the next batch arrives, and not repeated after that."""
     sender.outcome = Outcome(ok=False, reason="HTTP 503")

@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, Counter, MeterProv
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricsData
 from opentelemetry.sdk.resources import Resource
 
+from otel_metrics.pipeline.batch import cut_points
 from otel_metrics.pipeline.delivery import DELIVERED, Outcome
 from otel_metrics.pipeline.hub import Hub
 from otel_metrics.pipeline.lanes import DeltaLane, MetricLane
@@ -394,6 +395,26 @@ def test_a_delta_exporter_gets_each_change_once(provider: MeterProvider, make_hu
     assert hub.flush(5).ok
 
     assert [value(batch) for batch in sender.batches] == [1, 1, 1, 10]
+
+
+def test_a_delta_batch_that_arrived_in_part_is_sent_again_without_that(
+    provider: MeterProvider, make_hub: MakeHub
+) -> None:
+    """What the other side took of it is not sent a second time."""
+    sender = Sender()
+    hub = make_hub(DeltaLane("d", sender, timeout_s=5, make_reader=_delta_reader))
+    for number in range(4):
+        provider.get_meter("t").create_counter("orders").add(1, {"n": number})
+    sender.outcome = Outcome(ok=False, reason="down")
+    assert not hub.flush(5).ok
+    first, second = cut_points(sender.batches[0], 2)
+    sender.outcome = Outcome(ok=False, reason="down", delivered=2, rest=second)
+    assert not hub.flush(5).ok
+    sender.outcome = DELIVERED
+    assert hub.flush(5).ok
+
+    assert [value(batch) for batch in sender.batches] == [4, 4, 2]
+    assert value(first) == 2
 
 
 def test_a_delta_batch_that_is_refused_for_good_is_let_go(

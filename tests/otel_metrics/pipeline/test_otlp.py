@@ -308,14 +308,14 @@ def test_poison_is_left_out_and_counted(
 def test_too_large_is_dropped(
     collector: Any, metric_exporter: Make, batch: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request over the limit is counted and never sent."""
-    monkeypatch.setattr(otlp, "REQUEST_BYTES_MAX", 100)
+    """What is over our own limit, point by point, is counted and never sent."""
+    monkeypatch.setattr(otlp, "REQUEST_BYTES_MAX", 20)
     exporter = metric_exporter(collector)
 
     outcome = exporter.export(batch(*range(50)), 5)
 
     assert not outcome.ok
-    assert exporter.stats().rejected == {"request_too_large": 50}
+    assert exporter.stats().rejected == {"too_large": 50}
     assert collector.messages == []
 
 

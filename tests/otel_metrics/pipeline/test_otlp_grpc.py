@@ -51,7 +51,8 @@ def test_tls_with_an_authority_of_ones_own(
 
 
 @pytest.mark.parametrize(
-    ("pair", "authority"), [("server", "stranger"), ("elsewhere", "authority")]
+    ("pair", "authority"),
+    [("server", "stranger"), ("elsewhere", "authority"), ("expired", "authority")],
 )
 def test_tls_with_a_stranger_sends_nothing(
     grpc_collector: Make,
@@ -61,7 +62,8 @@ def test_tls_with_a_stranger_sends_nothing(
     pair: str,
     authority: str,
 ) -> None:
-    """A server that is not trusted, or is another one, gets no call and no header."""
+    """A server that is not trusted, is another one, or shows a certificate that has ended, gets no
+    call and no header."""
     collector = grpc_collector(credentials=_credentials(getattr(tls_files, pair)))
     certificate = getattr(tls_files, authority)
     exporter = metric_exporter(collector, certificate=certificate, headers={"api-key": "s3cret"})

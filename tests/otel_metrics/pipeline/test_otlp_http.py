@@ -263,7 +263,11 @@ def test_answer_before_the_end_of_the_request_is_heard(
     endpoint = f"http://localhost:{port}/v1/metrics"
     exporter = metric_exporter(endpoint=endpoint, protocol="http/protobuf")
 
-    outcome = exporter.export(batch(*range(5_000)), 5)
+    large = batch()
+    metrics = large.resource_metrics[0].scope_metrics[0].metrics
+    metrics[0] = dataclasses.replace(metrics[0], description="x" * 2**20)
+
+    outcome = exporter.export(large, 5)
 
     assert outcome == Outcome(False, f"HTTP 413: big (localhost:{port})")
 
@@ -299,20 +303,43 @@ def test_tls_with_a_stranger_posts_nothing(
     assert collector.messages == []
 
 
-def test_tls_with_another_servers_certificate_posts_nothing(
-    http_collector: Make, metric_exporter: Make, batch: Make, tls_files: Any
+@pytest.mark.parametrize(
+    ("pair", "said"), [("elsewhere", "Hostname mismatch"), ("expired", "certificate has expired")]
+)
+def test_tls_with_a_certificate_that_does_not_hold_posts_nothing(
+    http_collector: Make,
+    metric_exporter: Make,
+    batch: Make,
+    tls_files: Any,
+    pair: str,
+    said: str,
 ) -> None:
-    """A certificate must be for the host that was asked for."""
+    """A certificate must be for the host that was asked for, and still be valid."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(*tls_files.elsewhere)
+    tls.load_cert_chain(*getattr(tls_files, pair))
     collector = http_collector(tls=tls)
-    exporter = metric_exporter(collector, certificate=tls_files.authority)
+    exporter = metric_exporter(collector, certificate=tls_files.authority, headers=HEADERS)
 
     outcome = exporter.export(batch(), 5)
 
     assert outcome.reason is not None
-    assert "Hostname mismatch" in outcome.reason
+    assert said in outcome.reason
+    assert "s3cret" not in outcome.reason
     assert collector.messages == []
+
+
+def test_redirect_from_tls_to_plain_text_is_not_followed(
+    http_collector: Make, metric_exporter: Make, batch: Make, answer: Make, tls_files: Any
+) -> None:
+    """No header is ever sent in the clear because a server says so."""
+    here, there = http_collector(tls=_server_tls(tls_files)), http_collector()
+    here.answers = [answer(status=308, headers={"location": there.endpoint})]
+    exporter = metric_exporter(here, certificate=tls_files.authority, headers=HEADERS)
+
+    outcome = exporter.export(batch(), 5)
+
+    assert not outcome.ok
+    assert (len(here.messages), there.connections) == (1, 0)
 
 
 def test_mutual_tls(
