@@ -74,7 +74,7 @@ def process_tree() -> str:
 def is_under_way(tree: str) -> bool:
     """Tell whether a tree may still have a process come: its first one is there."""
     number, _, started = tree.partition("-")
-    return number.isdigit() and started != GONE and _identity(int(number)) == tree
+    return number.isdecimal() and started != GONE and _identity(int(number)) == tree
 
 
 def _identity(process: int) -> str:

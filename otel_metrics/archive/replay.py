@@ -70,12 +70,13 @@ class Replay:
         left_out = _left_out(sender)
         outcome = sender.export(batch.data, sender.settings.timeout_s)
         left_out = _left_out(sender) - left_out
-        if not outcome.ok and not outcome.rejected:
+        if not outcome.ok and (not outcome.rejected or outcome.rest is not None):
             self.failure = outcome.reason or "not delivered"
             return False
         if not outcome.ok and outcome.reason is not None:
             self._remark(outcome.reason)  # what was left out, the exporter logs
-        rejected = max(0, min(outcome.rejected, batch.records - left_out))
+        refused = outcome.rejected - left_out if outcome.ok else outcome.rejected
+        rejected = max(0, min(refused, batch.records - left_out))
         self.requests += 1
         self.left_out += left_out
         self.rejected += rejected

@@ -191,7 +191,7 @@ def _parse_mounts(text: str) -> Iterator[_Mount]:
 
 def _parse_statistics(text: str) -> Mapping[str, int]:
     pairs = (line.split() for line in text.splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _limit(path: Path) -> int | None:
@@ -205,13 +205,13 @@ def _quota(folder: Path) -> float | None:
     if not period:
         quota = _read(folder / "cpu.cfs_quota_us").strip()
         period = _read(folder / "cpu.cfs_period_us").strip()
-    if quota.isdigit() and period.isdigit() and int(period) > 0 and int(quota) > 0:
+    if quota.isdecimal() and period.isdecimal() and int(period) > 0 and int(quota) > 0:
         return int(quota) / int(period)
     return None
 
 
 def _integer(text: str) -> int | None:
-    return int(text) if text.strip().isdigit() else None
+    return int(text) if text.strip().isdecimal() else None
 
 
 def _read(path: Path) -> str:
