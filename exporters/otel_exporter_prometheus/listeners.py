@@ -5,6 +5,7 @@ import socket
 from typing import Final
 
 from otel_exporter_prometheus.errors import ListenError
+from otel_exporter_prometheus.ownership import holder
 from otel_exporter_prometheus.settings import OTEL_EXPORTER_PROMETHEUS_PORT, Settings
 
 __all__ = ["listen"]
@@ -73,7 +74,7 @@ def _cannot_listen(settings: Settings, address: tuple[str, int], error: OSError)
     where = f"{settings.host}:{address[1]}"
     match error.errno:
         case errno.EADDRINUSE:
-            why = "the port is taken by another program"
+            why = f"the port is taken by {holder(address[1]) or 'another program'}"
             remedy = f"stop it, or set {OTEL_EXPORTER_PROMETHEUS_PORT} to a free one (0 takes any)"
         case errno.EACCES:
             why = "this user may not use that port"

@@ -1,4 +1,4 @@
-"""Which process of a service has the port: the one that holds `owner.lock`.
+"""Which process of a service has the port: the one that holds `owner.lock`, in which it says so.
 
 The others wait for that lock on a thread, without polling; the kernel gives it to one of them as
 soon as the owner has ended, by whatever end. The owner opens the port, and tries again each
@@ -11,6 +11,7 @@ has the port: then it gives the lock back when it gets it. `_condition` guards t
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import threading
@@ -18,9 +19,9 @@ from collections.abc import Callable
 from typing import Final
 
 from otel_exporter_prometheus.errors import ListenError
-from otel_exporter_prometheus.state import open_folder, open_lock, take
+from otel_exporter_prometheus.state import open_folder, open_lock, state_folder, take
 
-__all__ = ["RETRY_S", "Ownership"]
+__all__ = ["RETRY_S", "Ownership", "holder"]
 
 RETRY_S: Final = 1.0
 """Between two attempts to open a port that is taken."""
@@ -28,6 +29,8 @@ RETRY_SOON_S: Final = 0.05
 """Between the first attempts, while the port may be that of an owner that has just ended."""
 SOON: Final = 20
 """So many attempts are made at that pace; then it is said that the port is taken."""
+TOLD_BYTES_MAX: Final = 4096
+"""More than an owner says in its file."""
 
 _logger = logging.getLogger("otel_exporter_prometheus")
 
@@ -37,12 +40,14 @@ class Ownership:
 
     Args:
         folder: the name of the service's folder.
-        open_port: opens the port; called when this process becomes the owner, and again until it
-            does not raise `ListenError`.
+        service: the service's name, for others that want the port.
+        open_port: opens the port and returns it; called when this process becomes the owner, and
+            again until it does not raise `ListenError`.
     """
 
-    def __init__(self, folder: str, open_port: Callable[[], None]) -> None:
+    def __init__(self, folder: str, service: str, open_port: Callable[[], int | None]) -> None:
         self._folder = folder
+        self._service = service
         self._open_port = open_port
         self._begin()
 
@@ -84,7 +89,7 @@ class Ownership:
             self._start_thread(self._wait)
             return
         try:
-            self._open_port()
+            self._take_port()
         except ListenError as error:
             if _is_taken(error):
                 self._start_thread(self._open_late)
@@ -109,6 +114,14 @@ class Ownership:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def _take_port(self) -> None:
+        port = self._open_port()
+        if self._descriptor is not None and port is not None:
+            with contextlib.suppress(OSError):  # a full disk: then the port has no name
+                told = json.dumps({"port": port, "service": self._service, "process": os.getpid()})
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, told.encode(), 0)
 
     def _path(self) -> str:
         return os.path.join(open_folder(self._folder), "owner.lock")
@@ -145,7 +158,7 @@ class Ownership:
         while not self._stopping:
             try:
                 with self._opening:
-                    self._open_port()
+                    self._take_port()
             except ListenError as error:
                 attempts += 1
                 if not said and (attempts == SOON or not _is_taken(error)):
@@ -160,6 +173,31 @@ class Ownership:
             with condition:
                 pause_s = RETRY_SOON_S if attempts < SOON else RETRY_S
                 condition.wait_for(lambda: self._stopping, timeout=pause_s)
+
+
+def holder(port: int) -> str | None:
+    """Return which service of this user has a port, in words; None where none is known to."""
+    with contextlib.suppress(OSError):
+        root = state_folder()
+        for folder in sorted(os.listdir(root)):
+            told = _told(os.path.join(root, folder, "owner.lock"))
+            if told.get("port") == port:
+                return f"service {str(told.get('service'))!r}, process {told.get('process')}"
+    return None
+
+
+def _told(path: str) -> dict[str, object]:
+    """Return what an owner says in the file that it holds; nothing where nobody holds it."""
+    try:
+        with open(path, "rb") as file:
+            told = json.loads(file.read(TOLD_BYTES_MAX))
+            if take(file.fileno(), path, wait=False):
+                return {}
+    except BlockingIOError:  # it is held, so what it says is true
+        return told if isinstance(told, dict) else {}
+    except (OSError, ValueError):
+        pass
+    return {}
 
 
 def _is_taken(error: ListenError) -> bool:

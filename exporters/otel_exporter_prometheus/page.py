@@ -38,6 +38,9 @@ GZIP_LEVEL: Final = 1
 """Nine tenths of what level 9 saves, in a fifth of its time."""
 NAMES_MAX: Final = 10_000
 """So many metrics are remembered as already complained about."""
+COMPLAINTS_MAX: Final = 20
+COMPLAINTS_S: Final = 60.0
+"""So many log lines of metrics that are not shown there are in so much time, at most."""
 OMITTED: Final = ("service.instance.id", "process.")
 """What `target_info` leaves out: it is of one process, and the page is of all."""
 
@@ -122,6 +125,7 @@ class Page:
         self._failing = self._unshared = self._stopping = self._closed = False
         self._thread: threading.Thread | None = None
         self._complained: set[tuple[str, str]] = set()
+        self._complained_since, self._complaints = float("-inf"), 0
         self._collections = self._scrapes = self._replaced = 0
         self._dropped: Mapping[str, int] = {}
 
@@ -329,12 +333,20 @@ class Page:
 
     def _complain(self, dropped: Dropped) -> None:
         key = (dropped.metric, dropped.reason)
-        if key not in self._complained and len(self._complained) < NAMES_MAX:
-            self._complained.add(key)
+        if key in self._complained or len(self._complained) >= NAMES_MAX:
+            return
+        self._complained.add(key)
+        now = time.monotonic()
+        if now - self._complained_since >= COMPLAINTS_S:
+            self._complained_since, self._complaints = now, 0
+        self._complaints += 1
+        if self._complaints <= COMPLAINTS_MAX:
+            last = self._complaints == COMPLAINTS_MAX
             _logger.warning(
-                "metric %s is not or only in part on the metrics page: %s",
+                "metric %s is not or only in part on the metrics page: %s%s",
                 ascii(dropped.metric),
                 dropped.message,
+                " (further ones are not named for a minute)" if last else "",
             )
 
 

@@ -11,15 +11,6 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, Final
 
-from opentelemetry.sdk.metrics import (
-    Counter,
-    Histogram,
-    ObservableCounter,
-    ObservableGauge,
-    ObservableUpDownCounter,
-    UpDownCounter,
-)
-from opentelemetry.sdk.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.semconv._incubating.attributes.otel_attributes import OtelComponentTypeValues
@@ -39,19 +30,6 @@ COLLECT_TIMEOUT_MS: Final = 30_000.0
 _SECRETS: Final = ("bearer_token_file", "basic_auth_file", "tls_cert_file", "tls_key_file")
 
 _logger = logging.getLogger("otel_exporter_prometheus")
-
-_UNLIMITED: Final[dict[type, int]] = dict.fromkeys(
-    (
-        Counter,
-        UpDownCounter,
-        Histogram,
-        Gauge,
-        ObservableCounter,
-        ObservableUpDownCounter,
-        ObservableGauge,
-    ),
-    2**31,
-)
 
 
 class PrometheusMetricReader(MetricReader):
@@ -101,7 +79,6 @@ class PrometheusMetricReader(MetricReader):
         serve: bool = True,
     ) -> None:
         super().__init__(
-            cardinality_limits=_UNLIMITED,
             otel_component_type=OtelComponentTypeValues.PROMETHEUS_HTTP_TEXT_METRIC_EXPORTER,
         )
         self._received: MetricsData | None = None

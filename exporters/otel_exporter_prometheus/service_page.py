@@ -62,7 +62,7 @@ class ServicePage:
             collect, folder=folder, scope_labels=scope_labels, rules=rules, timed=timed
         )
         self._server: MetricsServer | None = None
-        self._ownership = Ownership(folder, self._open)
+        self._ownership = Ownership(folder, service.name, self._open)
 
     @property
     def port(self) -> int | None:
@@ -113,14 +113,15 @@ class ServicePage:
             self._server = None
         self.page.after_fork()
 
-    def _open(self) -> None:
+    def _open(self) -> int | None:
         self.page.folds = True
         if not self._listens:
-            return
+            return None
         server = MetricsServer(self.page, self._settings, stalled_after_s=self._stalled_after_s)
         server.start()
         self._server = server
         self._settings = dataclasses.replace(self._settings, port=server.port)
+        return server.port
 
 
 def _address(settings: Settings) -> str:
