@@ -88,5 +88,6 @@ class Replay:
 
 
 def _left_out(sender: OtlpMetricExporter | OtlpLogExporter) -> int:
-    """Return how many records a sender could not encode so far; an exemplar alone is no record."""
-    return sender.stats().rejected.get("unencodable", 0)
+    """Return how many records a sender has left out so far; an exemplar alone is no record."""
+    rejected = sender.stats().rejected
+    return sum(rejected.get(reason, 0) for reason in ("unencodable", "too_large"))
