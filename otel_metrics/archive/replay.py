@@ -75,8 +75,7 @@ class Replay:
             return False
         if not outcome.ok and outcome.reason is not None:
             self._remark(outcome.reason)  # what was left out, the exporter logs
-        refused = outcome.rejected - left_out if outcome.ok else outcome.rejected
-        rejected = max(0, min(refused, batch.records - left_out))
+        rejected = max(0, min(outcome.rejected, batch.records - left_out))
         self.requests += 1
         self.left_out += left_out
         self.rejected += rejected
@@ -89,5 +88,6 @@ class Replay:
 
 
 def _left_out(sender: OtlpMetricExporter | OtlpLogExporter) -> int:
-    """Return how many records a sender could not encode so far; an exemplar alone is no record."""
-    return sender.stats().rejected.get("unencodable", 0)
+    """Return how many records a sender has left out so far; an exemplar alone is no record."""
+    rejected = sender.stats().rejected
+    return sum(rejected.get(reason, 0) for reason in ("unencodable", "too_large"))

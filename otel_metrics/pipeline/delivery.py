@@ -22,8 +22,8 @@ class Outcome:
         ok: whether the other side took the batch.
         reason: in plain words, why it did not.
         final: sending the same batch again would not help.
-        rejected: points or records that were left out, or that the other side does not want, where
-            it took the rest.
+        rejected: points or records that the other side does not want, where it took the rest.
+        left_out: points or records that were never sent, and would not be next time.
         delivered: points or records of a failed batch that it took before the failure.
         rest: what is to be sent again after a failure, where that is not the whole batch.
     """
@@ -32,6 +32,7 @@ class Outcome:
     reason: str | None = None
     final: bool = field(default=False, compare=False)
     rejected: int = field(default=0, compare=False)
+    left_out: int = field(default=0, compare=False)
     delivered: int = field(default=0, compare=False)
     rest: MetricsData | None = field(default=None, compare=False)
 

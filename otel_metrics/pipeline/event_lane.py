@@ -107,7 +107,7 @@ class EventLane(Lane[list[ReadableLogRecord]]):
         except Exception as error:  # noqa: BLE001  # an exporter of the service's may raise
             outcome = Outcome(ok=False, reason=f"{type(error).__qualname__}: {error}")
         self._measure("otel.sdk.exporter.log.exported", len(batch), outcome, begun)
-        lost = outcome.rejected if outcome.ok else len(batch) - outcome.delivered
+        lost = outcome.left_out if outcome.ok else len(batch) - outcome.delivered
         if lost:
             with self._condition:
                 self._lose(lost, outcome.reason)

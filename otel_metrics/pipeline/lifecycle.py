@@ -53,7 +53,8 @@ class _Ending:
         self._asked = threading.Event()
         self._done = threading.Event()
         self._dismissed = False
-        threading.Thread(target=self._run, name="otel-metrics-exit", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="otel-metrics-exit", daemon=True)
+        self._thread.start()
 
     def run(self) -> None:
         """Have the hook run, and wait for its end. Any thread may, at any time."""
@@ -61,9 +62,12 @@ class _Ending:
         self._done.wait(self._hooks.exit_timeout_s + GRACE_S)
 
     def dismiss(self) -> None:
-        """End the thread without a run."""
+        """End the thread without a run, and wait for its end, unless it has begun one."""
+        idle = not self._asked.is_set()
         self._dismissed = True
         self._asked.set()
+        if idle:
+            self._thread.join(GRACE_S)
 
     def _run(self) -> None:
         self._asked.wait()

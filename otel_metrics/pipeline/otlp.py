@@ -201,7 +201,8 @@ class _Exporter(Generic[Batch]):
         self._sizes.begin(time.monotonic())
         parts = deque(self._cut(batch, self._sizes.parts(self._count(batch))))
         left_out = LeftOut()
-        delivered, refusal = 0, None
+        delivered = rejected = 0
+        unwanted: Reply | None = None
         while parts:
             part = parts.popleft()
             encoded = self._encode(part)
@@ -211,17 +212,24 @@ class _Exporter(Generic[Batch]):
                 parts.extendleft(reversed(halves))
                 continue
             left_out.add_unencodable(encoded.rejected, encoded.names)
-            if reply.ok:
-                delivered += encoded.items
+            if reply.ok or reply.rejected:
+                delivered += max(0, encoded.items - reply.rejected)
+                rejected += reply.rejected
             elif reply.too_large and (delivered or left_out.counts[TOO_LARGE] < REFUSED_MAX):
-                refusal = reply
                 left_out.add_large(self._name(part))
             else:
                 return self._failure(reply, part, parts, delivered, left_out)
+            unwanted = unwanted if reply.ok else reply
         said = self._note_left_out(left_out)
-        if refusal is not None and not delivered:
-            return Outcome(ok=False, reason=refusal.reason, final=True)
-        return Outcome(ok=True, reason=said or None, rejected=left_out.counts.total())
+        if unwanted is not None and (rejected or not delivered):
+            return Outcome(
+                ok=False,
+                reason=unwanted.reason,
+                final=True,
+                rejected=rejected,
+                delivered=delivered,
+            )
+        return Outcome(ok=True, reason=said or None, left_out=left_out.counts.total())
 
     def _failure(
         self,
@@ -240,7 +248,6 @@ class _Exporter(Generic[Batch]):
             ok=False,
             reason="shut down" if self._closed else reply.reason,
             final=final,
-            rejected=reply.rejected,
             delivered=delivered,
             rest=self._rest(unsent) if after or delivered else None,
         )
@@ -268,6 +275,8 @@ class _Exporter(Generic[Batch]):
             self._bytes_sent += size.plain
             if reply.reason:
                 self._warn("remark", f"the server took everything, and says: {reply.reason}")
+        elif reply.rejected:
+            self._failed += encoded.items
         return reply
 
     def _deliver(self, packed: bytes, deadline: float) -> "Reply":

@@ -24,7 +24,7 @@ class SdkSender:
             left_out = self._dropped() - before
             said = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
             reason = f"left out: {said}" if said else None
-            return Outcome(ok=True, reason=reason, rejected=left_out.total())
+            return Outcome(ok=True, reason=reason, left_out=left_out.total())
         reason = getattr(self._exporter, "last_error", None)
         return Outcome(ok=False, reason=reason or "the exporter returned FAILURE")
 

@@ -63,15 +63,18 @@ class _Watch:
         # Its `put` may interrupt itself, as a handler does.
         self._wakes: queue.SimpleQueue[Literal["signalled", "dismissed"]] = queue.SimpleQueue()
         name = "otel-metrics-sigterm"
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def wake(self) -> None:
         self.asked = True
         self._wakes.put("signalled")
 
     def dismiss(self) -> None:
-        """End the thread, unless a signal came first."""
+        """End the thread, and wait for its end, unless a signal came first."""
         self._wakes.put("dismissed")
+        if not self.asked:
+            self._thread.join(RAISE_WAIT_S)
 
     def _run(self) -> None:
         if self._wakes.get() == "signalled":

@@ -105,7 +105,7 @@ def test_a_failed_batch_says_why(lane: EventLane, sender: Sender) -> None:
     ("outcome", "told"),
     [
         (Outcome(ok=False, reason="HTTP 503", delivered=3), "1 events were lost: HTTP 503"),
-        (Outcome(ok=True, reason="too large", rejected=2), "2 events were lost: too large"),
+        (Outcome(ok=True, reason="too large", left_out=2), "2 events were lost: too large"),
     ],
 )
 def test_only_what_did_not_arrive_is_lost(

@@ -150,7 +150,7 @@ def test_events_arrive_in_parts(limited: Any, log_exporter: Make) -> None:
         for record in scope.log_records
     ]
     assert outcome == Outcome(True, "1 were too large for the server and left out: e")
-    assert outcome.rejected == 1
+    assert outcome.left_out == 1
     assert times == [*range(200), *range(201, 401)]
 
 
@@ -203,6 +203,25 @@ def test_what_failed_half_way_is_sent_again_without_what_arrived(
     assert (failed.ok, failed.final, later) == (False, False, DELIVERED)
     assert failed.delivered + count_points(failed.rest) == 300
     assert unwanted.resource_metrics
+    assert arrived(collector) == [*range(300)]
+
+
+def test_what_a_server_rejects_of_one_part_does_not_keep_the_others_back(
+    http_collector: Make, metric_exporter: Make, sized: Make
+) -> None:
+    """The other parts are sent all the same, and the verdict counts what was rejected."""
+    collector = http_collector(bytes_max=LIMIT)
+    exporter = metric_exporter(collector)
+    exporter.export(sized(*[50] * 300), 10)
+    collector.messages.clear()
+    answer = type(collector.next_answer())
+    body = b"\x0a\x02\x08\x07"  # a partial success that rejects 7
+    collector.answers = [answer(body=body)]
+
+    outcome = exporter.export(sized(*[50] * 300), 10)
+
+    assert outcome == Outcome(False, "partial success: 7 data points rejected")
+    assert (outcome.rejected, outcome.delivered, outcome.final) == (7, 293, True)
     assert arrived(collector) == [*range(300)]
 
 
