@@ -67,6 +67,7 @@ class Workers:
     def __init__(self, folder: str, errors: Tally) -> None:
         self._name = folder
         self._errors = errors
+        self._of_tree: str | None = None  # a forked child is of its parent's tree, even a dead one's
         self._begin()
 
     def _begin(self) -> None:
@@ -102,11 +103,12 @@ class Workers:
         self._path = open_folder(self._name)
         with _locked(self._at("join.lock")):
             alone = not any(self._is_alive(each) for each in self._members())
-            if alone and self._tree() != process_tree():
+            if alone and self._tree() not in (process_tree(), self._of_tree):
                 for name in os.listdir(self._path):
                     if name.endswith((_ALIVE, _PAGE, _NEW)):
                         os.unlink(self._at(name))
                 _write(self._path, "tree", process_tree().encode())
+            self._of_tree = self._tree()
             self._id = secrets.token_hex(8)
             self._alive = lock(self._at(self._id + _ALIVE))
         if alone:
