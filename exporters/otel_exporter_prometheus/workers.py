@@ -67,7 +67,9 @@ class Workers:
     def __init__(self, folder: str, errors: Tally) -> None:
         self._name = folder
         self._errors = errors
-        self._of_tree: str | None = None  # a forked child is of its parent's tree, even a dead one's
+        self._of_tree: str | None = (
+            None  # a forked child is of its parent's tree, even a dead one's
+        )
         self._begin()
 
     def _begin(self) -> None:
@@ -182,7 +184,7 @@ class Workers:
         new = {each: self._page_of(each) for each in ended if each not in folded.folded}
         pages = [snapshot.totals(found) for found in new.values() if found]
         if pages:
-            families, _ = together([folded.shown(), *pages])
+            families, _ = together([folded.shown(), *pages], up=True)
             now = time.time()
             ids = {
                 each: at for each, at in folded.folded.items() if 0 <= now - at < FOLDED_IDS_S
@@ -266,7 +268,8 @@ def _bounded(family: Family) -> Family:
     series = list(family.series.items())
     kept: dict[str, Point] = dict(series[:SERIES_MAX])
     overflow = [replace(family, series={_OVERFLOW: point}) for _, point in series[SERIES_MAX:]]
-    merged, _ = together([[replace(family, series=kept)], *([each] for each in overflow)])
+    parts = [[replace(family, series=kept)], *([each] for each in overflow)]
+    merged, _ = together(parts, up=True)
     return merged[0]
 
 
