@@ -5,14 +5,14 @@ so that buckets fall together whole, without estimates, and `le` does not change
 changes a series' scale. Negative observations share the bucket `le="0.0"` with zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from opentelemetry.sdk.metrics.export import Buckets as SdkBuckets
 from opentelemetry.sdk.metrics.export import ExponentialHistogramDataPoint
 
 from otel_exporter_prometheus.exemplars import shown
-from otel_exporter_prometheus.points import Buckets, Octaves
+from otel_exporter_prometheus.points import Buckets, Octaves, Shown
 
 __all__ = ["BOUNDS_MAX", "explicit", "octaves", "plus"]
 
@@ -32,17 +32,15 @@ def octaves(point: ExponentialHistogramDataPoint) -> Octaves:
     return Octaves(least, counts, point.sum, shown(point.exemplars))
 
 
-def plus(one: Octaves, other: Octaves) -> Octaves:
-    """Add two points of the same series."""
-    counts = dict(one.counts)
-    for exponent, count in other.counts.items():
-        counts[exponent] = counts.get(exponent, 0) + count
-    return Octaves(
-        one.least + other.least,
-        counts,
-        one.sum + other.sum,
-        shown([*one.exemplars, *other.exemplars]),
-    )
+def plus(points: Iterable[Octaves], total: float, exemplars: tuple[Shown, ...]) -> Octaves:
+    """Add points of the same series; `total` is their sums'."""
+    least = 0
+    counts: dict[int, int] = {}
+    for point in points:
+        least += point.least
+        for exponent, count in point.counts.items():
+            counts[exponent] = counts.get(exponent, 0) + count
+    return Octaves(least, counts, total, exemplars)
 
 
 def _exponents(buckets: SdkBuckets, scale: int) -> list[tuple[int, int]]:

@@ -5,9 +5,10 @@ added, of gauges the newest stays. Between processes each family says how (`Rule
 stand beside the first metric of a name (another type, unit or bounds) is left out, and said.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import fsum, nextafter
 from typing import Final, Literal, cast
 
 from opentelemetry.sdk.metrics.export import (
@@ -27,7 +28,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otel_exporter_prometheus.exemplars import shown
 from otel_exporter_prometheus.exponential import explicit, octaves, plus
 from otel_exporter_prometheus.naming import Instrument, metric_name
-from otel_exporter_prometheus.points import Buckets, Number, Octaves, Point
+from otel_exporter_prometheus.points import Buckets, Number, Octaves, Point, Shown
 
 __all__ = [
     "FAMILIES_MAX",
@@ -128,12 +129,22 @@ def _metrics(data: MetricsData) -> Iterator[tuple[InstrumentationScope, Metric]]
 
 
 def together(
-    parts: Iterable[Iterable[Family]], *, families_max: int = FAMILIES_MAX
+    parts: Iterable[Iterable[Family]], *, families_max: int = FAMILIES_MAX, up: bool = False
 ) -> tuple[list[Family], list[Dropped]]:
     """Make one set of families of those of several processes, the first of which decides what a
-    name is. The parts stay as they are."""
+    name is. The parts stay as they are.
+
+    Sums are those of exact arithmetic, rounded once, so that they do not depend on the order of
+    the parts: Prometheus takes the last digit of a sum that goes down for a restart from zero.
+
+    Args:
+        parts: the families of each process.
+        families_max: how many families there may be.
+        up: round sums up, for a sum that stands for its parts in a later one: that is then not
+            less than with the parts themselves.
+    """
     names = _Names(families_max)
-    shared: set[str] = set()  # whose `series` is still that of the part it came from
+    found: dict[str, list[Mapping[str, Point]]] = {}
     dropped: list[Dropped] = []
     for part in parts:
         for family in part:
@@ -141,16 +152,30 @@ def together(
                 mine = names.families.get(family.name)
                 if mine is None:
                     names.add(replace(family))
-                    shared.add(family.name)
+                    found[family.name] = [family.series]
                     continue
                 _check_same(mine, family.source[1], family.unit, family.bounds)
-                if family.name in shared:
-                    shared.remove(family.name)
-                    mine.series = dict(mine.series)
-                _add_series(mine, family.series)
+                found[family.name].append(family.series)
             except _CannotShowError as error:
                 dropped.append(Dropped(family.source[0], error.reason, str(error)))
+    for name, series in found.items():
+        if len(series) > 1:
+            family = names.families[name]
+            family.series = _combined_series(series, family.rule, up=up)
     return list(names.families.values()), dropped
+
+
+def _combined_series(
+    parts: Iterable[Mapping[str, Point]], rule: Rule, *, up: bool
+) -> dict[str, Point]:
+    points: dict[str, list[Point]] = {}
+    for part in parts:
+        for labels, point in part.items():
+            points.setdefault(labels, []).append(point)
+    return {
+        labels: each[0] if len(each) == 1 else _combined(each, rule, up=up)
+        for labels, each in points.items()
+    }
 
 
 def in_buckets(families: Iterable[Family]) -> list[Family]:
@@ -223,13 +248,13 @@ class _Merged:
                 point = given
             labels = labels_of(given.attributes)
             seen = points.get(labels)
-            points[labels] = point if seen is None else _combined(seen, point, within)
+            points[labels] = point if seen is None else _combined((seen, point), within)
         if not series:
             family.series = points
         else:
             for labels, point in points.items():
                 seen = series.get(labels)
-                series[labels] = point if seen is None else _combined(seen, point, within)
+                series[labels] = point if seen is None else _combined((seen, point), within)
         if other_bounds:
             raise _CannotShowError("bounds", _OTHER_BOUNDS)
 
@@ -294,13 +319,6 @@ def _check_same(
 _OTHER_BOUNDS: Final = "its buckets differ from those already on the page"
 
 
-def _add_series(family: Family, series: Mapping[str, Point]) -> None:
-    mine, rule = family.series, family.rule
-    for labels, point in series.items():
-        seen = mine.get(labels)
-        mine[labels] = point if seen is None else _combined(seen, point, rule)
-
-
 def _kind(data: object) -> tuple[Kind, Instrument]:
     if isinstance(data, Gauge):
         return "gauge", "gauge"
@@ -336,24 +354,41 @@ def _same_bounds(family: Family, point: NumberDataPoint | HistogramDataPoint) ->
     return True
 
 
-def _combined(one: Point, other: Point, rule: Rule) -> Point:
-    """Make one point of two that stand under the same labels."""
-    if isinstance(one, Octaves):
-        return plus(one, cast("Octaves", other))
-    if isinstance(one, HistogramDataPoint | Buckets):
-        assert isinstance(other, HistogramDataPoint | Buckets)
-        return Buckets(
-            [a + b for a, b in zip(one.bucket_counts, other.bucket_counts, strict=True)],
-            None if one.sum is None or other.sum is None else one.sum + other.sum,
-            shown([*one.exemplars, *other.exemplars]),
-        )
-    assert isinstance(other, NumberDataPoint | Number)
+def _combined(points: Sequence[Point], rule: Rule, *, up: bool = False) -> Point:
+    """Make one point of those that stand under the same labels."""
+    first = points[0]
+    if isinstance(first, Number | NumberDataPoint):
+        return _combined_numbers(cast("Sequence[Number]", points), rule, up=up)
+    histograms = cast("Sequence[Buckets | Octaves]", points)
+    sums = [point.sum for point in histograms if point.sum is not None]
+    total = _total(sums, up=up) if len(sums) == len(histograms) else None
+    exemplars = _exemplars(histograms)
+    if isinstance(first, Octaves):
+        assert total is not None
+        return plus(cast("Sequence[Octaves]", points), total, exemplars)
+    counts = zip(*(point.bucket_counts for point in cast("Sequence[Buckets]", points)), strict=True)
+    return Buckets(list(map(sum, counts)), total, exemplars)
+
+
+def _combined_numbers(points: Sequence[Number], rule: Rule, *, up: bool) -> Number:
     if rule == "sum":
-        return Number(
-            one.value + other.value,
-            max(one.time_unix_nano, other.time_unix_nano),
-            shown([*one.exemplars, *other.exemplars]),
-        )
+        total = _total([point.value for point in points], up=up)
+        newest = max(point.time_unix_nano for point in points)
+        return Number(total, newest, _exemplars(points))
     if rule == "newest":
-        return one if one.time_unix_nano > other.time_unix_nano else other
-    return one if (one.value < other.value) == (rule == "min") else other
+        return max(reversed(points), key=lambda point: point.time_unix_nano)
+    return (min if rule == "min" else max)(points, key=lambda point: point.value)
+
+
+def _exemplars(points: Sequence[Number | Buckets | Octaves]) -> tuple[Shown, ...]:
+    return shown([exemplar for point in points for exemplar in point.exemplars])
+
+
+def _total(values: Sequence[int | float], *, up: bool) -> int | float:
+    if all(type(value) is int for value in values):
+        return sum(values)
+    try:
+        total = fsum(values)
+        return nextafter(total, _INFINITY) if up and fsum([*values, -total]) > 0 else total
+    except (OverflowError, ValueError):  # past the largest float, or infinities of both signs
+        return sum(values)

@@ -67,6 +67,9 @@ class Workers:
     def __init__(self, folder: str, errors: Tally) -> None:
         self._name = folder
         self._errors = errors
+        self._of_tree: str | None = (
+            None  # a forked child is of its parent's tree, even a dead one's
+        )
         self._begin()
 
     def _begin(self) -> None:
@@ -102,11 +105,12 @@ class Workers:
         self._path = open_folder(self._name)
         with _locked(self._at("join.lock")):
             alone = not any(self._is_alive(each) for each in self._members())
-            if alone and self._tree() != process_tree():
+            if alone and self._tree() not in (process_tree(), self._of_tree):
                 for name in os.listdir(self._path):
                     if name.endswith((_ALIVE, _PAGE, _NEW)):
                         os.unlink(self._at(name))
                 _write(self._path, "tree", process_tree().encode())
+            self._of_tree = self._tree()
             self._id = secrets.token_hex(8)
             self._alive = lock(self._at(self._id + _ALIVE))
         if alone:
@@ -180,7 +184,7 @@ class Workers:
         new = {each: self._page_of(each) for each in ended if each not in folded.folded}
         pages = [snapshot.totals(found) for found in new.values() if found]
         if pages:
-            families, _ = together([folded.shown(), *pages])
+            families, _ = together([folded.shown(), *pages], up=True)
             now = time.time()
             ids = {
                 each: at for each, at in folded.folded.items() if 0 <= now - at < FOLDED_IDS_S
@@ -264,7 +268,8 @@ def _bounded(family: Family) -> Family:
     series = list(family.series.items())
     kept: dict[str, Point] = dict(series[:SERIES_MAX])
     overflow = [replace(family, series={_OVERFLOW: point}) for _, point in series[SERIES_MAX:]]
-    merged, _ = together([[replace(family, series=kept)], *([each] for each in overflow)])
+    parts = [[replace(family, series=kept)], *([each] for each in overflow)]
+    merged, _ = together(parts, up=True)
     return merged[0]
 
 

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 
 from otel_exporter_ndjson import read
+from tests.e2e.services import Receiver, Service, receiving
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -71,15 +72,34 @@ class Archived:
 
     def totals(self, metric: str) -> Counter[str]:
         """Return a counter's last value of each writer and series, added up by series."""
+        totals: Counter[str] = Counter()
+        for (_, series), value in self._last(metric).items():
+            totals[series] += value  # type: ignore[assignment]  # whole numbers in these tests
+        return totals
+
+    def by_writer(self, metric: str) -> dict[str, float]:
+        """Return a counter's last value by writer, its series added up."""
+        totals: dict[str, float] = {}
+        for (writer, _), value in self._last(metric).items():
+            totals[writer] = totals.get(writer, 0) + value
+        return totals
+
+    def _last(self, metric: str) -> dict[tuple[str, str], float]:
         last: dict[tuple[str, str], float] = {}
         for record in read(self.root, signal="metrics"):
             if record.data.get("metric") == metric and record.data["kind"] == "metric":
                 series = json.dumps(record.data["attributes"], sort_keys=True)
                 last[record.instance, series] = record.data["value"]
-        totals: Counter[str] = Counter()
-        for (_, series), value in last.items():
-            totals[series] += value  # type: ignore[assignment]  # whole numbers in these tests
-        return totals
+        return last
+
+    def instances(self) -> list[str]:
+        """Return the service instance of each writer of metrics."""
+        found = {
+            line["writer"]["instance"]: line["resource"]["attributes"]["service.instance.id"]
+            for line in self.lines("segment")
+            if line["signal"] == "metrics"
+        }
+        return list(found.values())
 
     def total(self, metric: str) -> float:
         """Return a counter's value over all series and writers."""
@@ -156,3 +176,35 @@ def collector() -> Iterator[Collector]:
     server.start()
     yield kept
     server.stop(0).wait()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services in the test's folder: `service(code)`, `service(command=[...])`."""
+    started: list[Service] = []
+
+    def start(code: str = "", **arguments: Any) -> Service:
+        started.append(Service(tmp_path, code, **arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Run a real OTLP/HTTP endpoint that keeps each stream's newest value."""
+    with receiving() as kept:
+        yield kept
+
+
+@pytest.fixture
+def exporting(service: Callable[..., Service], receiver: Receiver) -> Callable[..., Service]:
+    """Start a program whose metrics go to the archive, to its page and to `receiver`."""
+    env = {
+        "OTEL_METRICS_EXPORTER": "ndjson,prometheus,otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    return lambda code, **named: service(code, env=env, **named)

@@ -1,10 +1,12 @@
 """Families of several processes become one set, as each family's rule says."""
 
+from collections.abc import Callable, Sequence
 from functools import reduce
+from random import Random
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies
 
 from otel_exporter_prometheus.merge import UNSET_BOUNDS, Family, Rule, in_buckets, together
 from otel_exporter_prometheus.naming import Instrument
@@ -159,3 +161,57 @@ def _counts(of: list[Family]) -> dict[tuple[str, str], object]:
             elif isinstance(point, Number) and isinstance(point.value, int):
                 found[each.name, labels] = point.value
     return found
+
+
+POINTS: dict[str, Callable[[float], Point]] = {
+    "counter": lambda value: Number(value),
+    "histogram": lambda value: Buckets([1], value),
+    "exponential histogram": lambda value: Octaves(0, {1: 1}, value),
+}
+AMOUNTS = strategies.lists(strategies.floats(0, 1e300), min_size=2, max_size=6)
+
+
+def added(points: Sequence[Point], *, up: bool = False) -> Point:
+    """Return what stands for the same series of several processes."""
+    bounds = UNSET_BOUNDS if isinstance(points[0], Octaves) else ()
+    instrument: Instrument = "counter" if isinstance(points[0], Number) else "histogram"
+    parts = [[family(instrument, {"": point}, bounds=bounds)] for point in points]
+    ((one,), _) = together(parts, up=up)
+    return one.series[""]
+
+
+def total(point: Point) -> float:
+    """Return a counter's value or a histogram's sum."""
+    amount = point.value if isinstance(point, Number) else cast("Buckets", point).sum
+    assert amount is not None
+    return amount
+
+
+@pytest.mark.parametrize("kind", POINTS)
+@given(amounts=AMOUNTS, dice=strategies.randoms())
+def test_a_sum_does_not_depend_on_the_order(kind: str, amounts: list[float], dice: Random) -> None:
+    """Owners change; to Prometheus a sum whose last digit goes down is a restart from zero."""
+    points = [POINTS[kind](amount) for amount in amounts]
+    shuffled = dice.sample(points, len(points))
+
+    assert total(added(points)) == total(added(shuffled))
+
+
+@pytest.mark.parametrize("kind", POINTS)
+@given(living=AMOUNTS, dead=AMOUNTS)
+def test_a_sum_does_not_go_down_when_the_dead_are_folded(
+    kind: str, living: list[float], dead: list[float]
+) -> None:
+    """What is kept of them counts for no less in later sums than they did."""
+    shown = [POINTS[kind](amount) for amount in living]
+    ended = [POINTS[kind](amount) for amount in dead]
+    folded = reduce(lambda kept, point: added([kept, point], up=True), ended)
+
+    assert total(added([*shown, folded])) >= total(added([*shown, *ended]))
+
+
+def test_whole_numbers_stay_whole() -> None:
+    """However large, and with a few that are not."""
+    assert added([Number(2**60), Number(1)]) == Number(2**60 + 1)
+    assert added([Number(2), Number(0.5)]) == Number(2.5)
+    assert added([Number(float("inf")), Number(float("-inf"))]) != Number(0.0)
