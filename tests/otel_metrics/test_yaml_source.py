@@ -1,5 +1,6 @@
 """YAML with line numbers: what is read, and what is refused with its line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,12 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
     assert yaml_source.read(path).plain() == {"a": 1}
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+# PyYAML writes YAML 1.1, in which 1E5 is text; in YAML 1.2, which is read, it is a number.
+texts = st.text().filter(lambda text: re.fullmatch("[-+]?[0-9.]+[eE][-+]?[0-9]+", text) is None)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
 trees = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=20,
 )
 
