@@ -84,7 +84,7 @@ def test_a_clock_that_jumps(program: Program, tmp_path: Path) -> None:
     assert errors == ""
     assert delivered
     assert max(gaps) < 4 * INTERVAL_S
-    assert load < 0.6
+    assert load < 0.9  # a thread that runs wild takes 1 for itself
     assert _points(archive)[-1] == recorded
     runs = [event["attributes"]["execution_id"] for event in events]
     assert runs == [str(number) for number in range(recorded)]
