@@ -1,6 +1,7 @@
 """Services of several processes: started, watched on their page, and asked what they left."""
 
 import contextlib
+import http.client
 import http.server
 import os
 import signal
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import psutil
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -38,6 +40,7 @@ __all__ = [
 
 PATIENCE_S = 30.0
 """What a busy machine may take for anything that is waited for."""
+READ_TIMEOUT_S = 10.0
 HEALED_S = 2.0
 """A page whose owner has died answers again within this time."""
 
@@ -62,6 +65,13 @@ def children(process: int) -> list[int]:
         found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
         return [int(each) for each in found if not _is_dead(int(each))]
     return []
+
+
+def _listens_on(process: int) -> set[int]:
+    with contextlib.suppress(psutil.Error):
+        found = psutil.Process(process).net_connections("tcp")
+        return {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
+    return set()
 
 
 def _is_dead(process: int) -> bool:
@@ -206,23 +216,32 @@ class Service:
                 os.kill(member, signal.SIGKILL)
         self.process.communicate()
 
-    def page(self, *, timeout_s: float = 10.0) -> Samples:
-        """Read its page."""
+    def page(self) -> Samples:
+        """Read its page, as soon as there is one."""
+        found: list[Samples] = []
+        until(lambda: self._read(found), what="there is no page")
+        return found[0]
+
+    def _read(self, found: list[Samples]) -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            found.append(self.read())
+        return bool(found)
+
+    def read(self) -> Samples:
+        """Read its page now.
+
+        Raises:
+            OSError, http.client.HTTPException: there is none.
+        """
         url = f"http://127.0.0.1:{self.port}/metrics"
-        with urllib.request.urlopen(url, timeout=timeout_s) as reply:
+        with urllib.request.urlopen(url, timeout=READ_TIMEOUT_S) as reply:
             return parse(reply.read().decode())
 
-    def await_page(self) -> Samples:
-        """Read its page as soon as there is one."""
-        found: list[Samples] = []
-
-        def answers() -> bool:
-            with contextlib.suppress(OSError):
-                found.append(self.page())
-            return bool(found)
-
-        until(answers, what=f"there is no page: {self.said()}")
-        return found[0]
+    def owner(self) -> int:
+        """Return the process that has its page's port."""
+        owners = [each for each in self.members() if self.port in _listens_on(each)]
+        assert len(owners) == 1, f"{owners} listen"
+        return owners[0]
 
     def state(self) -> list[Path]:
         """Return the files through which its processes share their page."""
@@ -277,7 +296,7 @@ class Scraper(threading.Thread):
         read_at = time.monotonic()
         while not self._ending.wait(0.02):
             try:
-                page = self._service.page(timeout_s=5)
+                page = self._service.read()
             except (OSError, http.client.HTTPException):
                 continue
             finally:

@@ -77,7 +77,7 @@ for _ in range(4):
 """
     )
     assert program.process.wait(30) == 0, program.said()
-    until(lambda: program.await_page().total("shop_orders_total") == TOTAL)
+    until(lambda: program.page().total("shop_orders_total") == TOTAL)
     program.go(4)
     program.await_nobody()
 
@@ -107,7 +107,7 @@ if os.fork() == 0:
 """
     )
     assert program.process.wait(30) == 0, program.said()
-    shown = program.await_page().total("shop_orders_total")
+    shown = program.page().total("shop_orders_total")
     program.go()
     program.await_nobody()
 
@@ -164,7 +164,7 @@ def test_os_exit_is_a_kill(
 ) -> None:
     """What such a child had not exported yet is missing; the page keeps all that was shown once."""
     program = exporting(START + PARENT.replace("ENDING", "os.read(0, 1); os._exit(0)"))
-    until(lambda: program.await_page().total("shop_orders_total") == TOTAL)
+    until(lambda: program.page().total("shop_orders_total") == TOTAL)
     program.go(4)
     program.await_line("ended with 0 0 0 0")
     shown = program.page().total("shop_orders_total")
@@ -210,4 +210,4 @@ def test_a_service_that_is_killed_whole_leaves_its_archive(
     again = exporting(START + "os.read(0, 1)", name=first.name, port=first.port)
 
     assert kept == TOTAL
-    assert again.await_page().total("shop_orders_total") == 100
+    assert again.page().total("shop_orders_total") == 100
