@@ -3,6 +3,7 @@
 import http.client
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ WORKERS = 3
 REQUESTS = 60
 
 APP = """
-import os
+import os, time
 import otel_metrics
 from opentelemetry import metrics
 from otel_metrics.web import routes
@@ -27,8 +28,9 @@ counter.add(0)
 gauge = metrics.get_meter("app").create_up_down_counter("workers")
 gauge.add(1)
 
-async def ask(request):
+def ask(request):
     counter.add(1)
+    time.sleep(0.02)
     return PlainTextResponse(str(os.getpid()))
 
 app = Starlette(routes=[*routes(), Route("/ask", ask)])
@@ -58,7 +60,8 @@ def test_every_worker_answers_for_all(tmp_path: Path) -> None:
     )
     try:
         until(lambda: _workers(port) == WORKERS, what="not every worker is on the page")
-        asked = {get(port, "/ask") for _ in range(REQUESTS)}
+        with ThreadPoolExecutor(WORKERS * 4) as pool:  # so many that one worker is not enough
+            asked = set(pool.map(lambda _: get(port, "/ask"), range(REQUESTS)))
         until(lambda: _asked(port) == REQUESTS)
 
         assert len(asked) > 1
