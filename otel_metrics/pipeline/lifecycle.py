@@ -1,8 +1,8 @@
 """Ends telemetry with the process, and begins it anew in a forked child.
 
-Exit: `atexit`; multiprocessing's finalizers, since its forked children skip atexit; SIGTERM
-(`sigterm.py`). Fork: one set of hooks for the process, registered once (Python cannot take them
-back), which call whatever is installed then.
+Exit: `atexit`; multiprocessing's finalizers, since its forked children skip atexit; a signal of
+Celery's, since processes of its pool skip both; SIGTERM (`sigterm.py`). Fork: one set of hooks for
+the process, registered once (Python cannot take them back), which call whatever is installed then.
 
 Threads: `otel-metrics-exit` exists since start-up and runs the exit hook, once; whoever ends the
 process waits for it, and no longer than the budget, even where the hook comes to hang on a lock of
@@ -92,6 +92,7 @@ def install(hooks: Hooks) -> None:
     sigterm.install(_flush)
     if multiprocessing.parent_process() is not None:
         _finalize_child(None)
+    _call(_watch_celery, "celery")
     if _registered:
         return
     _registered = True
@@ -134,9 +135,26 @@ def _finalize_child(_: object) -> None:
     multiprocessing.util.Finalize(None, _exit, exitpriority=0)
 
 
+def _watch_celery() -> None:
+    """Have the exit hook run in the processes of Celery's pool, which end by `os._exit`.
+
+    Looked up, not imported: where Celery is not loaded, nobody forks for it.
+    """
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        signals.worker_process_shutdown.connect(
+            _on_pool_process_end, weak=False, dispatch_uid=__name__
+        )
+
+
+def _on_pool_process_end(**_: object) -> None:
+    _flush()
+
+
 def _before_fork() -> None:
     _forking.hooks = hooks = _installed
     if hooks is not None:
+        _call(_watch_celery, "celery")
         _call(hooks.before_fork, "before_fork")
     sigterm.before_fork()
 

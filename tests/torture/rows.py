@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.torture import archives, crowds, damage, disks
 from tests.torture.figures import Figures
+from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, small_kills
 from tests.torture.plan import Plan
@@ -88,6 +89,7 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "disks": _disks,
     "crowds": _crowds,
     "damage": _damage,
+    "forks": lambda plan: iter([forks_under_load(plan)]),
     "simulated": lambda plan: iter([simulated(plan)]),
 }
 """The rows of each group, run one after the other as they are asked for."""

@@ -11,6 +11,7 @@ from otel_exporter_ndjson.exporter import Arguments
 from otel_exporter_ndjson.fs import RealFs, Status
 from tests.torture import archives, crowds, damage, disks
 from tests.torture.figures import Figures
+from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, killed_lives, small_kills
 from tests.torture.plan import Plan
@@ -125,6 +126,12 @@ def test_threads_and_processes_share_an_archive(plan: Plan, signal: str) -> None
 def test_many_at_once_lose_nothing(plan: Plan, row: Callable[[Plan], Figures]) -> None:
     """D4, D5 and A8: locks are respected, also of who is stopped, and work is done once."""
     held(row(plan))
+
+
+@pytest.mark.timeout(300)
+def test_forks_under_load_start_from_zero(plan: Plan) -> None:
+    """D2: no child hangs on what a thread of its parent held, or counts what that counted."""
+    held(forks_under_load(plan))
 
 
 @pytest.mark.parametrize("removal", REMOVALS)
