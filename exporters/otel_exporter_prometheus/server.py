@@ -38,8 +38,10 @@ __all__ = ["CONNECTIONS_MAX", "MetricsServer"]
 
 HEAD_TIMEOUT_S: Final = 5.0
 """A request must have arrived within this time, with the handshake before it."""
-WRITE_TIMEOUT_S: Final = 10.0
-"""A response must have been taken within this time."""
+SERVED_S: Final = 10.0
+"""A response must have been taken so long after its connection was accepted,"""
+WRITE_TIMEOUT_S: Final = 5.0
+"""or so long after it was ready, where that took its time."""
 PRESSURE: Final = 4
 """When more requests than this were in flight at once within the last second, they share."""
 WAIT_S: Final = 1.0
@@ -293,7 +295,7 @@ class MetricsServer:
             request = parse(received, connection.peer)
             answer = self._answer(request, connection)
         connection.answer_begins()
-        deadline = time.monotonic() + WRITE_TIMEOUT_S
+        deadline = max(connection.since + SERVED_S, time.monotonic() + WRITE_TIMEOUT_S)
         wire.write(connection.socket, head(answer), deadline, connection.progressed)
         if request is None or request.method != "HEAD":
             wire.write(connection.socket, answer.body, deadline, connection.progressed)
