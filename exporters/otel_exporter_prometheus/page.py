@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, cast
 
 from opentelemetry.context import attach, set_value
@@ -36,6 +37,8 @@ SHARED_AGE_S: Final = 1.0
 """Under pressure requests share a collection that is at most this old."""
 GZIP_LEVEL: Final = 1
 """Nine tenths of what level 9 saves, in a fifth of its time."""
+UNSHARED_S: Final = 300.0
+"""That the folder cannot be used is said at most this often."""
 NAMES_MAX: Final = 10_000
 """So many metrics are remembered as already complained about."""
 COMPLAINTS_MAX: Final = 20
@@ -122,8 +125,9 @@ class Page:
         self._writing = threading.Lock()
         self._wanted = self._begun = self._finished = 0
         self._latest: _Collected | None = None
-        self._failing = self._unshared = self._stopping = self._closed = False
+        self._failing = self._stopping = self._closed = False
         self._thread: threading.Thread | None = None
+        self._unshared_at = float("-inf")
         self._complained: set[tuple[str, str]] = set()
         self._complained_since, self._complaints = float("-inf"), 0
         self._collections = self._scrapes = self._replaced = 0
@@ -306,20 +310,23 @@ class Page:
 
         Called with `_writing` held.
         """
-        if self._workers is None or self._closed:
+        workers = self._workers
+        if workers is None or self._closed:
             return
-        try:
-            self._workers.join()
-            if self.folds:
-                self._workers.fold()
-            step(self._workers)
-        except OSError as error:
-            self.errors.add("publish")
-            if not self._unshared:
-                self._unshared = True
-                _logger.warning("the metrics page is not shared with other processes: %s", error)
-        else:
-            self._unshared = False
+        steps: list[Callable[[], None]] = [workers.fold] if self.folds else []
+        for each in (*steps, partial(step, workers)):
+            # Each by itself: a disk that is too full for one leaves the other as it is.
+            try:
+                workers.join()
+                each()
+            except OSError as error:
+                self.errors.add("publish")
+                now = time.monotonic()
+                if now - self._unshared_at >= UNSHARED_S:
+                    self._unshared_at = now
+                    _logger.warning(
+                        "the metrics page is not shared with other processes: %s", error
+                    )
 
     def _write(self, shown: Shown, *, openmetrics: bool) -> bytes:
         encoding = self._encoder.write(shown, openmetrics=openmetrics)

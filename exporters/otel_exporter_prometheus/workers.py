@@ -30,9 +30,7 @@ from otel_exporter_prometheus.state import (
     FILE_MODE,
     lock,
     open_folder,
-    open_lock,
     state_folder,
-    take,
 )
 from otel_exporter_prometheus.tally import Tally
 
@@ -44,6 +42,9 @@ FOLDED_IDS_S: Final = 60.0
 """An ended process's id is kept this long, for who read its file before it went."""
 TOUCH_INTERVAL_S: Final = 3600.0
 """How often files are touched, so that what cleans `/tmp` by age leaves them."""
+LOCK_TIMEOUT_S: Final = 2.0
+LOCK_RETRY_S: Final = 0.005
+"""How long a process waits to join while another does, and how often it looks."""
 SWEPT_MAX: Final = 100
 """At most so many folders of other services are looked at for being swept away."""
 
@@ -301,15 +302,20 @@ def _write(folder: str, name: str, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Hold the lock of a file, which others hold for moments only."""
-    while True:
-        descriptor = open_lock(path)
-        try:
-            if take(descriptor, path, wait=True):
-                yield
-                return
-        finally:
-            os.close(descriptor)
+    """Hold the lock of a file, which others hold for moments only.
+
+    Raises:
+        TimeoutError: somebody holds it for too long, as a process that was stopped may.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while (held := lock(path)) is None:
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"{path} is held by a process that does not go on")
+        time.sleep(LOCK_RETRY_S)
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 def _sweep(*, except_for: str) -> None:

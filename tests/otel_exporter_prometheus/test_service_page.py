@@ -1,5 +1,6 @@
 """One page for all processes of a service: who has the port, who takes it over, what is shown."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -242,3 +243,58 @@ def test_without_a_folder_a_process_shows_itself(
     finally:
         shared.stop()
         os.rmdir(folder)
+
+
+@pytest.fixture
+def full_disk(service: str, free_port: int) -> Iterator[Callable[[bool], None]]:
+    """Fill the disk that the service's folder is on, and free it again."""
+    folder = f"{state_folder()}/{Service(service).folder(f'localhost:{free_port}')}"
+    os.mkdir(folder, 0o700)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "none", folder]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        os.rmdir(folder)
+        pytest.skip("not run: this kernel or user mounts no tmpfs")
+
+    def fill(full: bool) -> None:
+        filler = f"{folder}/filler"
+        if not full:
+            os.unlink(filler)
+            return
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    yield fill
+    subprocess.run(["umount", folder], check=True)
+    os.rmdir(folder)
+
+
+@pytest.mark.slow
+def test_a_full_disk_takes_nothing_from_the_page(
+    full_disk: Callable[[bool], None],
+    service: str,
+    free_port: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What was published stays; who answers shows its own newest; one line says so; and when there
+    is room again all is as before."""
+    value = 1.0
+    settings, owner = Settings(port=free_port), Service(service)
+    me = ServicePage(lambda: collected(value), settings, owner)
+    me.start()
+    other = Process(service, free_port, 10)
+    ended = Process(service, free_port, 100)
+    try:
+        await_samples(free_port, {"c_total": 111, "g": 100})
+        full_disk(True)
+        ended.kill()
+        value = 2.0
+
+        assert [samples(free_port)["c_total"] for _ in range(5)] == [112] * 5
+        assert len(caplog.records) == 1
+        assert "No space left on device" in caplog.text
+        full_disk(False)
+        await_samples(free_port, {"c_total": 112, "g": 10})
+    finally:
+        me.stop()
+        other.end()
