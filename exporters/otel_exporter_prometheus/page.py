@@ -314,7 +314,8 @@ class Page:
         if workers is None or self._closed:
             return
         steps: list[Callable[[], None]] = [workers.fold] if self.folds else []
-        for each in (*steps, partial(step, workers)):
+        steps.append(partial(step, workers))
+        for each in steps:
             # Each by itself: a disk that is too full for one leaves the other as it is.
             try:
                 workers.join()
