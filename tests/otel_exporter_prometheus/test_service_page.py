@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -242,7 +243,7 @@ def test_without_a_folder_a_process_shows_itself(
         assert record.getMessage() == f"{said}, not to 0; remove it"
     finally:
         shared.stop()
-        os.rmdir(folder)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
