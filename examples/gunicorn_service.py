@@ -1,11 +1,15 @@
-"""A gunicorn service: each worker is a process of its own, so each configures itself.
+"""A gunicorn service: each worker counts for itself, and one page shows what all of them counted.
 
 Needs `pip install otel-metrics gunicorn`. Start it in the folder that holds examples/; in another
-shell, ask it something. After its end (Ctrl-C), the last command shows what each worker counted:
+shell, ask it something, and look at what was counted. After its end (Ctrl-C), the last command
+shows what each process left in the archive:
 
-    gunicorn --workers 2 --config python:examples.gunicorn_service examples.gunicorn_service:app
+    gunicorn --workers 2 --preload examples.gunicorn_service:app
     curl localhost:8000/
+    curl localhost:9464/metrics
     otel-metrics archive cat --metric agent.executions
+
+Without `--preload` each worker loads this file, and so configures itself; the numbers are the same.
 """
 
 import os
@@ -14,14 +18,7 @@ from collections.abc import Callable, Iterable
 import otel_metrics
 from otel_metrics import executions
 
-
-def post_worker_init(worker: object) -> None:
-    """Start telemetry in a worker (a hook that gunicorn calls).
-
-    One process can hold the metrics port; the archive takes every worker.
-    """
-    del worker
-    otel_metrics.configure(service_name="gunicorn-service", metrics_exporter="ndjson")
+otel_metrics.configure(service_name="gunicorn-service")
 
 
 def app(

@@ -37,7 +37,7 @@ from otel_metrics.pipeline.election import Election
 from otel_metrics.pipeline.hub import Hub
 from otel_metrics.tokens import pricing
 
-__all__ = ["Running", "as_variables", "start"]
+__all__ = ["Running", "as_variables", "assemble"]
 
 FORK_WAIT_S: Final = 0.5
 """A fork waits at most this long for our threads to come to rest."""
@@ -69,6 +69,21 @@ class Running:
     def stalled_after_s(self) -> float:
         """How old the last collection may be until telemetry is unwell."""
         return self.exporters.stalled_after_s
+
+    def begin(self) -> None:
+        """Start what was put together. The hooks come first: in a child without them a lock of the
+        SDK's would stay locked that a thread of ours held."""
+        lifecycle.install(
+            lifecycle.Hooks(
+                exit=self.stop,
+                exit_timeout_s=self.exit_timeout_s,
+                before_fork=self.before_fork,
+                after_fork_in_parent=self.after_fork_in_parent,
+                after_fork_in_child=self.after_fork_in_child,
+            )
+        )
+        self.hub.start()
+        self.exporters.serve(self.hub.collect, self.service)
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Collect and say what became of it, and of the events."""
@@ -134,12 +149,12 @@ class Running:
         self.exporters.start_page_in_child()
 
 
-def start(
+def assemble(
     given: Mapping[str, str],
     meter_provider: ApiMeterProvider | None,
     logger_provider: LoggerProvider | None,
 ) -> Running | None:
-    """Settle what holds and start it; None where `OTEL_SDK_DISABLED` says so.
+    """Settle what holds and put it together; None where `OTEL_SDK_DISABLED` says so.
 
     Raises:
         ConfigurationError, CatalogError: something in `given`, the arguments, is wrong.
@@ -147,10 +162,7 @@ def start(
     settings = _settle(given)
     if settings.disabled:
         return None
-    running = _start(settings, given, meter_provider)
-    if logger_provider is not None:
-        running.exporters.join_logger_provider(logger_provider)
-    return running
+    return _assemble(settings, given, meter_provider, logger_provider)
 
 
 def as_variables(overrides: Mapping[str, object]) -> dict[str, str]:
@@ -227,8 +239,11 @@ def _complain(problem: Problem, given: Mapping[str, str]) -> None:
     _logger.warning("%s", line.encode("unicode_escape").decode())  # a value may hold anything
 
 
-def _start(
-    settings: Settings, given: Mapping[str, str], meter_provider: ApiMeterProvider | None
+def _assemble(
+    settings: Settings,
+    given: Mapping[str, str],
+    meter_provider: ApiMeterProvider | None,
+    logger_provider: LoggerProvider | None,
 ) -> Running:
     _use_catalog(settings, must_hold="OTEL_PYTHON_METRICS_CATALOG" in given)
     rejections.set_strict(strict=settings.strict)
@@ -260,17 +275,8 @@ def _start(
     )
     if settings.genai_spans:
         _guarded("GenAI spans", lambda: spans.attach(made_of))
-    hub.start()
-    exporters.serve(hub.collect, service)
-    lifecycle.install(
-        lifecycle.Hooks(
-            exit=running.stop,
-            exit_timeout_s=running.exit_timeout_s,
-            before_fork=running.before_fork,
-            after_fork_in_parent=running.after_fork_in_parent,
-            after_fork_in_child=running.after_fork_in_child,
-        )
-    )
+    if logger_provider is not None:
+        exporters.join_logger_provider(logger_provider)
     return running
 
 

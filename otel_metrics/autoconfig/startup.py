@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 
+from otel_metrics import instruments
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
 
 if TYPE_CHECKING:
@@ -118,8 +119,10 @@ def configure(
     given = assembly.as_variables(overrides)
     with _lock:
         if _telemetry is None:
-            running = assembly.start(given, meter_provider, logger_provider)
-            _telemetry = Telemetry(running)
+            running = assembly.assemble(given, meter_provider, logger_provider)
+            _telemetry = Telemetry(running)  # before it begins: a child forked from then on has it
+            if running is not None:
+                running.begin()
             if _page_wanted:
                 _telemetry.page()
         elif overrides:
@@ -143,11 +146,14 @@ def current() -> Telemetry | None:
     return _telemetry
 
 
-def _renew_lock() -> None:
-    """Give a forked child a lock that no thread of its parent holds."""
+def _renew_locks() -> None:
+    """Give a forked child locks that no thread of its parent holds: one may be in `configure`,
+    and then telemetry has no fork hooks yet."""
     global _lock
     _lock = threading.RLock()
+    if _telemetry is None:
+        instruments.reset_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_renew_locks)

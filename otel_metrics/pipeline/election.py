@@ -30,6 +30,7 @@ class Election:
     def __init__(self, service: Service, office: str) -> None:
         self._folder = service.folder(office)
         self._held: int | None = None
+        self._unheld = False  # by anybody: there is nothing to hold it in
         self._asked_at = float("-inf")
 
     def won(self) -> bool:
@@ -40,15 +41,17 @@ class Election:
         now = time.monotonic()
         if self._held is None and now - self._asked_at >= ASKED_AGAIN_S:
             self._asked_at = now
+            self._unheld = False
             try:
                 self._held = lock(os.path.join(open_folder(self._folder), "office.lock"))
             except OSError:
-                return True
-        return self._held is not None
+                self._unheld = True
+        return self._held is not None or self._unheld
 
     def resign(self) -> None:
         """Give the office up: at the end, and in a forked child, where it is the parent's."""
         held, self._held = self._held, None
+        self._unheld = False
         self._asked_at = float("-inf")
         if held is not None:
             os.close(held)

@@ -19,6 +19,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExpor
 __all__ = ["missing", "renew"]
 
 _PROVIDER: Final = ("_lock", "_meter_lock", "_all_metric_readers_lock", "_meters")
+_METER: Final = (
+    "_instrument_registration_lock",
+    "_instrument_id_instrument",
+    "_instrument_ids_lock",
+    "_instrument_ids",
+)
 _CONSUMER: Final = ("_lock", "_reader_storages", "_sdk_config", "_async_instruments")
 _READER: Final = (
     "_instrument_class_temporality",
@@ -41,6 +47,8 @@ def missing(provider: MeterProvider) -> list[str]:
     consumer = getattr(provider, "_measurement_consumer", None)
     found: list[tuple[object, str]] = [(provider, name) for name in _PROVIDER]
     found += [(consumer, name) for name in _CONSUMER]
+    for meter in dict(getattr(provider, "_meters", {})).values():
+        found += [(meter, name) for name in _METER]
     for reader, storage in dict(getattr(consumer, "_reader_storages", {})).items():
         found += [(reader, name) for name in _READER]
         found += [(storage, name) for name in _STORAGE]
@@ -62,7 +70,7 @@ def renew(provider: MeterProvider) -> bool:
     sdk._lock, sdk._meter_lock = Lock(), Lock()
     MeterProvider._all_metric_readers_lock = Lock()
     for meter in sdk._meters.values():
-        meter._instrument_registration_lock = Lock()
+        _renew_meter(meter)
     consumer._lock = Lock()
     consumer._reader_storages = {
         reader: type(storage)(consumer._sdk_config, *(getattr(reader, name) for name in _READER))
@@ -72,6 +80,14 @@ def renew(provider: MeterProvider) -> bool:
         _renew_reader(reader)
     _renew_mappings()
     return True
+
+
+def _renew_meter(meter: Any) -> None:
+    """Renew a meter's locks, and forget an instrument that was half made just now: asked for it
+    again, the meter would take it for made."""
+    meter._instrument_registration_lock, meter._instrument_ids_lock = Lock(), Lock()
+    made = meter._instrument_id_instrument
+    meter._instrument_ids = {id_: at for id_, at in meter._instrument_ids.items() if id_ in made}
 
 
 def _renew_reader(reader: Any) -> None:

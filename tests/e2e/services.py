@@ -253,7 +253,7 @@ class Service:
             file
             for root in roots
             for folder in root.glob(f"{self.name}-*")
-            if (folder / "join.lock").exists()
+            if (folder / "owner.lock").exists()
             for file in folder.iterdir()
         ]
 

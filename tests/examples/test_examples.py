@@ -167,12 +167,12 @@ def test_declarative(folder: Path) -> None:
 
 
 @contextmanager
-def server(command: str, port: int, folder: Path) -> Iterator[None]:
+def server(command: str, port: int, folder: Path, *, page_port: int = 0) -> Iterator[None]:
     """Run a server until the test has asked it what it wants, then end it as an operator would."""
     process = subprocess.Popen(
         shlex.split(command),
         cwd=folder,
-        env=environ(),
+        env={**environ(), "OTEL_EXPORTER_PROMETHEUS_PORT": f"{page_port}"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -207,6 +207,17 @@ def get(url: str) -> str:
 
 @pytest.fixture
 def port() -> int:
+    """A port for the service."""
+    return _free_port()
+
+
+@pytest.fixture
+def page_port() -> int:
+    """A port for its metrics page."""
+    return _free_port()
+
+
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 
@@ -235,13 +246,25 @@ def test_metrics_routes(folder: Path, port: int) -> None:
         assert json.loads(get(health))["status"] == "ok"
 
 
-def test_gunicorn_service(folder: Path, port: int) -> None:
-    """Two workers count each for itself, and nothing is lost or doubled."""
-    start, ask, show = commands("gunicorn_service.py")
+@pytest.mark.parametrize("preload", [" --preload", ""], ids=["preload", "no preload"])
+def test_gunicorn_service(folder: Path, port: int, page_port: int, preload: str) -> None:
+    """Two workers count each for itself, on one page, and nothing is lost or doubled."""
+    start, ask, look, show = commands("gunicorn_service.py")
     url = shlex.split(ask)[-1].replace("localhost:8000", f"http://127.0.0.1:{port}")
-    with server(f"{start} --bind 127.0.0.1:{port}", port, folder):
+    page = shlex.split(look)[-1].replace("localhost:9464", f"http://127.0.0.1:{page_port}")
+    command = f"{start.replace(' --preload', preload)} --bind 127.0.0.1:{port}"
+    with server(command, port, folder, page_port=page_port):
         for _ in range(20):
             assert re.fullmatch(r"hello from process \d+\n", get(url))
+        _await_line(r"agent_executions_total\{.*\} 20", page)
 
     assert lines(run(folder, show)[0])
     assert total(folder, "agent.executions") == 20
+
+
+def _await_line(line: str, page: str) -> None:
+    """Wait until a page shows a line: another process shows what it counted within a second."""
+    deadline = time.monotonic() + 30
+    while not re.search(f"^{line}$", get(page), re.MULTILINE):
+        assert time.monotonic() < deadline, get(page)
+        time.sleep(0.05)
