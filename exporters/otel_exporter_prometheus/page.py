@@ -140,18 +140,18 @@ class Page:
         )
         self._thread.start()
 
-    def stop(self, final: MetricsData | None = None) -> None:
-        """Publish a last time, and let the thread end; requests that wait go without a page.
+    def publish(self, data: MetricsData | None) -> None:
+        """Let the other processes have what this one has recorded until its end."""
+        with self._writing:
+            if data is not None and not self._closed:
+                self._show(data)
 
-        Args:
-            final: what this process has recorded until its end.
-        """
+    def stop(self) -> None:
+        """Let the thread end; requests that wait go without a page."""
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
         with self._writing:
-            if final is not None and not self._closed:
-                self._show(final)
             self._closed = True
             if self._workers is not None:
                 self._workers.leave()

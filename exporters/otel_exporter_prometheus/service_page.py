@@ -100,9 +100,10 @@ class ServicePage:
             final: what this process has recorded until its end, for the others' pages.
             timeout_s: for responses under way.
         """
+        self.page.publish(final)  # first, as the rest may take its time
         if self._server is not None:
             self._server.stop(timeout_s)
-        self.page.stop(final)
+        self.page.stop()
         self._ownership.stop()
 
     def after_fork(self) -> None:
