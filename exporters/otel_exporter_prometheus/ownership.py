@@ -29,6 +29,8 @@ RETRY_SOON_S: Final = 0.05
 """Between the first attempts, while the port may be that of an owner that has just ended."""
 SOON: Final = 20
 """So many attempts are made at that pace; then it is said that the port is taken."""
+OPENING_S: Final = 0.5
+"""Who stops waits this long for a port that is being opened just now."""
 TOLD_BYTES_MAX: Final = 4096
 """More than an owner says in its file."""
 
@@ -101,6 +103,8 @@ class Ownership:
             self._stopping = True
             self._condition.notify_all()
             owned, self._owned = self._owned, False
+        if self._opening.acquire(timeout=OPENING_S):  # a port that is being opened is open then
+            self._opening.release()
         if owned:
             self._close()
 
@@ -116,7 +120,12 @@ class Ownership:
             os.close(descriptor)
 
     def _take_port(self) -> None:
-        port = self._open_port()
+        with self._opening:
+            if not self._stopping:
+                self._tell(self._open_port())
+
+    def _tell(self, port: int | None) -> None:
+        """Write into the lock's file who has which port."""
         if self._descriptor is not None and port is not None:
             with contextlib.suppress(OSError):  # a full disk: then the port has no name
                 told = json.dumps({"port": port, "service": self._service, "process": os.getpid()})
@@ -157,17 +166,14 @@ class Ownership:
         attempts = 0
         while not self._stopping:
             try:
-                with self._opening:
-                    self._take_port()
-            except ListenError as error:
+                self._take_port()
+            except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be had
                 attempts += 1
                 if not said and (attempts == SOON or not _is_taken(error)):
                     said = True
                     _logger.error("%s", error)
-                if not _is_taken(error):
-                    return
             else:
-                if said:
+                if said and not self._stopping:
                     _logger.warning("the metrics page is open now")
                 return
             with condition:
@@ -200,5 +206,5 @@ def _told(path: str) -> dict[str, object]:
     return {}
 
 
-def _is_taken(error: ListenError) -> bool:
+def _is_taken(error: Exception) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE

@@ -214,7 +214,13 @@ class Page:
         self._times.clear()
         self._begin()
 
-    def _collected(self, *, pressed: bool) -> _Collected | None:
+    def refresh(self, timeout_s: float) -> None:
+        """Collect and publish, and wait for that, at most so long."""
+        self._collected(pressed=False, timeout_s=timeout_s)
+
+    def _collected(
+        self, *, pressed: bool, timeout_s: float = COLLECT_TIMEOUT_S
+    ) -> _Collected | None:
         with self._condition:
             latest = self._latest
             if pressed and latest and time.monotonic() - latest.at < SHARED_AGE_S:
@@ -223,7 +229,7 @@ class Page:
             self._wanted = max(self._wanted, number)
             self._condition.notify_all()
             in_time = self._condition.wait_for(
-                lambda: self._finished >= number or self._stopping, timeout=COLLECT_TIMEOUT_S
+                lambda: self._finished >= number or self._stopping, timeout=timeout_s
             )
             if not in_time:
                 self.errors.add("timeout")
@@ -264,28 +270,26 @@ class Page:
     def _collect_once(self) -> _Collected | None:
         try:
             data = self._collect()
-        except Exception as error:  # noqa: BLE001  # callbacks are the service's code
+            with self._writing:
+                return _Collected(self._with_others(self._show(data)))
+        except Exception as error:  # noqa: BLE001  # the service's callbacks; and the thread goes on
             self.errors.add("collect")
             if not self._failing:
                 _logger.warning("the metrics page is unavailable, collecting failed: %s", error)
             return None
-        with self._writing:
-            return _Collected(self._with_others(self._show(data)))
 
     def _keep_up(self) -> None:
         """Do what is due once a second: fold what is dead, publish where others may want it."""
         several: list[bool] = []
-        with self._writing:
-            self._share(lambda workers: several.append(workers.are_several()))
-        if not any(several):
-            return
         try:
-            data = self._collect()
+            with self._writing:
+                self._share(lambda workers: several.append(workers.are_several()))
+            if any(several):
+                data = self._collect()
+                with self._writing:
+                    self._show(data)
         except Exception:  # noqa: BLE001  # said when somebody wants the page
             self.errors.add("collect")
-            return
-        with self._writing:
-            self._show(data)
 
     def _show(self, data: MetricsData | None) -> Shown:
         """Return what this process shows, and publish it. Called with `_writing` held."""
@@ -354,7 +358,7 @@ class Page:
                 "metric %s is not or only in part on the metrics page: %s%s",
                 ascii(dropped.metric),
                 dropped.message,
-                " (further ones are not named for a minute)" if last else "",
+                " (others of this minute are not named)" if last else "",
             )
 
 

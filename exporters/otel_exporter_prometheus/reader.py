@@ -132,11 +132,8 @@ class PrometheusMetricReader(MetricReader):
         del kwargs
         if self._shared is not None and self._serving:
             timeout_s = min(1.0, timeout_millis / 1000)
-            final = None
-            if self._collecting.acquire(timeout=timeout_s):  # else a callback hangs in it
-                self._collecting.release()
-                final = self._take()
-            self._shared.stop(final, timeout_s)
+            self._page.refresh(timeout_s)
+            self._shared.stop(timeout_s=timeout_s)
         self._serving = False
 
     def _open(self, shared: ServicePage) -> bool:

@@ -69,7 +69,8 @@ class ServicePage:
         """The port of the page; None where this process should have it and could not open it."""
         if self._server is not None:
             return self._server.port
-        return self._settings.port if self._listens and self._ownership.waiting else None
+        closed = not self._listens or self._settings.refusal is not None
+        return None if closed or not self._ownership.waiting else self._settings.port
 
     @property
     def at_work(self) -> tuple[threading.Lock, ...]:
@@ -84,8 +85,6 @@ class ServicePage:
                 page goes on being shared, and where the port is only taken, it is tried again.
         """
         self.page.start()
-        if self._listens and self._settings.refusal is not None:
-            raise ListenError(self._settings.refusal)
         try:
             self._ownership.start()
         except ListenError:
@@ -101,10 +100,10 @@ class ServicePage:
             timeout_s: for responses under way.
         """
         self.page.publish(final)  # first, as the rest may take its time
+        self._ownership.stop()  # from here on no port is opened any more
         if self._server is not None:
             self._server.stop(timeout_s)
         self.page.stop()
-        self._ownership.stop()
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of everything that is the parent's."""

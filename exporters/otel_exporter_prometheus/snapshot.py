@@ -64,16 +64,21 @@ def encode(families: Iterable[Family]) -> tuple[bytes, list[Dropped]]:
     try:
         return _encoder.encode(published), dropped
     except _UNENCODABLE:
-        sound = []
-        for family in published:
-            try:
-                sound.append(_encodable(family))
-            except _UNENCODABLE as error:
-                dropped.append(_cannot(family.metric, error))
-        return _encoder.encode(sound), dropped
+        return _encoder.encode(_sound(published, dropped)), dropped
 
 
 _UNENCODABLE: Final = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
+def _sound(published: Iterable[_Family], dropped: list[Dropped]) -> list[_Family]:
+    """Return what can be encoded, and note in `dropped` what cannot."""
+    sound = []
+    for family in published:
+        try:
+            sound.append(_encodable(family))
+        except _UNENCODABLE as error:
+            dropped.append(_cannot(family.metric, error))
+    return sound
 
 
 def _encodable(family: _Family) -> _Family:
@@ -96,8 +101,13 @@ def decode(published: bytes) -> list[Family]:
 
 def encode_folded(folded: Mapping[str, float], families: Iterable[Family]) -> bytes:
     """Return what is kept of ended processes."""
-    published, _ = _published(families)
-    return _encoder.encode(Folded(folded=dict(folded), families=published))
+    published, dropped = _published(families)
+    kept = Folded(folded=dict(folded), families=published)
+    try:
+        return _encoder.encode(kept)
+    except _UNENCODABLE:  # sums grow beyond 64 bits
+        kept.families = _sound(published, dropped)
+        return _encoder.encode(kept)
 
 
 def decode_folded(kept: bytes) -> Folded:
@@ -189,6 +199,8 @@ def _family(family: _Family) -> Family:
         series, bounds = family.octaves, UNSET_BOUNDS
     elif family.kind == "histogram":
         series = family.buckets
+        if any(len(each.bucket_counts) != len(bounds) + 1 for each in family.buckets.values()):
+            raise ValueError("a histogram has not one count for each bucket")
     return Family(
         name=family.name,
         kind=family.kind,

@@ -16,6 +16,7 @@ Used by one thread at a time, the page's, but for `after_fork`. Who may fold is 
 
 import contextlib
 import os
+import random
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ LOCK_TIMEOUT_S: Final = 2.0
 LOCK_RETRY_S: Final = 0.005
 """How long a process waits to join while another does, and how often it looks."""
 SWEPT_MAX: Final = 100
-"""At most so many folders of other services are looked at for being swept away."""
+"""So many folders of other services are looked at, at most, for being swept away."""
 
 _ALIVE: Final = ".alive"
 _PAGE: Final = ".page"
@@ -169,14 +170,14 @@ class Workers:
 
     def fold(self) -> None:
         """Add what ended processes counted to what is kept of them, and remove their files."""
-        ended = [each for each in self._members() if not self._is_alive(each)]
-        if not ended:
+        if all(map(self._is_alive, self._members())):
             return
         held = lock(self._at("join.lock"))
         if held is None:
             return  # the next time
         try:
-            self._fold(ended)
+            # Looked at again: who was joining just then looked dead, and holds this lock to join.
+            self._fold([each for each in self._members() if not self._is_alive(each)])
         finally:
             os.close(held)
 
@@ -321,7 +322,8 @@ def _locked(path: str) -> Iterator[None]:
 def _sweep(*, except_for: str) -> None:
     """Remove folders of services of which nobody lives, and whose process tree has ended."""
     root = state_folder()
-    for name in sorted(os.listdir(root))[:SWEPT_MAX]:
+    names = os.listdir(root)
+    for name in random.sample(names, min(len(names), SWEPT_MAX)):  # whichever: all in the end
         path = os.path.join(root, name)
         if name != except_for and os.path.isdir(path):
             with contextlib.suppress(OSError):
