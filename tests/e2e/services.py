@@ -172,7 +172,10 @@ class Service:
 
     def await_line(self, line: str) -> None:
         """Wait until it has printed a line."""
-        until(lambda: self._has_said(line), what=f"it does not say {line!r}")
+        try:
+            until(lambda: self._has_said(line))
+        except AssertionError:
+            raise AssertionError(f"it does not say {line!r}: {self.said()}") from None
 
     def _has_said(self, line: str) -> bool:
         runs = self.process.poll() is None
