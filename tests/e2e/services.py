@@ -151,6 +151,7 @@ class Service:
             "OTEL_SERVICE_NAME": self.name,
             "OTEL_EXPORTER_PROMETHEUS_PORT": str(self.port),
             "OTEL_PYTHON_METRICS_HOST_METRICS": "off",
+            "OTEL_PYTHON_METRICS_EXIT_TIMEOUT": f"{PATIENCE_S}s",
             "PYTHONPATH": str(folder),
             "PYTHONUNBUFFERED": "1",
         }
