@@ -31,7 +31,7 @@ from otel_metrics.autoconfig.settings import Problem, Settings, from_environ
 from otel_metrics.catalog.loader import builtin, load
 from otel_metrics.errors import CatalogError, ConfigurationError
 from otel_metrics.host import recorder as host
-from otel_metrics.pipeline import lifecycle
+from otel_metrics.pipeline import lifecycle, loading
 from otel_metrics.pipeline.delivery import FlushResult
 from otel_metrics.pipeline.election import Election
 from otel_metrics.pipeline.hub import Hub
@@ -119,10 +119,12 @@ class Running:
             events_lane.join(deadline)
 
     def before_fork(self) -> None:
-        """Park our threads, as far as they can be within `FORK_WAIT_S`.
+        """Park our threads, as far as they can be within `FORK_WAIT_S`, and not while they import.
 
         What was taken is kept for this thread alone: several may fork at once.
         """
+        importing = loading.lock()
+        self.parked.locks = [importing] if importing.acquire(timeout=loading.LOAD_WAIT_S) else []
         deadline = time.monotonic() + FORK_WAIT_S
         page = self.exporters.page
         # The page first: while it collects it waits for the hub.
@@ -130,7 +132,7 @@ class Running:
         locks += [*(lane.at_work for lane in self.hub.lanes)]
         if self.exporters.event_lane is not None:
             locks.append(self.exporters.event_lane.at_work)
-        self.parked.locks = [
+        self.parked.locks += [
             lock for lock in locks if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
         ]
 
@@ -142,6 +144,7 @@ class Running:
 
     def after_fork_in_child(self) -> None:
         """Begin anew: nothing of the parent's counts, files, threads or port."""
+        loading.after_fork()
         instruments.reset_after_fork()
         self.host_office.resign()
         self.exporters.after_fork()

@@ -19,7 +19,7 @@ from typing import Final
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from otel_metrics.pipeline import sdk_fork
+from otel_metrics.pipeline import loading, sdk_fork
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
 from otel_metrics.pipeline.exemplars import ExemplarKeeper, with_value
 from otel_metrics.pipeline.lanes import MetricLane
@@ -190,7 +190,7 @@ class Hub:
 
     def _run(self) -> None:
         with suppressed():
-            with self._collecting:
+            with self._collecting, loading.lock():
                 _guarded(self._on_start)
             due = time.monotonic() + self._interval_s
             while True:

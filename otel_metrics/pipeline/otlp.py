@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar, Unpac
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.metrics.export import MetricsData
 
+from otel_metrics.pipeline import loading
 from otel_metrics.pipeline.batch import count_points, cut, cut_points, joined
 from otel_metrics.pipeline.delivery import Outcome
 from otel_metrics.pipeline.otlp_settings import (
@@ -197,6 +198,7 @@ class _Exporter(Generic[Batch]):
         """Send a batch in as many requests as the server wants; end at the first that fails."""
         if self._closed:
             return Outcome(ok=False, reason="shut down")
+        self._load()
         self._woken.clear()
         self._sizes.begin(time.monotonic())
         parts = deque(self._cut(batch, self._sizes.parts(self._count(batch))))
@@ -254,7 +256,7 @@ class _Exporter(Generic[Batch]):
 
     def _send(self, encoded: "Encoded", deadline: float) -> "Reply":
         """Deliver one request, unless it is empty or known to be too large."""
-        from otel_metrics.pipeline.otlp_reply import Reply  # lazily, see `_opened`
+        from otel_metrics.pipeline.otlp_reply import Reply  # lazily, see `_load`
 
         request = encoded.request
         if not request:
@@ -308,7 +310,7 @@ class _Exporter(Generic[Batch]):
 
     def _held(self, deadline: float) -> "Reply | None":
         """Wait as long as a server asked for in an earlier export; fail where that is too long."""
-        from otel_metrics.pipeline.otlp_reply import Reply  # lazily, see `_opened`
+        from otel_metrics.pipeline.otlp_reply import Reply  # lazily, see `_load`
 
         hold_s = self._hold_until - time.monotonic()
         if hold_s <= 0:
@@ -318,9 +320,16 @@ class _Exporter(Generic[Batch]):
         reason = f"{self._last_reason}; it asked to wait another {hold_s:.0f} s"
         return Reply(ok=False, reason=reason)
 
-    def _opened(self) -> _Transport:
+    def _load(self) -> None:
         # On the lane's thread and when there is something to send: importing protobuf's messages
         # takes 30 ms, and gRPC 50 ms more.
+        if self._transport is None:
+            with loading.lock():
+                from otel_metrics.pipeline import otlp_encoding  # noqa: F401  # for `_encode`
+
+                self._opened()
+
+    def _opened(self) -> _Transport:
         from otel_metrics.pipeline.otlp_reply import Redactor
 
         if self._transport is None:
@@ -397,7 +406,7 @@ class OtlpMetricExporter(_Exporter[MetricsData]):
         self._preferred_aggregation = made_of.preferred_aggregation
 
     def _encode(self, batch: MetricsData) -> "Encoded":
-        from otel_metrics.pipeline.otlp_encoding import encode_metric_batch  # see `_opened`
+        from otel_metrics.pipeline.otlp_encoding import encode_metric_batch  # see `_load`
 
         return encode_metric_batch(batch)
 
@@ -434,7 +443,7 @@ class OtlpLogExporter(_Exporter[Sequence[ReadableLogRecord]]):
         return made
 
     def _encode(self, batch: Sequence[ReadableLogRecord]) -> "Encoded":
-        from otel_metrics.pipeline.otlp_encoding import encode_log_batch  # see `_opened`
+        from otel_metrics.pipeline.otlp_encoding import encode_log_batch  # see `_load`
 
         return encode_log_batch(batch)
 

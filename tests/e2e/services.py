@@ -151,6 +151,7 @@ class Service:
             "OTEL_SERVICE_NAME": self.name,
             "OTEL_EXPORTER_PROMETHEUS_PORT": str(self.port),
             "OTEL_PYTHON_METRICS_HOST_METRICS": "off",
+            "OTEL_PYTHON_METRICS_EXIT_TIMEOUT": f"{PATIENCE_S}s",
             "PYTHONPATH": str(folder),
             "PYTHONUNBUFFERED": "1",
         }
@@ -172,7 +173,10 @@ class Service:
 
     def await_line(self, line: str) -> None:
         """Wait until it has printed a line."""
-        until(lambda: self._has_said(line), what=f"it does not say {line!r}")
+        try:
+            until(lambda: self._has_said(line))
+        except AssertionError:
+            raise AssertionError(f"it does not say {line!r}: {self.said()}") from None
 
     def _has_said(self, line: str) -> bool:
         runs = self.process.poll() is None

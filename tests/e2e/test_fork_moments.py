@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.services import Service
+from tests.e2e.services import Receiver, Service
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Archived
@@ -101,6 +101,36 @@ def test_a_child_of_a_thread_that_is_gone(
     service(START + CONFIGURED + MOMENTS[moment]).end()
 
     assert sorted(archived.by_writer("shop.orders").values()) == [10, 100]
+
+
+LOADING = """
+import importlib.abc
+class SlowDisk(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "MODULE":
+            inside.set()
+            time.sleep(1.5)
+sys.meta_path.insert(0, SlowDisk())
+telemetry = otel_metrics.configure()
+counter = metrics.get_meter("shop").create_counter("shop.orders")
+counter.add(100)
+in_thread(telemetry.flush)
+def child():
+    counter.add(10)
+    result = telemetry.flush(10)
+    assert result.ok, result
+fork(child)
+"""
+
+
+@pytest.mark.parametrize("module", ["genai_prices", "otel_metrics.pipeline.otlp_encoding"])
+def test_a_child_of_a_thread_of_ours_that_imports(
+    exporting: Callable[..., Service], archived: "Archived", receiver: Receiver, module: str
+) -> None:
+    """A child could never import what a thread of its parent is loading, so the fork waits."""
+    exporting(START + LOADING.replace("MODULE", module)).end()
+
+    assert archived.total("shop.orders") == receiver.total("shop.orders") == 110
 
 
 CONFIGURING = """
