@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Final
 
 from otel_exporter_prometheus.errors import ListenError
-from otel_exporter_prometheus.state import open_folder, open_lock, state_folder, take
+from otel_exporter_prometheus.state import give, open_folder, open_lock, state_folder, take
 
 __all__ = ["RETRY_S", "Ownership", "holder"]
 
@@ -111,12 +111,16 @@ class Ownership:
     def after_fork(self) -> None:
         """Let go, in a forked child, of the parent's lock and of its wait for it: the child's copy
         would keep it from others when the parent has ended."""
-        self._close()
+        self._close(unlock=False)
         self._begin()
 
-    def _close(self) -> None:
+    def _close(self, *, unlock: bool = True) -> None:
+        """Close the lock's file; give the lock back by itself, since a child that was forked in
+        the meantime may have a copy of the descriptor."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            if unlock:
+                give(descriptor)
             os.close(descriptor)
 
     def _take_port(self) -> None:

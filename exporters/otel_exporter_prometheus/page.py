@@ -125,7 +125,7 @@ class Page:
         self._writing = threading.Lock()
         self._wanted = self._begun = self._finished = 0
         self._latest: _Collected | None = None
-        self._failing = self._stopping = self._closed = False
+        self._failing = self._final = self._stopping = self._closed = False
         self._thread: threading.Thread | None = None
         self._unshared_at = float("-inf")
         self._complained: set[tuple[str, str]] = set()
@@ -145,6 +145,7 @@ class Page:
         with self._writing:
             if data is not None and not self._closed:
                 self._show(data)
+                self._final = True  # what was collected before must not replace it
 
     def stop(self) -> None:
         """Let the thread end; requests that wait go without a page."""
@@ -298,25 +299,31 @@ class Page:
             return shown
         families = self._times.stamped(shown.families)
         dropped: list[Dropped] = []
-        self._share(lambda workers: dropped.extend(workers.publish(families)))
+        if not self._final:
+            self._share(lambda workers: dropped.extend(workers.publish(families)))
         return replace(shown, families=families, dropped=(*shown.dropped, *dropped))
 
     def _with_others(self, shown: Shown) -> Shown:
         found: list[list[Family]] = []
-        self._share(lambda workers: found.extend(workers.others()))
+        read = self._share(lambda workers: found.extend(workers.others()))
+        if not read and self._workers is not None and self._workers.joined:
+            # Without the others every number would go down, which reads as a restart.
+            raise OSError("what the other processes published cannot be read")
         if not any(found):
             return shown
         families, dropped = together([shown.families, *found])
         return replace(shown, families=families, dropped=(*shown.dropped, *dropped))
 
-    def _share(self, step: Callable[[Workers], None]) -> None:
-        """Do what needs the folder that is shared; without it this process shows itself alone.
+    def _share(self, step: Callable[[Workers], None]) -> bool:
+        """Do what needs the folder that is shared, and say whether that went well; without it this
+        process shows itself alone.
 
         Called with `_writing` held.
         """
         workers = self._workers
         if workers is None or self._closed:
-            return
+            return True
+        done = True
         steps: list[Callable[[], None]] = [workers.fold] if self.folds else []
         steps.append(partial(step, workers))
         for each in steps:
@@ -324,7 +331,8 @@ class Page:
             try:
                 workers.join()
                 each()
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: bytes that are no text
+                done = each == workers.fold and done
                 self.errors.add("publish")
                 now = time.monotonic()
                 if now - self._unshared_at >= UNSHARED_S:
@@ -332,6 +340,7 @@ class Page:
                     _logger.warning(
                         "the metrics page is not shared with other processes: %s", error
                     )
+        return done
 
     def _write(self, shown: Shown, *, openmetrics: bool) -> bytes:
         encoding = self._encoder.write(shown, openmetrics=openmetrics)

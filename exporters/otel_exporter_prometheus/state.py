@@ -18,7 +18,16 @@ if sys.platform != "win32":
 
 from otel_exporter_prometheus.errors import StateError
 
-__all__ = ["FILE_MODE", "FOLDER_MODE", "lock", "open_folder", "open_lock", "state_folder", "take"]
+__all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "give",
+    "lock",
+    "open_folder",
+    "open_lock",
+    "state_folder",
+    "take",
+]
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -92,6 +101,12 @@ def take(descriptor: int, path: str, *, wait: bool) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def give(descriptor: int) -> None:
+    """Give the lock of an open file back, also where a child has a copy of the descriptor."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _is_ours(path: str) -> bool:

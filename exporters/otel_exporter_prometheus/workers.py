@@ -130,7 +130,10 @@ class Workers:
         self._begin()
 
     def are_several(self) -> bool:
-        """Tell whether there are others, alive or ended, beside this process."""
+        """Tell whether there are others, alive or ended, beside this process, or may be soon: a
+        worker is replaced by whoever started it."""
+        if process_tree().partition("-")[0] != str(os.getpid()):
+            return True
         names = os.listdir(self._path)
         own = (self._id + _ALIVE, self._id + _PAGE)
         return any(name.endswith((_ALIVE, _PAGE)) and name not in own for name in names)
@@ -215,7 +218,10 @@ class Workers:
         return False
 
     def _tree(self) -> str:
-        with contextlib.suppress(FileNotFoundError), open(self._at("tree")) as file:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(self._at("tree"), errors="replace") as file,
+        ):
             return file.read()
         return ""
 
@@ -340,7 +346,10 @@ def _sweep_folder(path: str) -> None:
                 if descriptor is None:
                     return
                 held.append(descriptor)
-        with contextlib.suppress(FileNotFoundError), open(os.path.join(path, "tree")) as file:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(os.path.join(path, "tree"), errors="replace") as file,
+        ):
             if is_under_way(file.read()):
                 return
         for name in sorted(os.listdir(path), key=lambda name: name == "join.lock"):

@@ -169,10 +169,12 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _ending
     hooks: Hooks | None = getattr(_forking, "hooks", None)
-    if hooks is not None:
-        _call(hooks.after_fork_in_child, "after_fork_in_child")
-        _ending = _Ending(hooks)
-    sigterm.after_fork_in_child()
+    try:
+        if hooks is not None:
+            _call(hooks.after_fork_in_child, "after_fork_in_child")
+            _ending = _Ending(hooks)
+    finally:  # also where no thread can be had: the signal must not stay blocked
+        sigterm.after_fork_in_child()
 
 
 def _call(hook: Callable[[], None], name: str) -> None:
