@@ -8,6 +8,8 @@
 Nothing is raised once the page is open: what goes wrong then is counted.
 """
 
+import errno
+
 __all__ = ["ListenError", "PrometheusError", "SettingError", "StateError"]
 
 
@@ -21,6 +23,11 @@ class SettingError(PrometheusError, ValueError):
 
 class ListenError(PrometheusError, OSError):
     """The page cannot be opened; the message names host, port and what to do."""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the port is somebody else's just now."""
+        return isinstance(self.__cause__, OSError) and self.__cause__.errno == errno.EADDRINUSE
 
 
 class StateError(PrometheusError, OSError):

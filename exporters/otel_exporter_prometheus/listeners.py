@@ -31,8 +31,9 @@ def listen(settings: Settings) -> list[socket.socket]:
         address = ("::1", first.getsockname()[1])
         listeners.append(_bound(socket.AF_INET6, address, settings))
     except ListenError as error:
-        taken = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
-        if taken and port != 0:  # whoever holds it would answer for us where ::1 is asked first
+        if (
+            error.is_taken and port != 0
+        ):  # whoever holds it would answer for us where ::1 is asked first
             first.close()
             raise
     return listeners

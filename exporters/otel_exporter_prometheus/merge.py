@@ -5,7 +5,7 @@ added, of gauges the newest stays. Between processes each family says how (`Rule
 stand beside the first metric of a name (another type, unit or bounds) is left out, and said.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import fsum, nextafter
@@ -41,6 +41,7 @@ __all__ = [
     "Rule",
     "families",
     "in_buckets",
+    "less",
     "together",
 ]
 
@@ -129,7 +130,11 @@ def _metrics(data: MetricsData) -> Iterator[tuple[InstrumentationScope, Metric]]
 
 
 def together(
-    parts: Iterable[Iterable[Family]], *, families_max: int = FAMILIES_MAX, up: bool = False
+    parts: Iterable[Iterable[Family]],
+    *,
+    apart: bool = False,
+    families_max: int = FAMILIES_MAX,
+    up: bool = False,
 ) -> tuple[list[Family], list[Dropped]]:
     """Make one set of families of those of several processes, the first of which decides what a
     name is. The parts stay as they are.
@@ -139,30 +144,50 @@ def together(
 
     Args:
         parts: the families of each process.
+        apart: keep families of one name that cannot stand beside each other, each by itself, for
+            what is kept of ended processes; which of them a page shows is for the page to decide.
         families_max: how many families there may be.
         up: round sums up, for a sum that stands for its parts in a later one: that is then not
             less than with the parts themselves.
     """
-    names = _Names(families_max)
-    found: dict[str, list[Mapping[str, Point]]] = {}
+    names = _Names(families_max, apart=apart)
+    found: dict[Hashable, list[Mapping[str, Point]]] = {}
     dropped: list[Dropped] = []
     for part in parts:
         for family in part:
             try:
-                mine = names.families.get(family.name)
+                key = names.key(family)
+                mine = names.families.get(key)
                 if mine is None:
                     names.add(replace(family))
-                    found[family.name] = [family.series]
+                    found[key] = [family.series]
                     continue
                 _check_same(mine, family.source[1], family.unit, family.bounds)
-                found[family.name].append(family.series)
+                found[key].append(family.series)
             except _CannotShowError as error:
                 dropped.append(Dropped(family.source[0], error.reason, str(error)))
-    for name, series in found.items():
+    for key, series in found.items():
         if len(series) > 1:
-            family = names.families[name]
+            family = names.families[key]
             family.series = _combined_series(series, family.rule, up=up)
     return list(names.families.values()), dropped
+
+
+def less(families: Iterable[Family], base: Iterable[Family]) -> list[Family]:
+    """Return families without what `base`, an earlier state of them, has counted. Of gauges nothing
+    is taken, nor of what other processes count, too (`max`)."""
+    counted = {(each.name, each.source, each.unit, each.bounds): each.series for each in base}
+    left = []
+    for family in families:
+        before = counted.get((family.name, family.source, family.unit, family.bounds))
+        if before is not None and family.rule == "sum":
+            series = {
+                labels: _less(point, before[labels]) if labels in before else point
+                for labels, point in family.series.items()
+            }
+            family = replace(family, series=series)
+        left.append(family)
+    return left
 
 
 def _combined_series(
@@ -196,24 +221,31 @@ class _CannotShowError(Exception):
 
 
 class _Names:
-    """The families of a page by name, and every name that is taken."""
+    """The families of a page by name, and every name that is taken; or, `apart`, those of a name
+    that differ each by itself."""
 
-    def __init__(self, families_max: int) -> None:
-        self.families: dict[str, Family] = {}
+    def __init__(self, families_max: int, *, apart: bool = False) -> None:
+        self.families: dict[Hashable, Family] = {}
         self._families_max = families_max
+        self._apart = apart
         self._claimed = {_TARGET_INFO: _TARGET_INFO}
+
+    def key(self, family: Family) -> Hashable:
+        if self._apart:
+            return (family.name, family.source[1], family.unit, family.bounds)
+        return family.name
 
     def add(self, family: Family) -> None:
         if len(self.families) >= self._families_max:
             raise _CannotShowError("limit", f"the page holds {self._families_max} metrics already")
-        for sample_name in family.sample_names:
+        for sample_name in () if self._apart else family.sample_names:
             owner = self._claimed.get(sample_name)
             if owner is not None:
                 raise _CannotShowError(
                     "clash", f"{owner!r} has a series named {sample_name} already"
                 )
         self._claimed.update(dict.fromkeys(family.sample_names, family.source[0]))
-        self.families[family.name] = family
+        self.families[self.key(family)] = family
 
 
 class _Merged:
@@ -378,6 +410,24 @@ def _combined_numbers(points: Sequence[Number], rule: Rule, *, up: bool) -> Numb
     if rule == "newest":
         return max(reversed(points), key=lambda point: point.time_unix_nano)
     return (min if rule == "min" else max)(points, key=lambda point: point.value)
+
+
+def _less(point: Point, before: Point) -> Point:
+    """Return what a point has counted since an earlier one of its series."""
+    if isinstance(before, Number):
+        number = cast("Number", point)
+        return Number(number.value - before.value, number.time_unix_nano, shown(point.exemplars))
+    if isinstance(before, Octaves):
+        octaves = cast("Octaves", point)
+        counts = {at: count - before.counts.get(at, 0) for at, count in octaves.counts.items()}
+        least = octaves.least - before.least
+        return Octaves(least, counts, octaves.sum - before.sum, octaves.exemplars)
+    buckets, earlier = cast("Buckets", point), cast("Buckets", before)
+    left = [
+        now - then for now, then in zip(buckets.bucket_counts, earlier.bucket_counts, strict=True)
+    ]
+    total = None if buckets.sum is None or earlier.sum is None else buckets.sum - earlier.sum
+    return Buckets(left, total, shown(buckets.exemplars))
 
 
 def _exemplars(points: Sequence[Number | Buckets | Octaves]) -> tuple[Shown, ...]:

@@ -1,16 +1,16 @@
 """Which process of a service has the port: the one that holds `owner.lock`, in which it says so.
 
-The others wait for that lock on a thread, without polling; the kernel gives it to one of them as
-soon as the owner has ended, by whatever end. The owner opens the port, and tries again each
-`RETRY_S` where it cannot, as when a dying owner still has it. It also folds what is dead.
+Each process has a thread that looks at it. Where nobody holds the lock the first that looks has it,
+opens the port, and sees to it that both stay: a service may close every descriptor that it finds,
+and what cleans `/tmp` may take the file. Looking is a few system calls; waiting in `flock` would
+take nothing, but it ends only with the owner, and a child that is forked meanwhile would share what
+is waited for.
 
-Threads: `start` runs on the caller's; `otel-prometheus-owner` waits for the lock, opens the port
-and ends. It is a daemon, and waits on where a service stops its page while another process of it
-has the port: then it gives the lock back when it gets it. `_condition` guards the state.
+Threads: `start` runs on the caller's; from then on `otel-prometheus-owner` does all. `_condition`
+guards `_stopping`; `_opening` is held while lock or port are taken, and taken by a fork.
 """
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -19,12 +19,14 @@ from collections.abc import Callable
 from typing import Final
 
 from otel_exporter_prometheus.errors import ListenError
-from otel_exporter_prometheus.state import give, open_folder, open_lock, state_folder, take
+from otel_exporter_prometheus.state import Lock, lock, open_folder, state_folder
 
-__all__ = ["RETRY_S", "Ownership", "holder"]
+__all__ = ["Ownership", "holder"]
 
-RETRY_S: Final = 1.0
-"""Between two attempts to open a port that is taken."""
+TAKE_OVER_S: Final = 0.2
+"""How often a process looks whether the owner has ended."""
+KEEP_S: Final = 1.0
+"""How often the owner looks after its port, and tries again to open one that is taken."""
 RETRY_SOON_S: Final = 0.05
 """Between the first attempts, while the port may be that of an owner that has just ended."""
 SOON: Final = 20
@@ -43,32 +45,37 @@ class Ownership:
     Args:
         folder: the name of the service's folder.
         service: the service's name, for others that want the port.
-        open_port: opens the port and returns it; called when this process becomes the owner, and
-            again until it does not raise `ListenError`.
+        open_port: opens the port where it is not open, and returns it; called again and again by
+            the owner.
+        close_port: closes the port, where this process is the owner no longer.
     """
 
-    def __init__(self, folder: str, service: str, open_port: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        folder: str,
+        service: str,
+        open_port: Callable[[], int | None],
+        close_port: Callable[[], None],
+    ) -> None:
         self._folder = folder
         self._service = service
         self._open_port = open_port
+        self._close_port = close_port
         self._begin()
 
     def _begin(self) -> None:
         self._condition = threading.Condition()
         self._opening = threading.Lock()
-        self._descriptor: int | None = None  # of the lock that is held or waited for
-        self._owned = False
+        self._held: Lock | None = None
+        self._told: int | None = None  # the port that is written in the file
         self._stopping = False
-
-    @property
-    def owned(self) -> bool:
-        """Whether this process is the owner."""
-        return self._owned
+        self._attempts = 0  # to open the port, since it was open
+        self._said = False  # that it cannot be opened
 
     @property
     def waiting(self) -> bool:
         """Whether another process is the owner, and this one its successor."""
-        return self._descriptor is not None and not self._owned
+        return self._held is None
 
     @property
     def at_work(self) -> threading.Lock:
@@ -79,110 +86,98 @@ class Ownership:
         """Become the owner now where nobody is, else as soon as nobody is.
 
         Raises:
-            ListenError: this process is the owner and cannot open the port. Where it is only taken,
-                it is tried again.
+            ListenError: this process is the owner and cannot open the port; it is tried again.
             StateError, OSError: the folder cannot be used.
         """
-        path = self._path()
-        self._descriptor = open_lock(path)
-        with contextlib.suppress(BlockingIOError):
-            self._owned = take(self._descriptor, path, wait=False)
-        if not self._owned:
-            self._start_thread(self._wait)
-            return
         try:
-            self._take_port()
-        except ListenError as error:
-            if _is_taken(error):
-                self._start_thread(self._open_late)
+            self._look()
+        except ListenError:
+            self._said = True
             raise
+        finally:
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending
+                threading.Thread(
+                    target=self._run,
+                    args=(self._condition,),
+                    name="otel-prometheus-owner",
+                    daemon=True,
+                ).start()
 
     def stop(self) -> None:
-        """Give up the port's lock, or the wait for it. Closing the port is the caller's, before."""
+        """Open no port any more, and let another process have the lock. Closing a port that is open
+        is the caller's, after this."""
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
-            owned, self._owned = self._owned, False
         if self._opening.acquire(timeout=OPENING_S):  # a port that is being opened is open then
             self._opening.release()
-        if owned:
-            self._close()
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
 
     def after_fork(self) -> None:
-        """Let go, in a forked child, of the parent's lock and of its wait for it: the child's copy
-        would keep it from others when the parent has ended."""
-        self._close(unlock=False)
+        """Let go, in a forked child, of the parent's lock: the child's copy would keep it from
+        others when the parent has ended."""
+        held = self._held
         self._begin()
+        if held is not None:
+            held.close_copy()
 
-    def _close(self, *, unlock: bool = True) -> None:
-        """Close the lock's file; give the lock back by itself, since a child that was forked in
-        the meantime may have a copy of the descriptor."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            if unlock:
-                give(descriptor)
-            os.close(descriptor)
+    def _run(self, condition: threading.Condition) -> None:
+        while True:
+            with condition:
+                condition.wait_for(lambda: self._stopping, timeout=self._pause_s())
+                if self._stopping:
+                    return
+            try:
+                self._look()
+            except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be had
+                self._attempts += 1
+                passing = isinstance(error, ListenError) and error.is_taken
+                if not self._said and (self._attempts >= SOON or not passing):
+                    self._said = True
+                    _logger.error("%s", error)
+                continue
+            if self._said and self._told is not None:
+                _logger.warning("the metrics page is open now")
+            self._said, self._attempts = False, 0
 
-    def _take_port(self) -> None:
+    def _pause_s(self) -> float:
+        if self._attempts:
+            return RETRY_SOON_S if self._attempts < SOON else KEEP_S
+        return TAKE_OVER_S if self._held is None else KEEP_S
+
+    def _look(self) -> None:
+        """Take the lock where nobody has it, and see to it that the port is open where it is ours.
+
+        Raises:
+            ListenError: the port cannot be opened.
+            StateError, OSError: the folder cannot be used.
+        """
         with self._opening:
-            if not self._stopping:
+            if self._stopping:
+                return
+            lost = self._held is not None and not self._held.is_held()
+            if self._held is None or lost:
+                self._held, before = self._lock(), self._held
+                if before is not None:
+                    before.release()
+            if self._held is not None:
                 self._tell(self._open_port())
+            elif lost:
+                self._told = None
+                self._close_port()
+
+    def _lock(self) -> Lock | None:
+        return lock(os.path.join(open_folder(self._folder), "owner.lock"))
 
     def _tell(self, port: int | None) -> None:
         """Write into the lock's file who has which port."""
-        if self._descriptor is not None and port is not None:
+        if self._held is not None and port is not None and port != self._told:
+            told = json.dumps({"port": port, "service": self._service, "process": os.getpid()})
             with contextlib.suppress(OSError):  # a full disk: then the port has no name
-                told = json.dumps({"port": port, "service": self._service, "process": os.getpid()})
-                os.ftruncate(self._descriptor, 0)
-                os.pwrite(self._descriptor, told.encode(), 0)
-
-    def _path(self) -> str:
-        return os.path.join(open_folder(self._folder), "owner.lock")
-
-    def _start_thread(self, work: Callable[[threading.Condition], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the interpreter is ending
-            threading.Thread(
-                target=work, args=(self._condition,), name="otel-prometheus-owner", daemon=True
-            ).start()
-
-    def _wait(self, condition: threading.Condition) -> None:
-        try:
-            path = self._path()
-            assert self._descriptor is not None
-            while not take(self._descriptor, path, wait=True):
-                self._close()  # somebody removed the file
-                self._descriptor = open_lock(path)
-        except OSError as error:
-            _logger.warning("this process cannot take the metrics page over: %s", error)
-            return
-        with condition:
-            self._owned = not self._stopping
-        if self._owned:
-            self._open(condition, said=False)
-        else:
-            self._close()
-
-    def _open_late(self, condition: threading.Condition) -> None:
-        self._open(condition, said=True)
-
-    def _open(self, condition: threading.Condition, *, said: bool) -> None:
-        """Open the port as soon as that goes; `said` is that it cannot be just now."""
-        attempts = 0
-        while not self._stopping:
-            try:
-                self._take_port()
-            except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be had
-                attempts += 1
-                if not said and (attempts == SOON or not _is_taken(error)):
-                    said = True
-                    _logger.error("%s", error)
-            else:
-                if said and not self._stopping:
-                    _logger.warning("the metrics page is open now")
-                return
-            with condition:
-                pause_s = RETRY_SOON_S if attempts < SOON else RETRY_S
-                condition.wait_for(lambda: self._stopping, timeout=pause_s)
+                self._held.write(told.encode())
+            self._told = port
 
 
 def holder(port: int) -> str | None:
@@ -201,14 +196,10 @@ def _told(path: str) -> dict[str, object]:
     try:
         with open(path, "rb") as file:
             told = json.loads(file.read(TOLD_BYTES_MAX))
-            if take(file.fileno(), path, wait=False):
-                return {}
-    except BlockingIOError:  # it is held, so what it says is true
-        return told if isinstance(told, dict) else {}
+        held = lock(path)
     except (OSError, ValueError):
-        pass
-    return {}
-
-
-def _is_taken(error: Exception) -> bool:
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
+        return {}
+    if held is not None:
+        held.release()
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -13,17 +13,17 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Final, cast
+from typing import Final, TypeVar
 
 from opentelemetry.context import attach, set_value
 from opentelemetry.sdk.metrics.export import MetricsData
 
+from otel_exporter_prometheus.complaints import Complaints
 from otel_exporter_prometheus.encoding import Encoder, Shown
-from otel_exporter_prometheus.merge import Dropped, Family, Rule, together
-from otel_exporter_prometheus.points import Number, Point
+from otel_exporter_prometheus.gauge_times import GaugeTimes
+from otel_exporter_prometheus.merge import Family, Rule, together
 from otel_exporter_prometheus.tally import Tally
 from otel_exporter_prometheus.workers import Workers
 
@@ -39,13 +39,10 @@ GZIP_LEVEL: Final = 1
 """Nine tenths of what level 9 saves, in a fifth of its time."""
 UNSHARED_S: Final = 300.0
 """That the folder cannot be used is said at most this often."""
-NAMES_MAX: Final = 10_000
-"""So many metrics are remembered as already complained about."""
-COMPLAINTS_MAX: Final = 20
-COMPLAINTS_S: Final = 60.0
-"""So many log lines of metrics that are not shown there are in so much time, at most."""
 OMITTED: Final = ("service.instance.id", "process.")
 """What `target_info` leaves out: it is of one process, and the page is of all."""
+
+T = TypeVar("T")
 
 _SUPPRESS: Final = "suppress_instrumentation"
 """The key under which OpenTelemetry's instrumentations look whether to stay out."""
@@ -61,8 +58,8 @@ class Stats:
         scrapes: pages that were read.
         collections: collections that were made for them.
         errors: what went wrong, counted by kind each time: `collect`, `timeout`, `publish`,
-            `worker`, `read`, `write`, `refused`, `thread`, `serve`, `tls`, `auth`, `throttled`, and
-            the reasons of `dropped`.
+            `worker`, `fold`, `read`, `write`, `refused`, `thread`, `serve`, `tls`, `auth`,
+            `throttled`, and the reasons of `dropped`.
         dropped: metrics that the last page could not show, or not whole, by reason.
         replaced: characters for which U+FFFD stands.
     """
@@ -116,7 +113,7 @@ class Page:
         self.errors = Tally()
         self.folds = False
         self._workers = None if folder is None else Workers(folder, self.errors)
-        self._times = _Times(timed)
+        self._times = GaugeTimes(timed)
         self._begin()
 
     def _begin(self) -> None:
@@ -128,8 +125,7 @@ class Page:
         self._failing = self._final = self._stopping = self._closed = False
         self._thread: threading.Thread | None = None
         self._unshared_at = float("-inf")
-        self._complained: set[tuple[str, str]] = set()
-        self._complained_since, self._complaints = float("-inf"), 0
+        self._complaints = Complaints()
         self._collections = self._scrapes = self._replaced = 0
         self._dropped: Mapping[str, int] = {}
 
@@ -241,7 +237,7 @@ class Page:
     def _run(self) -> None:
         attach(set_value(_SUPPRESS, value=True))
         with self.at_work, self._writing:
-            self._share(lambda _: None)  # joins
+            self._shared(Workers.join)
         due = time.monotonic() + PUBLISH_INTERVAL_S
         while True:
             with self._condition:
@@ -272,6 +268,7 @@ class Page:
         try:
             data = self._collect()
             with self._writing:
+                self._fold()
                 return _Collected(self._with_others(self._show(data)))
         except Exception as error:  # noqa: BLE001  # the service's callbacks; and the thread goes on
             self.errors.add("collect")
@@ -281,11 +278,11 @@ class Page:
 
     def _keep_up(self) -> None:
         """Do what is due once a second: fold what is dead, publish where others may want it."""
-        several: list[bool] = []
         try:
             with self._writing:
-                self._share(lambda workers: several.append(workers.are_several()))
-            if any(several):
+                self._fold()
+                several = self._shared(Workers.are_several)
+            if several:
                 data = self._collect()
                 with self._writing:
                     self._show(data)
@@ -298,49 +295,45 @@ class Page:
         if self._workers is None:
             return shown
         families = self._times.stamped(shown.families)
-        dropped: list[Dropped] = []
+        published = None
         if not self._final:
-            self._share(lambda workers: dropped.extend(workers.publish(families)))
-        return replace(shown, families=families, dropped=(*shown.dropped, *dropped))
+            published = self._shared(lambda workers: workers.publish(families))
+        own, dropped = published or (self._workers.own(families), [])
+        return replace(shown, families=own, dropped=(*shown.dropped, *dropped))
 
     def _with_others(self, shown: Shown) -> Shown:
-        found: list[list[Family]] = []
-        read = self._share(lambda workers: found.extend(workers.others()))
-        if not read and self._workers is not None and self._workers.joined:
+        found = self._shared(Workers.others)
+        if found is None and not self._closed and self._workers and self._workers.joined:
             # Without the others every number would go down, which reads as a restart.
             raise OSError("what the other processes published cannot be read")
-        if not any(found):
+        if not found or not any(found):
             return shown
         families, dropped = together([shown.families, *found])
         return replace(shown, families=families, dropped=(*shown.dropped, *dropped))
 
-    def _share(self, step: Callable[[Workers], None]) -> bool:
-        """Do what needs the folder that is shared, and say whether that went well; without it this
-        process shows itself alone.
+    def _fold(self) -> None:
+        """Look after what ended processes left, where that is this one's."""
+        if self.folds:
+            self._shared(Workers.fold)
+
+    def _shared(self, step: Callable[[Workers], T]) -> T | None:
+        """Do one thing in the folder that is shared; None where that cannot be, which is counted
+        and said, and ends nothing else: a disk may be too full for one step and not for the next.
 
         Called with `_writing` held.
         """
-        workers = self._workers
-        if workers is None or self._closed:
-            return True
-        done = True
-        steps: list[Callable[[], None]] = [workers.fold] if self.folds else []
-        steps.append(partial(step, workers))
-        for each in steps:
-            # Each by itself: a disk that is too full for one leaves the other as it is.
-            try:
-                workers.join()
-                each()
-            except (OSError, ValueError) as error:  # ValueError: bytes that are no text
-                done = each == workers.fold and done
-                self.errors.add("publish")
-                now = time.monotonic()
-                if now - self._unshared_at >= UNSHARED_S:
-                    self._unshared_at = now
-                    _logger.warning(
-                        "the metrics page is not shared with other processes: %s", error
-                    )
-        return done
+        if self._workers is None or self._closed:
+            return None
+        try:
+            self._workers.join()
+            return step(self._workers)
+        except (OSError, ValueError) as error:  # ValueError: bytes that are no text
+            self.errors.add("publish")
+            now = time.monotonic()
+            if now - self._unshared_at >= UNSHARED_S:
+                self._unshared_at = now
+                _logger.warning("the metrics page is not shared with other processes: %s", error)
+            return None
 
     def _write(self, shown: Shown, *, openmetrics: bool) -> bytes:
         encoding = self._encoder.write(shown, openmetrics=openmetrics)
@@ -349,55 +342,5 @@ class Page:
         self._dropped = Counter(reasons)
         self.errors.add_all(reasons)
         for dropped in encoding.dropped:
-            self._complain(dropped)
+            self._complaints.add(dropped)
         return encoding.body
-
-    def _complain(self, dropped: Dropped) -> None:
-        key = (dropped.metric, dropped.reason)
-        if key in self._complained or len(self._complained) >= NAMES_MAX:
-            return
-        self._complained.add(key)
-        now = time.monotonic()
-        if now - self._complained_since >= COMPLAINTS_S:
-            self._complained_since, self._complaints = now, 0
-        self._complaints += 1
-        if self._complaints <= COMPLAINTS_MAX:
-            last = self._complaints == COMPLAINTS_MAX
-            _logger.warning(
-                "metric %s is not or only in part on the metrics page: %s%s",
-                ascii(dropped.metric),
-                dropped.message,
-                " (others of this minute are not named)" if last else "",
-            )
-
-
-class _Times:
-    """When each series of a gauge got the value that it has, so that the newest can be told."""
-
-    def __init__(self, timed: Callable[[str], bool]) -> None:
-        self._timed = timed
-        self._seen: dict[str, dict[str, Number]] = {}
-
-    def clear(self) -> None:
-        self._seen.clear()
-
-    def stamped(self, families: Iterable[Family]) -> list[Family]:
-        """Return the families with the time at which each gauge's value was first seen."""
-        before, self._seen = self._seen, {}
-        now = time.monotonic_ns()
-        return [
-            self._stamped(family, before.get(family.name, {}), now)
-            if family.rule == "newest" and not self._timed(family.source[0])
-            else family
-            for family in families
-        ]
-
-    def _stamped(self, family: Family, before: Mapping[str, Number], now: int) -> Family:
-        seen: dict[str, Number] = {}
-        for labels, point in cast("Mapping[str, Number]", family.series).items():
-            known = before.get(labels)
-            same = known is not None and known.value == point.value
-            seen[labels] = known if same and known is not None else Number(point.value, now)
-        self._seen[family.name] = seen
-        series: dict[str, Point] = dict(seen)
-        return replace(family, series=series)

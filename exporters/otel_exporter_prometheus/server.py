@@ -22,6 +22,7 @@ from otel_exporter_prometheus.errors import ListenError, SettingError
 from otel_exporter_prometheus.health import STALLED_AFTER_S, Watch
 from otel_exporter_prometheus.listeners import listen
 from otel_exporter_prometheus.page import Page
+from otel_exporter_prometheus.pressure import Pressure
 from otel_exporter_prometheus.protocol import (
     HEAD_BYTES_MAX,
     Answer,
@@ -42,8 +43,6 @@ SERVED_S: Final = 10.0
 """A response must have been taken so long after its connection was accepted,"""
 WRITE_TIMEOUT_S: Final = 5.0
 """or so long after it was ready, where that took its time."""
-PRESSURE: Final = 4
-"""When more requests than this were in flight at once within the last second, they share."""
 WAIT_S: Final = 1.0
 """A connection waits this long for a slot."""
 WAITING_MAX: Final = 256
@@ -81,11 +80,12 @@ class MetricsServer:
         self._rules = guard.Rules(scheme="http", port=settings.port)
         self._authenticator: Authenticator | None = None
         self._tls: Tls | None = None
-        self._pressed_until = 0.0
+        self._pressure = Pressure()
         self._waiting: deque[Connection] = deque()
         self._lingering: deque[tuple[float, socket.socket]] = deque()
         self._listeners: list[socket.socket] = []
         self._wake: tuple[socket.socket, socket.socket] | None = None
+        self._own_sockets: list[tuple[socket.socket, wire.File]] = []
         self._thread: threading.Thread | None = None
         self._port = settings.port
         self._warned = False
@@ -119,6 +119,7 @@ class MetricsServer:
         )
         self._warn()
         self._wake = socket.socketpair()
+        self._own_sockets = [(each, wire.file_of(each)) for each in (*self._listeners, *self._wake)]
         self._thread = threading.Thread(
             target=self._accept, name="otel-prometheus-accept", daemon=True
         )
@@ -135,6 +136,22 @@ class MetricsServer:
         thread.join(timeout_s)
         wake[1].close()
         self._slots.end(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether connections are accepted; not once a service has closed every descriptor."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Let go of a server that has ended by itself: those of its sockets that are still its own
+        are closed. A number of a closed one may be a file of the service's by now."""
+        for each, file in self._own_sockets:
+            if wire.is_file(each, file):
+                each.close()
+            else:
+                each.detach()
+        self._own_sockets = []
+        self._listeners, self._wake, self._thread = [], None, None
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of the sockets that are the parent's."""
@@ -178,6 +195,8 @@ class MetricsServer:
                     _wait_readable(wake, 0.1)  # no descriptor is free; wait without spinning
                 self._seat(time.monotonic())
                 self._bury(time.monotonic())
+        if self._thread is not None:
+            return  # nobody stopped it: the descriptors were closed, and may be anybody's by now
         self._seat(float("inf"))
         for listener in self._listeners:
             self._turn_away(listener)
@@ -311,13 +330,8 @@ class MetricsServer:
         if refusal is not None:
             return refusal
         connection.stage = "waiting"
-        return contents.answer(request, self._page, self._watch, pressed=self._is_pressed())
-
-    def _is_pressed(self) -> bool:
-        now = time.monotonic()
-        if len(self._slots) > PRESSURE:
-            self._pressed_until = now + 1.0
-        return now < self._pressed_until
+        pressed = self._pressure.is_high(len(self._slots))
+        return contents.answer(request, self._page, self._watch, pressed=pressed)
 
 
 def _wait_readable(readable: socket.socket, timeout_s: float) -> None:

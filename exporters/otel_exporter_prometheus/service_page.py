@@ -62,7 +62,7 @@ class ServicePage:
             collect, folder=folder, scope_labels=scope_labels, rules=rules, timed=timed
         )
         self._server: MetricsServer | None = None
-        self._ownership = Ownership(folder, service.name, self._open)
+        self._ownership = Ownership(folder, service.name, self._open, self._close)
 
     @property
     def port(self) -> int | None:
@@ -82,7 +82,7 @@ class ServicePage:
 
         Raises:
             ListenError: this process should have the port, and cannot open it, or must not. The
-                page goes on being shared, and where the port is only taken, it is tried again.
+                page goes on being shared, and it is tried again.
         """
         self.page.start()
         try:
@@ -101,8 +101,9 @@ class ServicePage:
         """
         self.page.publish(final)  # first, as the rest may take its time
         self._ownership.stop()  # from here on no port is opened any more
-        if self._server is not None:
-            self._server.stop(timeout_s)
+        server = self._server
+        if server is not None:
+            server.stop(timeout_s)
         self.page.stop()
 
     def after_fork(self) -> None:
@@ -114,14 +115,26 @@ class ServicePage:
         self.page.after_fork()
 
     def _open(self) -> int | None:
+        """Open the port where it is not open, and look after what ended processes leave."""
         self.page.folds = True
         if not self._listens:
             return None
+        if self._server is not None:
+            if self._server.is_running:
+                return self._server.port
+            self._server.abandon()
         server = MetricsServer(self.page, self._settings, stalled_after_s=self._stalled_after_s)
         server.start()
         self._server = server
         self._settings = dataclasses.replace(self._settings, port=server.port)
         return server.port
+
+    def _close(self) -> None:
+        """Leave the port and what ended processes left to another process."""
+        self.page.folds = False
+        if self._server is not None:
+            self._server.stop(STOP_TIMEOUT_S)
+            self._server = None
 
 
 def _address(settings: Settings) -> str:

@@ -18,16 +18,7 @@ if sys.platform != "win32":
 
 from otel_exporter_prometheus.errors import StateError
 
-__all__ = [
-    "FILE_MODE",
-    "FOLDER_MODE",
-    "give",
-    "lock",
-    "open_folder",
-    "open_lock",
-    "state_folder",
-    "take",
-]
+__all__ = ["FILE_MODE", "FOLDER_MODE", "Lock", "lock", "open_folder", "state_folder"]
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -62,51 +53,75 @@ def open_folder(name: str) -> str:
     return path
 
 
-def lock(path: str) -> int | None:
-    """Return a descriptor that holds the lock of a file, made where it is not there; None where
-    somebody else holds it.
+class Lock:
+    """The lock of a file, which is this process's until `release` or its end, by whatever end.
 
-    The kernel gives the lock back when the last copy of the descriptor is closed, by whatever end.
+    Not thread-safe. It knows its descriptor by the file behind it: a service may close all that it
+    finds open, and get the same number for a file of its own.
+    """
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self._file = _identity(os.fstat(descriptor))
+
+    def is_held(self) -> bool:
+        """Tell whether others still see the lock: the descriptor may be closed, and the file may
+        be removed, or another in its place."""
+        with contextlib.suppress(OSError):
+            return self._is_open() and _identity(os.stat(self._path)) == self._file
+        return False
+
+    def write(self, content: bytes) -> None:
+        """Write into the file, for who wants to know who holds it.
+
+        Raises:
+            OSError: the disk is full, or the descriptor is closed.
+        """
+        if self._is_open():
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, content, 0)
+
+    def release(self) -> None:
+        """Give the lock back, also where a forked child has a copy of the descriptor."""
+        if self._is_open():
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            os.close(self._descriptor)
+
+    def close_copy(self) -> None:
+        """Close the descriptor in a forked child. The lock stays its parent's."""
+        if self._is_open():
+            os.close(self._descriptor)
+
+    def _is_open(self) -> bool:
+        with contextlib.suppress(OSError):
+            return _identity(os.fstat(self._descriptor)) == self._file
+        return False
+
+
+def lock(path: str) -> Lock | None:
+    """Return the lock of a file, made where it is not there; None where somebody else holds it.
 
     Raises:
         OSError: the file cannot be opened.
     """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     for _ in range(ATTEMPTS):
-        descriptor = open_lock(path)
+        descriptor = os.open(path, flags, FILE_MODE)
         try:
-            if take(descriptor, path, wait=False):
-                return descriptor
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return None
-        os.close(descriptor)
+        held = Lock(descriptor, path)
+        if held.is_held():  # else the file was removed, or replaced, in the meantime
+            return held
+        held.release()
     return None
 
 
-def open_lock(path: str) -> int:
-    """Return a descriptor of a file to be locked, made where it is not there."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path, flags, FILE_MODE)
-
-
-def take(descriptor: int, path: str, *, wait: bool) -> bool:
-    """Lock an open file; False where that file is not the one at `path` any more, so that others
-    would not see the lock.
-
-    Raises:
-        BlockingIOError: somebody else holds it, and `wait` is not set.
-    """
-    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def give(descriptor: int) -> None:
-    """Give the lock of an open file back, also where a child has a copy of the descriptor."""
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _is_ours(path: str) -> bool:

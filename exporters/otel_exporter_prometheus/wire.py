@@ -1,6 +1,7 @@
 """Reading a request's head from a socket and writing an answer to it, each by a deadline."""
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -10,12 +11,40 @@ from typing import Final
 
 from otel_exporter_prometheus.protocol import HEAD_BYTES_MAX
 
-__all__ = ["abort", "drain_and_close", "encrypted", "finish", "read_head", "shut", "write"]
+__all__ = [
+    "File",
+    "abort",
+    "drain_and_close",
+    "encrypted",
+    "file_of",
+    "finish",
+    "is_file",
+    "read_head",
+    "shut",
+    "write",
+]
+
+File = tuple[int, int]
+"""What stands for the file behind a descriptor, whose number may be given anew."""
 
 LINGER_S: Final = 1.0
 """What a peer still sends, when it was answered before it ended, is read for so long."""
 CHUNK_BYTES: Final = 256 * 1024
 """An answer is written in pieces, so that a slow reader can be told from a dead one."""
+
+
+def file_of(open_socket: socket.socket) -> File:
+    """Return what a socket can be told by from whatever has its number later."""
+    status = os.fstat(open_socket.fileno())
+    return status.st_dev, status.st_ino
+
+
+def is_file(given: socket.socket, file: File) -> bool:
+    """Tell whether a socket's descriptor is still the one that it was."""
+    try:
+        return file_of(given) == file
+    except OSError:
+        return False
 
 
 def encrypted(raw: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:

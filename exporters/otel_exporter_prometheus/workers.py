@@ -8,8 +8,10 @@
 
 Nothing goes down: a page is made of what is in files, one's own included. Nothing is counted twice:
 an ended process's numbers are in `folded.page` together with its id before its own file goes, and
-who reads takes the files first and `folded.page` then. State is bounded by those that live, and by
-`SERIES_MAX` of a metric. A service that is started anew where nobody of it lives counts from zero.
+who reads takes the files first and `folded.page` then. A process that was taken for dead, since
+somebody removed its lock or closed its descriptor, goes on under a new id, without what was folded.
+State is bounded by those that live, and by `SERIES_MAX` of a metric. A service that is started anew
+where nobody of it lives counts from zero.
 
 Used by one thread at a time, the page's, but for `after_fork`. Who may fold is `ownership.py`'s.
 """
@@ -24,15 +26,10 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from otel_exporter_prometheus import snapshot
-from otel_exporter_prometheus.merge import Dropped, Family, together
+from otel_exporter_prometheus.merge import Dropped, Family, less, together
 from otel_exporter_prometheus.points import Point
 from otel_exporter_prometheus.service import is_under_way, process_tree
-from otel_exporter_prometheus.state import (
-    FILE_MODE,
-    lock,
-    open_folder,
-    state_folder,
-)
+from otel_exporter_prometheus.state import FILE_MODE, Lock, lock, open_folder, state_folder
 from otel_exporter_prometheus.tally import Tally
 
 __all__ = ["SERIES_MAX", "Workers"]
@@ -46,6 +43,8 @@ TOUCH_INTERVAL_S: Final = 3600.0
 LOCK_TIMEOUT_S: Final = 2.0
 LOCK_RETRY_S: Final = 0.005
 """How long a process waits to join while another does, and how often it looks."""
+JOIN_ATTEMPTS: Final = 3
+"""To join in a folder that is just being swept away."""
 SWEPT_MAX: Final = 100
 """So many folders of other services are looked at, at most, for being swept away."""
 
@@ -69,19 +68,20 @@ class Workers:
     def __init__(self, folder: str, errors: Tally) -> None:
         self._name = folder
         self._errors = errors
-        self._of_tree: str | None = (
-            None  # a forked child is of its parent's tree, even a dead one's
-        )
+        # A forked child is of its parent's tree, even of one that has ended.
+        self._of_tree: str | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._path = ""
         self._id = ""
-        self._alive: int | None = None
+        self._alive: Lock | None = None
         self._published = b""
+        self._base: list[Family] = []  # what of this process is folded already
         self._read: dict[str, tuple[Stamp, list[Family]]] = {}
         self._folded: tuple[Stamp | None, snapshot.Folded] = (None, _nothing())
         self._touched_at = time.monotonic()
+        self._replaceable = False  # by another process of its tree
 
     @property
     def joined(self) -> bool:
@@ -89,31 +89,40 @@ class Workers:
         return self._alive is not None
 
     def join(self) -> None:
-        """Become one of the service's processes. Does nothing where this is one.
+        """Become one of the service's processes, again where this is taken for dead. Does nothing
+        where this is one.
 
         Raises:
             StateError, OSError: the folder cannot be used.
         """
-        for _ in range(3):
-            if self.joined:
+        for _ in range(JOIN_ATTEMPTS):
+            if self._alive is not None and self._alive.is_held():
                 return
             # A sweep may take the folder away just before it is locked.
             with contextlib.suppress(FileNotFoundError):
                 self._join()
-        if not self.joined:
+        if self._alive is None or not self._alive.is_held():
             raise FileNotFoundError(f"{self._path} is taken away again and again")
 
     def _join(self) -> None:
         self._path = open_folder(self._name)
+        tree = process_tree()
+        self._replaceable = tree.partition("-")[0] != str(os.getpid())
         with _locked(self._at("join.lock")):
             alone = not any(self._is_alive(each) for each in self._members())
-            if alone and self._tree() not in (process_tree(), self._of_tree):
+            if alone and self._tree() not in (tree, self._of_tree):
                 for name in os.listdir(self._path):
                     if name.endswith((_ALIVE, _PAGE, _NEW)):
                         os.unlink(self._at(name))
-                _write(self._path, "tree", process_tree().encode())
+                _write(self._path, "tree", tree.encode())
             self._of_tree = self._tree()
-            self._id = secrets.token_hex(8)
+            self.leave()
+            if self._id in self._read_folded().folded:
+                # What was published last, which is what was folded, is not to be shown again.
+                known = snapshot.totals(snapshot.decode(self._published))
+                self._base, _ = together([self._base, known], up=True)
+                self._id, self._published = "", b""
+            self._id = self._id or secrets.token_hex(8)
             self._alive = lock(self._at(self._id + _ALIVE))
         if alone:
             _sweep(except_for=self._name)
@@ -121,41 +130,48 @@ class Workers:
     def leave(self) -> None:
         """Be one no longer; what was published last is what counts."""
         if self._alive is not None:
-            os.close(self._alive)
+            self._alive.release()
             self._alive = None
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of what is the parent's; the child may join for itself."""
-        self.leave()  # the child's copy: the parent still has its own
+        if self._alive is not None:
+            self._alive.close_copy()
         self._begin()
+
+    def own(self, families: list[Family]) -> list[Family]:
+        """Return of this process's families what is its own to publish and to show: without what
+        was folded while it was taken for dead."""
+        return less(families, self._base) if self._base else families
 
     def are_several(self) -> bool:
         """Tell whether there are others, alive or ended, beside this process, or may be soon: a
         worker is replaced by whoever started it."""
-        if process_tree().partition("-")[0] != str(os.getpid()):
+        if self._replaceable:
             return True
         names = os.listdir(self._path)
         own = (self._id + _ALIVE, self._id + _PAGE)
         return any(name.endswith((_ALIVE, _PAGE)) and name not in own for name in names)
 
-    def publish(self, families: Sequence[Family]) -> list[Dropped]:
-        """Let the others have what this process shows; return what they cannot have.
+    def publish(self, families: list[Family]) -> tuple[list[Family], list[Dropped]]:
+        """Let the others have what this process shows; return that, and what they cannot have.
 
-        Where a disk is full they keep what they had, which is counted.
+        Raises:
+            OSError: the folder cannot be used, or its disk is full; they keep what they had.
         """
-        self.join()
-        published, dropped = snapshot.encode(families)
-        if published == self._published and os.path.exists(self._at(self._id + _PAGE)):
-            return dropped
-        try:
-            _write(self._path, self._id + _PAGE, published)
-        except FileNotFoundError:  # the folder was taken away
-            self.leave()
+        for _ in range(JOIN_ATTEMPTS):
             self.join()
-            _write(self._path, self._id + _PAGE, published)
-        self._published = published
-        self._touch()
-        return dropped
+            own = self.own(families)
+            published, dropped = snapshot.encode(own)
+            path = self._at(self._id + _PAGE)
+            # The folder may be taken away; then it is joined anew.
+            with contextlib.suppress(FileNotFoundError):
+                if published != self._published or not os.path.exists(path):
+                    _write(self._path, self._id + _PAGE, published)
+                self._published = published
+                self._touch()
+                return own, dropped
+        raise FileNotFoundError(f"{self._path} is taken away again and again")
 
     def others(self) -> list[list[Family]]:
         """Return what the others published, each apart, and what ended ones left, last."""
@@ -182,14 +198,15 @@ class Workers:
             # Looked at again: who was joining just then looked dead, and holds this lock to join.
             self._fold([each for each in self._members() if not self._is_alive(each)])
         finally:
-            os.close(held)
+            held.release()
 
     def _fold(self, ended: Sequence[str]) -> None:
         folded = self._read_folded()
         new = {each: self._page_of(each) for each in ended if each not in folded.folded}
         pages = [snapshot.totals(found) for found in new.values() if found]
         if pages:
-            families, _ = together([folded.shown(), *pages], up=True)
+            families, dropped = together([folded.shown(), *pages], apart=True, up=True)
+            self._errors.add_all("fold" for _ in dropped)
             now = time.time()
             ids = {
                 each: at for each, at in folded.folded.items() if 0 <= now - at < FOLDED_IDS_S
@@ -212,10 +229,9 @@ class Workers:
 
     def _is_alive(self, member: str) -> bool:
         held = lock(self._at(member + _ALIVE))
-        if held is None:
-            return True
-        os.close(held)
-        return False
+        if held is not None:
+            held.release()
+        return held is None
 
     def _tree(self) -> str:
         with (
@@ -322,7 +338,7 @@ def _locked(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(held)
+        held.release()
 
 
 def _sweep(*, except_for: str) -> None:
@@ -337,15 +353,15 @@ def _sweep(*, except_for: str) -> None:
 
 
 def _sweep_folder(path: str) -> None:
-    held: list[int] = []
+    held: list[Lock] = []
     try:
         # Who joins takes `join.lock` first; so nobody comes while the others are looked at.
         for name in ("join.lock", *os.listdir(path)):
             if name.endswith((_ALIVE, ".lock")) and (name != "join.lock" or not held):
-                descriptor = lock(os.path.join(path, name))
-                if descriptor is None:
+                taken = lock(os.path.join(path, name))
+                if taken is None:
                     return
-                held.append(descriptor)
+                held.append(taken)
         with (
             contextlib.suppress(FileNotFoundError),
             open(os.path.join(path, "tree"), errors="replace") as file,
@@ -356,5 +372,5 @@ def _sweep_folder(path: str) -> None:
             os.unlink(os.path.join(path, name))
         os.rmdir(path)
     finally:
-        for descriptor in held:
-            os.close(descriptor)
+        for taken in held:
+            taken.release()

@@ -11,12 +11,14 @@ import time
 from typing import Final
 
 from otel_exporter_prometheus.service import Service
-from otel_exporter_prometheus.state import lock, open_folder
+from otel_exporter_prometheus.state import Lock, lock, open_folder
 
 __all__ = ["Election"]
 
 ASKED_AGAIN_S: Final = 0.5
 """Within one collection the lock is asked for once."""
+TOUCH_INTERVAL_S: Final = 3600.0
+"""How often the file is touched, so that what cleans `/tmp` by age leaves it."""
 
 
 class Election:
@@ -29,9 +31,10 @@ class Election:
 
     def __init__(self, service: Service, office: str) -> None:
         self._folder = service.folder(office)
-        self._held: int | None = None
+        self._held: Lock | None = None
         self._unheld = False  # by anybody: there is nothing to hold it in
         self._asked_at = float("-inf")
+        self._touched_at = float("-inf")
 
     def won(self) -> bool:
         """Tell whether this process holds the office; take it where nobody does.
@@ -39,19 +42,35 @@ class Election:
         Where there is no folder to hold a lock in, every process holds it.
         """
         now = time.monotonic()
-        if self._held is None and now - self._asked_at >= ASKED_AGAIN_S:
+        if now - self._asked_at >= ASKED_AGAIN_S:
             self._asked_at = now
             self._unheld = False
             try:
-                self._held = lock(os.path.join(open_folder(self._folder), "office.lock"))
+                self._ask(now)
             except OSError:
                 self._unheld = True
         return self._held is not None or self._unheld
 
     def resign(self) -> None:
-        """Give the office up: at the end, and in a forked child, where it is the parent's."""
+        """Give the office up."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
+
+    def after_fork(self) -> None:
+        """Stand for it anew in a forked child: the office is the parent's."""
         held, self._held = self._held, None
         self._unheld = False
         self._asked_at = float("-inf")
         if held is not None:
-            os.close(held)
+            held.close_copy()
+
+    def _ask(self, now: float) -> None:
+        if self._held is not None and not self._held.is_held():
+            self.resign()  # the file was removed: another may hold the office by now
+        path = os.path.join(open_folder(self._folder), "office.lock")
+        if self._held is None:
+            self._held = lock(path)
+        if self._held is not None and now - self._touched_at >= TOUCH_INTERVAL_S:
+            self._touched_at = now
+            os.utime(path)

@@ -10,8 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -299,3 +302,110 @@ def test_a_full_disk_takes_nothing_from_the_page(
     finally:
         me.stop()
         other.end()
+
+
+DAEMON = """
+import os, sys
+from opentelemetry.sdk.metrics import MeterProvider
+from otel_exporter_prometheus import PrometheusMetricReader
+service, port = sys.argv[1], int(sys.argv[2])
+reader = PrometheusMetricReader(service=service, port=port)
+provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+counter = provider.get_meter("test").create_counter("c")
+counter.add(1)
+print("ready", flush=True)
+sys.stdin.readline()
+os.closerange(3, 1000)  # as libraries that make a daemon of a process do
+files = [os.open(f"own-{number}", os.O_CREAT | os.O_RDWR) for number in range(30)]
+counter.add(10)
+print("closed", flush=True)
+sys.stdin.readline()
+provider.shutdown()
+print([number for number, file in enumerate(files) if not os.path.samestat(
+    os.fstat(file), os.stat(f"own-{number}"))], flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("owner", [True, False], ids=["owner", "successor"])
+def test_a_service_may_close_every_descriptor(
+    start: Callable[[float], Process], service: str, free_port: int, tmp_path: Path, owner: bool
+) -> None:
+    """The page answers again and is exact, and no file of the service's is closed for one of
+    ours."""
+    others = [] if owner else [start(100)]
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, service, str(free_port)],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert daemon.stdin is not None
+    assert daemon.stdout is not None
+    assert daemon.stdout.readline() == "ready\n"
+    others += [start(100)] if owner else []
+    wanted = {"c_total": 101.0, "g": 100.0}
+    await_samples(free_port, wanted)
+
+    daemon.stdin.write("\n")
+    daemon.stdin.flush()
+    assert daemon.stdout.readline() == "closed\n"
+
+    await_samples(free_port, {**wanted, "c_total": 111.0})
+    threading.Event().wait(2 * PUBLISH_INTERVAL_S)
+    assert samples(free_port)["c_total"] == 111
+    output, _ = daemon.communicate("\n", timeout=DEADLINE_S)
+    assert output == "[]\n"
+    await_samples(free_port, {**wanted, "c_total": 111.0})
+
+
+@pytest.mark.slow
+def test_a_page_that_cannot_be_whole_is_none(
+    start: Callable[[float], Process], service: str, free_port: int
+) -> None:
+    """Without what the others published every number would go down, which reads as a restart: the
+    answer is 503 until they can be read again."""
+    me = ServicePage(lambda: collected(1), Settings(port=free_port), Service(service))
+    me.start()
+    start(100)
+    try:
+        await_samples(free_port, {"c_total": 101, "g": 100})
+        folder = f"{state_folder()}/{Service(service).folder(f'localhost:{free_port}')}"
+        os.mkdir(f"{folder}/unreadable.page")
+
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            samples(free_port)
+        assert refused.value.code == 503
+        refused.value.close()
+        os.rmdir(f"{folder}/unreadable.page")
+        await_samples(free_port, {"c_total": 101, "g": 100})
+    finally:
+        me.stop()
+
+
+def test_the_last_numbers_are_not_replaced_by_older_ones(service: str, free_port: int) -> None:
+    """A scrape that began before the end ends after it."""
+    settings, owner = Settings(port=free_port), Service(service)
+    held, begun = threading.Event(), threading.Event()
+
+    def collect() -> MetricsData:
+        begun.set()
+        assert held.wait(DEADLINE_S)
+        return collected(2)
+
+    one = ServicePage(collect, settings, owner)
+    one.start()
+    other = ServicePage(lambda: collected(1000), settings, owner)
+    other.start()
+    with ThreadPoolExecutor(2) as pool:
+        scrape = pool.submit(one.page.read, openmetrics=False)
+        assert begun.wait(DEADLINE_S)
+        one.page.publish(collected(102))
+        held.set()
+        scrape.result()
+    one.stop()
+    try:
+        await_samples(free_port, {"c_total": 1102})
+    finally:
+        other.stop()

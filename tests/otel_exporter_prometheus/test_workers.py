@@ -14,8 +14,8 @@ import pytest
 from otel_exporter_prometheus import workers as module
 from otel_exporter_prometheus.errors import StateError
 from otel_exporter_prometheus.merge import Family, together
-from otel_exporter_prometheus.points import Number, Point
-from otel_exporter_prometheus.state import state_folder
+from otel_exporter_prometheus.points import Buckets, Number, Point
+from otel_exporter_prometheus.state import lock, state_folder
 from otel_exporter_prometheus.tally import Tally
 from otel_exporter_prometheus.workers import Workers
 
@@ -380,3 +380,114 @@ def _last(acknowledged: int) -> int:
         count += len(more)
     os.close(acknowledged)
     return count
+
+
+def test_who_was_taken_for_dead_is_counted_once(
+    worker: Callable[[], Workers], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody removed the lock of a process that lives: what was folded of it is not shown again
+    by itself, also when nobody remembers its old id any more."""
+    monkeypatch.setattr(module, "FOLDED_IDS_S", -1.0)
+    me, one = worker(), worker()
+    for value in (7, 10, 12):
+        one.publish([counter(value), gauge(value)])
+        for path in folder.glob("*.alive"):
+            path.unlink()
+        me.join()
+        me.fold()
+
+        assert seen(me)["c_total"] == Number(value)
+        one.publish([counter(value + 1), gauge(3)])
+        assert seen(me) == {"c_total": Number(value + 1), "g": Number(3, 1)}
+        assert len(list(folder.glob("*.alive"))) == 2
+
+
+def test_a_process_that_is_joining_is_not_folded(
+    worker: Callable[[], Workers], folder: Path
+) -> None:
+    """Between the making of its lock's file and the locking it looks dead."""
+    me = worker()
+    me.publish([counter(1)])
+    joining = lock(str(folder / "join.lock"))
+    assert joining is not None
+    (folder / "0123456789abcdef.alive").touch()
+
+    me.fold()
+
+    assert (folder / "0123456789abcdef.alive").exists()
+    joining.release()
+    me.fold()
+    assert not (folder / "0123456789abcdef.alive").exists()
+
+
+def test_two_forms_of_a_metric_are_kept_apart(worker: Callable[[], Workers]) -> None:
+    """Workers of an old and a new release end: neither takes the other's counts away."""
+    me = worker()
+    for bounds in ((1.0, 2.0), (1.0, 2.0, 5.0), (1.0, 2.0), (1.0, 2.0, 5.0)):
+        one = worker()
+        one.publish([histogram(bounds)])
+        one.leave()
+        me.fold()
+
+    kept = {family.bounds: family.series[""] for part in me.others() for family in part}
+    assert kept == {
+        (1.0, 2.0): Buckets([2, 2, 2], 4.0),
+        (1.0, 2.0, 5.0): Buckets([2, 2, 2, 2], 4.0),
+    }
+
+
+def test_sums_beyond_64_bits_are_kept(worker: Callable[[], Workers]) -> None:
+    """As floats: three ended workers whose counters add up to more."""
+    me = worker()
+    for _ in range(3):
+        one = worker()
+        one.publish([counter(2**63 - 1)])
+        one.leave()
+        me.fold()
+
+    point = seen(me)["c_total"]
+    assert isinstance(point, Number)
+    assert point.value == pytest.approx(3 * 2**63)
+
+
+def test_buckets_that_do_not_fit_are_damage(
+    worker: Callable[[], Workers], folder: Path, errors: Tally
+) -> None:
+    """Whoever wrote them: they are counted, and never added up."""
+    me, one, two = worker(), worker(), worker()
+    family = histogram((1.0,))
+    family.series[""] = Buckets([1, 2, 3, 4], 1.0)
+    one.publish([family])
+    two.publish([counter(5)])
+
+    assert seen(me) == {"c_total": Number(5)}
+    assert errors.counts() == {"worker": 1}
+
+
+def test_a_lone_worker_publishes_for_who_replaces_it(worker: Callable[[], Workers]) -> None:
+    """A process that another program started and forked may be replaced, and says what it has."""
+    me = worker()
+    child = os.fork()
+    if child == 0:
+        me.after_fork()
+        alone = Workers(f"test-{secrets.token_hex(8)}", Tally())
+        alone.join()
+        several = alone.are_several()
+        alone.leave()
+        os._exit(0 if several else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not me.are_several()
+
+
+def histogram(bounds: tuple[float, ...]) -> Family:
+    return Family(
+        name="h",
+        kind="histogram",
+        unit="",
+        description="",
+        source=("h", "histogram"),
+        rule="sum",
+        bounds=bounds,
+        series={"": Buckets([1] * (len(bounds) + 1), 2.0)},
+    )

@@ -53,6 +53,22 @@ def stand(service: Service) -> Iterator[Callable[..., Election]]:
         each.resign()
 
 
+def test_an_office_whose_file_was_removed_is_held_by_one(
+    stand: Callable[..., Election], service: Service
+) -> None:
+    """What cleans `/tmp` takes the file, and two would report the machine."""
+    first, second = stand(), stand()
+    assert first.won()
+    (Path(state_folder()) / service.folder("host") / "office.lock").unlink()
+    assert second.won()
+    deadline = time.monotonic() + TAKEN_OVER_S
+    while first.won():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    assert second.won()
+
+
 def test_one_holds_the_office(stand: Callable[..., Election]) -> None:
     """Whoever asks first, and for as long as it is there."""
     first, second = stand(), stand()
