@@ -1,12 +1,13 @@
-"""Whether telemetry is well: the page's own families -> `Health`. Pure; the clock is given.
+"""Whether telemetry is well: the page's own families -> `Health`. `examine` is pure; a `Watch`
+remembers earlier totals, and is given the clock.
 
 It says nothing of the service: a service whose telemetry is down works as before. Three metrics are
 looked at. `delivery_state` is 0 for an exporter that does not deliver; `archive_errors_total` grows
 with each error of the archive; `pipeline_progress_age_seconds` grows while no collection ends.
 
-An archive error counts as late for `LATELY_S` after it was first seen. Totals are compared with
+An archive error counts as recent for `LATELY_S` after it was first seen. Totals are compared with
 what was seen at least that long ago; where nothing was, with the oldest that was seen; the first
-time with zero. So an error that nobody asked about is late when somebody asks again.
+time with zero. So an error that nobody asked about is recent when somebody asks again.
 """
 
 import re
@@ -125,7 +126,7 @@ class Watch:
             totals.popleft()
         before = totals[0][1] if totals else 0.0
         if not totals:
-            totals.append((now, 0.0))  # what came before the first look is late until then
+            totals.append((now, 0.0))  # what came before the first look is recent until then
         if now - totals[-1][0] >= LOOK_EVERY_S or len(totals) == 1:
             totals.append((now, total))
         return before

@@ -94,7 +94,6 @@ class PrometheusMetricReader(MetricReader):
                 "allow_unauthenticated": allow_unauthenticated,
             }
         )
-        self._serving = False
         self._shared: ServicePage | None = None
         if serve:
             named = Resource.create({} if service is None else {SERVICE_NAME: service})
@@ -105,14 +104,14 @@ class PrometheusMetricReader(MetricReader):
                 scope_labels=scope_labels,
             )
             self._page = self._shared.page
-            self._serving = self._open(self._shared)
+            self._open(self._shared)
         else:
             self._page = Page(self._take, scope_labels=scope_labels)
 
     @property
     def port(self) -> int | None:
         """The port of the page, None when there is none."""
-        return self._shared.port if self._shared is not None and self._serving else None
+        return None if self._shared is None else self._shared.port
 
     def page(self, *, openmetrics: bool = False) -> bytes:
         """Collect, and return what the page shows."""
@@ -130,25 +129,24 @@ class PrometheusMetricReader(MetricReader):
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Close the page; it is given at most a second of `timeout_millis`."""
         del kwargs
-        if self._shared is not None and self._serving:
+        shared, self._shared = self._shared, None
+        if shared is not None:
             timeout_s = min(1.0, timeout_millis / 1000)
             self._page.refresh(timeout_s)
-            self._shared.stop(timeout_s=timeout_s)
-        self._serving = False
+            shared.stop(timeout_s=timeout_s)
 
-    def _open(self, shared: ServicePage) -> bool:
+    def _open(self, shared: ServicePage) -> None:
         try:
             shared.start()
         except ListenError as error:
             _logger.error("%s", error)  # one line, and no traceback of ours
         _close_in_children(self)
-        return True
 
     def _after_fork(self) -> None:
-        self._serving = False
         self._collecting = threading.Lock()
-        if self._shared is not None:
-            self._shared.after_fork()
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.after_fork()
 
     def _take(self) -> MetricsData | None:
         with self._collecting:

@@ -95,7 +95,7 @@ def _parent_without_exec(process: int) -> int | None:
 
 def _stat(process: int) -> list[str]:
     """Return the fields of `/proc/<process>/stat` behind the name, which may hold anything; the
-    first is the third of proc(5). None where there is no such process, or this is not Linux."""
+    first is the third of proc(5). Empty where there is no such process, or this is not Linux."""
     try:
         with open(f"/proc/{process}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].decode("ascii", "replace").split()

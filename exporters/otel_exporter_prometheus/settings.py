@@ -29,6 +29,7 @@ __all__ = [
     "from_arguments",
     "from_environ",
     "is_loopback",
+    "is_loopback_address",
 ]
 
 OTEL_EXPORTER_PROMETHEUS_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
@@ -155,12 +156,17 @@ def from_arguments(settings: Settings, arguments: Mapping[str, object]) -> Setti
 def is_loopback(host: str) -> bool:
     """Say whether only this machine reaches a page on `host`; a name other than localhost is not
     looked up and counts as reachable."""
-    if host.lower() == "localhost":
-        return True
+    return host.lower() == "localhost" or is_loopback_address(host)
+
+
+def is_loopback_address(text: str) -> bool:
+    """Say whether a text is an address of this machine's own; a name is none."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return (mapped or address).is_loopback
 
 
 def _refusal(settings: Settings) -> Problem | None:

@@ -146,7 +146,7 @@ class Running:
         """Begin anew: nothing of the parent's counts, files, threads or port."""
         loading.after_fork()
         instruments.reset_after_fork()
-        self.host_office.resign()
+        self.host_office.after_fork()
         self.exporters.after_fork()
         self.hub.after_fork_in_child()
         self.exporters.start_page_in_child()

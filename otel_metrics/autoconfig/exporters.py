@@ -140,12 +140,8 @@ class Exporters:
         *,
         listen: bool = True,
     ) -> ServicePage:
-        def collect_timed() -> MetricsData | None:
-            collected = collect()
-            return collected and with_times(collected, instruments.gauge_times())
-
         return ServicePage(
-            collect_timed,
+            lambda: _timed(collect()),
             self.settings.prometheus,
             service,
             listen=listen,
@@ -188,7 +184,7 @@ class Exporters:
             final: the metrics of this process's end, for the page of its other processes.
         """
         if self.page is not None:  # first: to publish takes less than to seal
-            self.page.stop(final and with_times(final, instruments.gauge_times()))
+            self.page.stop(_timed(final))
         self.logger_provider.shutdown()
 
     def _leave_out(self, name: str, error: Exception) -> None:
@@ -278,6 +274,11 @@ def _check_key(path: str | None, *, given: Collection[str]) -> None:
         if OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE in given:
             raise ConfigurationError(reason) from error
         raise UnsafeArchiveError(reason) from error
+
+
+def _timed(collected: MetricsData | None) -> MetricsData | None:
+    """Return a collection that says when each gauge was set, for the page of several processes."""
+    return collected and with_times(collected, instruments.gauge_times())
 
 
 def _rules() -> dict[str, Rule]:

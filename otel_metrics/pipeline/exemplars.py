@@ -12,6 +12,8 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import Metric, MetricsData
 
+from otel_metrics.pipeline.batch import with_points
+
 __all__ = ["ExemplarKeeper", "with_times", "with_value"]
 
 SERIES_MAX: Final = 10_000
@@ -105,9 +107,9 @@ def _changed(
     def metric_with(scope: object, metric: Metric) -> Metric:
         if only is not None and metric.name not in only:
             return metric
-        data: Any = metric.data  # four kinds, each with points of its own
-        points = [change(scope, metric, point) for point in data.data_points]
-        return dataclasses.replace(metric, data=dataclasses.replace(data, data_points=points))
+        return with_points(
+            metric, [change(scope, metric, point) for point in metric.data.data_points]
+        )
 
     return MetricsData(
         resource_metrics=[

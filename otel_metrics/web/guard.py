@@ -4,7 +4,6 @@ It sees every kind of scope, since what guards HTTP alone leaves WebSockets open
 does not know is denied. Nothing here waits but for a password's hash, in a thread.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from otel_exporter_prometheus import guard
 from otel_exporter_prometheus.auth import Authenticator
 from otel_exporter_prometheus.protocol import Answer, Request, plain
+from otel_exporter_prometheus.settings import is_loopback_address
 from otel_metrics.web.threads import BusyError, in_thread
 
 __all__ = ["BUSY", "Door", "Guard", "request_of", "send_answer"]
@@ -126,9 +126,4 @@ def _is_local(request: Request) -> bool:
     """Say whether a process of this machine asks; a proxy on it asks for somebody else."""
     if any(name in request.headers for name in _FORWARDED):
         return False
-    try:
-        address = ipaddress.ip_address(request.peer)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return (mapped or address).is_loopback
+    return is_loopback_address(request.peer)

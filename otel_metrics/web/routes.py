@@ -14,6 +14,7 @@ from typing import Final
 from otel_exporter_prometheus import access, contents, guard, settings
 from otel_exporter_prometheus.errors import SettingError
 from otel_exporter_prometheus.health import Watch
+from otel_exporter_prometheus.pressure import Pressure
 from otel_exporter_prometheus.protocol import Answer, Request, plain
 from otel_metrics.autoconfig import startup
 from otel_metrics.web.threads import BusyError, in_flight, in_thread
@@ -29,9 +30,6 @@ except ImportError as error:
 from otel_metrics.web.guard import BUSY, Door, Guard, request_of, send_answer
 
 __all__ = ["routes"]
-
-PRESSURE: Final = 4
-"""When more requests than this are in flight at once, they share a collection."""
 
 _NOT_STARTED: Final = plain(
     503, "No telemetry runs in this process; call otel_metrics.configure() when it starts."
@@ -90,6 +88,7 @@ class _Pages:
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
+        self._pressure = Pressure()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del receive
@@ -114,7 +113,7 @@ class _Pages:
             return _NOT_STARTED
         if self._watch is None:
             self._watch = Watch(stalled_after_s=telemetry.stalled_after_s)
-        pressed = in_flight() > PRESSURE
+        pressed = self._pressure.is_high(in_flight())
         return contents.answer(request, page, self._watch, pressed=pressed)
 
 

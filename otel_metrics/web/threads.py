@@ -7,6 +7,7 @@ them, and belongs to the service.
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -74,3 +75,13 @@ def _count(change: int) -> None:
         if change > 0 and _in_flight >= THREADS_MAX:
             raise BusyError
         _in_flight += change
+
+
+def _begin_anew() -> None:
+    """Let a forked child count for itself: the threads that are at work are its parent's."""
+    global _lock, _in_flight
+    _lock, _in_flight = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

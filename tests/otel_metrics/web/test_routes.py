@@ -44,6 +44,14 @@ otel_metrics.configure(service_name="shop")
 from opentelemetry import metrics
 metrics.get_meter("shop").create_counter("orders").add(41)
 """
+COUNT = """
+import itertools
+from opentelemetry.metrics import Observation
+counted = itertools.count(1)
+metrics.get_meter("shop").create_observable_gauge(
+    "collections", [lambda options: [Observation(next(counted))]]
+)
+"""
 HANG = """
 import threading
 from opentelemetry.metrics import Observation
@@ -197,17 +205,23 @@ def test_a_collection_that_hangs_does_not_hold_up_the_service(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_many_scrapes_share_a_collection(tmp_path: Path) -> None:
-    """Hundreds at once get the page or 503, and never an error."""
+    """Hundreds at once get the page or 503, and never an error, from a few collections."""
     with (
-        service(tmp_path, CONFIGURE + STARLETTE) as url,
+        service(tmp_path, CONFIGURE + COUNT + STARLETTE) as url,
         concurrent.futures.ThreadPoolExecutor(64) as pool,
     ):
+        begun = time.monotonic()
         found = list(pool.map(lambda _: get(url + "/metrics"), range(300)))
+        took_s = time.monotonic() - begun
+        last = get(url + "/metrics")
 
     statuses = [each[0] for each in found if each is not None]
     assert len(statuses) == 300
     assert set(statuses) <= {200, 503}
     assert statuses.count(200) >= 64
+    assert last is not None
+    collections = int(last[2].partition(b"\ncollections ")[2].split(b"\n")[0])
+    assert collections <= 10 + 2 * took_s  # one for each of the first, then one a second
 
 
 async def test_an_error_comes_back_from_the_thread() -> None:
