@@ -11,6 +11,7 @@ import argparse
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 import urllib.request
 from multiprocessing.synchronize import Barrier, Event
@@ -106,6 +107,7 @@ def main() -> None:
     )
     met = "met" if several / one < BAR else "MISSED"
     print(f"    {several / one:.2f} times as long            bar: under {BAR:g}: {met}")
+    sys.exit(several / one >= BAR)
 
 
 if __name__ == "__main__":
