@@ -30,6 +30,7 @@ def app(environ, start_response):
     return [b"done"]
 """
 ASGI = """
+import os
 import otel_metrics
 from otel_metrics import instruments
 otel_metrics.configure()
@@ -37,6 +38,7 @@ async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
+            open(f"started-{os.getpid()}", "w").close()
         instruments.metric("skill.executions").add(1, {"gen_ai.skill.name": "end"})
         await send({"type": "lifespan.shutdown.complete"})
         return
@@ -98,6 +100,8 @@ def test_uvicorn(
     workers = ["--workers", "2"] if how == "workers" else []
     lazily = ["-m", "uvicorn", "service:app", "--port", f"{free_port}", *workers]
     program = serve(ASGI, *(["main.py", f"{free_port}"] if how == "by code" else lazily))
+    # One that answers is not all: another worker may still be starting.
+    until(lambda: len([*tmp_path.glob("started-*")]) == (2 if workers else 1))
     answered = 1 + sum(answers(free_port) for _ in range(REQUESTS))
     program.send(signal.SIGTERM)
     status, errors = program.end()
