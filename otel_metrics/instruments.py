@@ -9,6 +9,7 @@ takes no lock of ours; a new one takes the handle's lock for a moment. `_state.l
 """
 
 import difflib
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -93,6 +94,10 @@ class Handle:
     def set(self, value: float, attributes: Attributes = _NONE) -> None:
         """Set a gauge. In the metric's unit; it stays until set again, forgotten or expired."""
         self._refuse("set", value, attributes)
+
+    def shift(self, by: float, attributes: Attributes = _NONE) -> None:
+        """Move a gauge by so much from its value, or from 0 where it has none."""
+        self._refuse("shift", by, attributes)
 
     def forget(self, attributes: Attributes = _NONE) -> None:
         """Stop exporting one series of a gauge."""
@@ -293,18 +298,35 @@ class _Gauge(_Series):
         self.rebind()
 
     def set(self, value: float, attributes: Attributes = _NONE) -> None:
+        taken = self._take(value, attributes)
+        if taken is not None:
+            with self._lock:
+                self._table[id(taken[1])] = (*taken, time.monotonic())
+
+    def shift(self, by: float, attributes: Attributes = _NONE) -> None:
+        taken = self._take(by, attributes)
+        if taken is None:
+            return
+        number, series = taken
+        with self._lock:  # from the reading to the writing, or two threads move it by one step
+            self._drop_expired()
+            value, _, _ = self._table.get(id(series), (0, series, 0.0))
+            moved = value + number
+            fits = abs(moved) <= (_CEILING if self._integer else sys.float_info.max)
+            if fits:
+                self._table[id(series)] = (moved, series, time.monotonic())
+        if not fits:
+            reject(self.name, "out_of_range", "a step that keeps the value within 64 bits")
+
+    def _take(self, value: object, attributes: Attributes) -> tuple[int | float, Series] | None:
         try:
             series = self._series.get(tuple(attributes.items()))
         except Exception:  # noqa: BLE001  # as in a counter's call
             series = None
         if series is None:
-            taken = self._slow(value, attributes)
-        else:
-            number = self._number(value)
-            taken = None if number is None else (number, series)
-        if taken is not None:
-            with self._lock:
-                self._table[id(taken[1])] = (*taken, time.monotonic())
+            return self._slow(value, attributes)
+        number = self._number(value)
+        return None if number is None else (number, series)
 
     def forget(self, attributes: Attributes = _NONE) -> None:
         series = self._guarded(lambda given: self._budget.find(self._clean(given)[0]), attributes)
@@ -313,13 +335,17 @@ class _Gauge(_Series):
 
     def read(self) -> Measured:
         """Return the values that have not expired."""
-        oldest = time.monotonic() - self._entry.ttl_s if self._entry.ttl_s else None
         with self._lock:
-            if oldest is not None:
-                expired = [key for key, (_, _, at) in self._table.items() if at < oldest]
-                for key in expired:
-                    del self._table[key]
+            self._drop_expired()
             return [(value, series) for value, series, _ in self._table.values()]
+
+    def _drop_expired(self) -> None:
+        """Let go of what was set too long ago. Called with the lock held."""
+        if not self._entry.ttl_s:
+            return
+        oldest = time.monotonic() - self._entry.ttl_s
+        for key in [key for key, (_, _, at) in self._table.items() if at < oldest]:
+            del self._table[key]
 
     def times(self) -> dict[frozenset[tuple[str, AttributeValue]], int]:
         """Return when each value was set, by its attributes."""

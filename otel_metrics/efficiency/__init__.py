@@ -1,5 +1,27 @@
 """How well an orchestrated system converges: efficiency, entropy, and what happened on the way."""
 
+from otel_metrics.efficiency.formula import (
+    compute_denominator,
+    compute_efficiency,
+    compute_entropy,
+    compute_numerator,
+)
+from otel_metrics.efficiency.pforge import (
+    PFORGE_AGENT_ERRORS,
+    PFORGE_AGENTS_ACTIVE,
+    PFORGE_BUDGET_USAGE,
+    PFORGE_EFFICIENCY,
+    PFORGE_ENTROPY,
+    PFORGE_FALSE_PIECES,
+    PFORGE_GAPS,
+    PFORGE_MISFITS,
+    PFORGE_ORCHESTRATOR_TICK_DURATION,
+    PFORGE_PATCHES_APPLIED,
+    PFORGE_RECOVERY_ACTIONS,
+    PFORGE_ROLLBACKS,
+    PFORGE_TICKS,
+    PFORGE_TOKENS_USED_TOTAL,
+)
 from otel_metrics.efficiency.recorder import (
     agent_error,
     agents_active,
@@ -13,9 +35,27 @@ from otel_metrics.efficiency.recorder import (
 )
 
 __all__ = [
+    "PFORGE_AGENTS_ACTIVE",
+    "PFORGE_AGENT_ERRORS",
+    "PFORGE_BUDGET_USAGE",
+    "PFORGE_EFFICIENCY",
+    "PFORGE_ENTROPY",
+    "PFORGE_FALSE_PIECES",
+    "PFORGE_GAPS",
+    "PFORGE_MISFITS",
+    "PFORGE_ORCHESTRATOR_TICK_DURATION",
+    "PFORGE_PATCHES_APPLIED",
+    "PFORGE_RECOVERY_ACTIONS",
+    "PFORGE_ROLLBACKS",
+    "PFORGE_TICKS",
+    "PFORGE_TOKENS_USED_TOTAL",
     "agent_error",
     "agents_active",
     "budget_usage",
+    "compute_denominator",
+    "compute_efficiency",
+    "compute_entropy",
+    "compute_numerator",
     "patch_applied",
     "record_plan",
     "recovery_action",

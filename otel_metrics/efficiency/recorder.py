@@ -1,12 +1,13 @@
 """Says how an orchestrated system stands, and counts what it does. Nothing here raises."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from otel_metrics import events, instruments, values
 from otel_metrics.amounts import amount, never_raises
+from otel_metrics.efficiency.formula import compute_efficiency, compute_entropy
 
 __all__ = [
     "DIP_BELOW",
@@ -42,6 +43,21 @@ STATE_FIELDS: Final = (
 )
 """The fields that a state may have."""
 
+_TESTS: Final = ("passing_tests", "total_tests")
+"""What the entropy is computed from."""
+_FORMULA: Final = (
+    "tick",
+    "gaps",
+    "misfits",
+    "false_pieces",
+    "decay",
+    "risk",
+    "backtracks",
+    "entropy",
+    "phi",
+    "total_issues",
+)
+"""What the efficiency is computed from."""
 _STATE: Final = "efficiency.state"
 """What `metric.rejected` calls a state, which is five metrics."""
 _ABSENT: Final = object()
@@ -64,9 +80,11 @@ _budget_usage = instruments.metric("pforge.budget.usage")
 def update_state_gauges(state: object) -> None:
     """Set the gauges efficiency, entropy, gaps, misfits and false_pieces from one state.
 
-    All five are read before the first is set. One that the state lacks keeps its value. An
-    efficiency below `DIP_BELOW` is also an `efficiency.dip` event with the whole state. A mapping
-    with a key that is no field, and a state with no field at all, count as rejected.
+    All five are read before the first is set. Where the state lacks its entropy or efficiency, or
+    has None, and has each field that it is computed from, it is computed, with the weights that are
+    the formula's defaults. What cannot be had keeps its value. An efficiency below `DIP_BELOW` is
+    also an `efficiency.dip` event with the whole state. A mapping with a key that is no field, and
+    a state with no field at all, count as rejected.
 
     Args:
         state: a mapping, or any object with attributes, with fields of `STATE_FIELDS`. Efficiency
@@ -82,6 +100,7 @@ def update_state_gauges(state: object) -> None:
         for field, gauge in _STATE_GAUGES.items()
         if read.get(field) is not None
     }
+    _complete(taken, read)
     for field, value in taken.items():
         if value is not None:
             _STATE_GAUGES[field].set(value)
@@ -146,6 +165,33 @@ def record_plan(plan_id: str, priority: float, *, cost_usd: float | None = None)
         return
     cost = None if cost_usd is None else amount("efficiency.plan", cost_usd)
     events.emit("efficiency.plan", {"plan_id": plan_id, "priority": given, "cost_usd": cost})
+
+
+def _complete(taken: dict[str, float | None], read: Mapping[str, object]) -> None:
+    """Add what the state does not say and can be computed, from all that it is computed from: a
+    field that is not known is not 0."""
+    if "entropy" not in taken:
+        tests = _numbers(_TESTS, taken, read)
+        if tests is not None:
+            taken["entropy"] = compute_entropy(tests)
+    if "efficiency" not in taken:
+        terms = _numbers(_FORMULA, taken, read)
+        if terms is not None:
+            taken["efficiency"] = compute_efficiency(terms)
+
+
+def _numbers(
+    fields: Sequence[str], taken: Mapping[str, float | None], read: Mapping[str, object]
+) -> dict[str, float] | None:
+    """Return fields as numbers; None where one is not known or is none."""
+    if any(taken.get(field) is None and read.get(field) is None for field in fields):
+        return None
+    found = {
+        field: taken[field] if field in taken else amount(_STATE, read[field], negative=True)
+        for field in fields
+    }
+    numbers = {field: number for field, number in found.items() if number is not None}
+    return numbers if len(numbers) == len(fields) else None
 
 
 def _read(state: object) -> dict[str, object]:

@@ -177,6 +177,34 @@ def test_an_expired_gauge_is_no_longer_exported(monkeypatch: pytest.MonkeyPatch)
         assert seen.value("test.metric") == 6
 
 
+def test_a_gauge_is_moved_from_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 0 where it has none, or has none any more."""
+    now = [1000.0]
+    monkeypatch.setattr("otel_metrics.instruments.time.monotonic", lambda: now[0])
+    with capture() as seen:
+        instruments.use_catalog(_catalog_with(instrument="gauge", ttl_s=30.0))
+        gauge = instruments.metric("test.metric")
+        gauge.shift(-2, {"a": "x"})
+        gauge.shift(7, {"a": "x"})
+        assert seen.value("test.metric") == 5
+        now[0] += 31
+        gauge.shift(1, {"a": "x"})
+        assert seen.value("test.metric") == 1
+
+
+@pytest.mark.parametrize(("value_type", "most"), [("int", 2**63 - 1), ("double", 1.7e308)])
+def test_a_gauge_is_not_moved_past_what_can_be_exported(value_type: str, most: float) -> None:
+    """It stays where it is, and the step counts as rejected."""
+    with capture(strict=False) as seen:
+        instruments.use_catalog(_catalog_with(instrument="gauge", value_type=value_type))
+        gauge = instruments.metric("test.metric")
+        gauge.set(most, {"a": "x"})
+        gauge.shift(most, {"a": "x"})
+
+    assert seen.value("test.metric") == most
+    assert seen.value("metric.rejected", {"metric": "test.metric", "reason": "out_of_range"}) == 1
+
+
 def test_a_user_metric_may_be_held_before_its_catalog_is_loaded() -> None:
     """A handle of a name that comes later works from then on."""
     with capture() as seen:

@@ -178,6 +178,37 @@ def test_a_field_that_is_not_known_yet_is_a_field(
     assert captured_telemetry.names() == set()
 
 
+def test_what_the_state_does_not_say_is_computed(captured_telemetry: Captured) -> None:
+    """The entropy from the tests, the efficiency from everything; a dip of it is a dip."""
+    state = STATE | {"entropy": None, "passing_tests": 20, "phi": 0, "total_issues": 4}
+    del state["efficiency"]
+    efficiency.update_state_gauges(state)
+
+    reached = 4 / (10 + 5 + 2 + 1 + 2 * 0.1 + 1.5)
+    assert _gauges(captured_telemetry) == [pytest.approx(reached), 1.0, 5, 2, 1]
+    dip = captured_telemetry.event("efficiency.dip").attributes
+    assert dip == state | {"efficiency": pytest.approx(reached), "entropy": 1.0}
+
+
+@pytest.mark.parametrize("field", ["tick", "gaps", "decay", "phi", "total_issues", "risk"])
+def test_what_is_not_known_is_not_zero(captured_telemetry: Captured, field: str) -> None:
+    """Without each field that it is computed from there is no efficiency."""
+    efficiency.update_state_gauges(STATE | {"efficiency": None, field: None})
+
+    assert captured_telemetry.points("pforge.efficiency") == []
+
+
+def test_nothing_is_computed_from_what_is_no_number() -> None:
+    """It is refused once; what is said and no number is not computed instead."""
+    with capture(strict=False) as seen:
+        efficiency.update_state_gauges(STATE | {"efficiency": None, "phi": float("nan")})
+        efficiency.update_state_gauges(STATE | {"efficiency": None, "gaps": -1})
+        efficiency.update_state_gauges(STATE | {"efficiency": "high"})
+
+    assert seen.points("pforge.efficiency") == []
+    assert seen.value("metric.rejected") == 3
+
+
 @given(
     state=st.dictionaries(
         st.sampled_from(list(STATE)),
