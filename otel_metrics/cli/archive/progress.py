@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from otel_exporter_ndjson import Segment
+from otel_exporter_ndjson import Record, Segment
 from otel_metrics.archive.batches import Batch
 
 __all__ = ["bar", "shown"]
@@ -55,8 +55,8 @@ def bar(title: str, unit: Unit, *, wanted: bool = True) -> Iterator[Callable[[fl
         yield update
 
 
-def shown(batches: Iterable[Batch], segments: list[Segment], title: str) -> None:
-    """Go through the batches, and show how much of the segments' bytes is behind them.
+def shown(batches: Iterable[Batch | Record], segments: list[Segment], title: str) -> None:
+    """Go through batches or records, and show how much of the segments' bytes is behind them.
 
     Args:
         segments: those that are read, in the order they are.
