@@ -174,7 +174,7 @@ def _outcome(plan: Plan, said: Sequence[Reading], times: Sequence[int], window_n
     if plan.priority is None:
         return Outcome(plan=plan, reason="its priority is no number")
     if not said:
-        return Outcome(plan=plan, reason="its process said nothing of the efficiency")
+        return Outcome(plan=plan, reason="its process said nothing of the efficiency then")
     now = bisect_right(said, plan.time_ns, key=_time)
     before = said[now - 1] if now else None
     if before is None or before.time_ns < plan.time_ns - window_ns:

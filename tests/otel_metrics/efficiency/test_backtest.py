@@ -109,7 +109,7 @@ def test_a_process_answers_for_itself() -> None:
     ("made", "reason"),
     [
         (plan(5, None), "its priority is no number"),
-        (plan(5, source=OTHER), "its process said nothing of the efficiency"),
+        (plan(5, source=OTHER), "its process said nothing of the efficiency then"),
         (plan(0.5), "no efficiency in the window before it"),
         (plan(12), "no efficiency in the window before it"),
         (plan(5), "none in the window after it"),
