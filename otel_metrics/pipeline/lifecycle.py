@@ -169,12 +169,14 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _ending
     hooks: Hooks | None = getattr(_forking, "hooks", None)
-    try:
-        if hooks is not None:
-            _call(hooks.after_fork_in_child, "after_fork_in_child")
+    _ending = None
+    if hooks is not None:
+        _call(hooks.after_fork_in_child, "after_fork_in_child")
+        try:
             _ending = _Ending(hooks)
-    finally:  # also where no thread can be had: the signal must not stay blocked
-        sigterm.after_fork_in_child()
+        except RuntimeError as error:  # a limit of processes
+            _logger.warning("%s in a forked child: nothing that it records is exported", error)
+    sigterm.after_fork_in_child()
 
 
 def _call(hook: Callable[[], None], name: str) -> None:

@@ -141,11 +141,16 @@ def after_fork_in_parent() -> None:
 
 
 def after_fork_in_child() -> None:
-    """Start a thread of the child's own, and let the signal in."""
+    """Start a thread of the child's own, and let the signal in; without one, it ends the child."""
     global _watch
-    if _watch is not None:
-        _watch = _Watch(_watch.flush)
-    after_fork_in_parent()
+    watch, _watch = _watch, None
+    try:
+        if watch is not None:
+            _watch = _Watch(watch.flush)
+    except RuntimeError:  # no thread can be had
+        uninstall()
+    finally:
+        after_fork_in_parent()
 
 
 def await_end() -> None:

@@ -46,6 +46,10 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"done"})
 """
+GUNICORN = """
+def post_worker_init(worker):
+    open(f"started-{worker.pid}", "w").close()
+"""
 UVICORN = """
 import sys, uvicorn
 from service import app
@@ -117,11 +121,18 @@ def test_uvicorn(
 
 @pytest.mark.parametrize("options", [["--preload"], ["--threads", "2"], []])
 def test_gunicorn(
-    serve: Callable[..., Program], archived: "Archived", free_port: int, options: list[str]
+    serve: Callable[..., Program],
+    archived: "Archived",
+    tmp_path: Path,
+    free_port: int,
+    options: list[str],
 ) -> None:
     """gunicorn's own handlers end its workers by an exit, which exports what each recorded."""
+    (tmp_path / "gunicorn.conf.py").write_text(GUNICORN)
     bind = ["--bind", f"127.0.0.1:{free_port}", "--workers", "3"]
     program = serve(WSGI, "-m", "gunicorn", *bind, *options, "service:app")
+    # gunicorn never hears a signal that comes while it forks a worker.
+    until(lambda: len([*tmp_path.glob("started-*")]) == 3)
     answered = 1 + sum(answers(free_port) for _ in range(REQUESTS))
     program.send(signal.SIGTERM)
     status, errors = program.end()

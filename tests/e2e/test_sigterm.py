@@ -384,3 +384,32 @@ if __name__ == "__main__":
 
     assert program.end() == (0, "")
     assert archived.total("skill.executions") == 10
+
+
+WITHOUT_THREADS = """
+import os, resource, signal, sys
+import otel_metrics
+os.chdir("/")
+otel_metrics.configure(metrics_exporter="none", logs_exporter="none")
+os.setgid(65534)
+os.setuid(int(sys.argv[1]))
+threads = int(open("/proc/self/status").read().split("Threads:")[1].split()[0])
+resource.setrlimit(resource.RLIMIT_NPROC, (threads + 1, threads + 1))
+if (pid := os.fork()) == 0:
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.alarm(5)
+    signal.pause()
+print(os.waitpid(pid, 0)[1], flush=True)
+"""
+NOBODY_ELSE = 31_339
+"""A user of whom nothing runs, so that the limit counts this program's threads alone."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_child_that_gets_no_thread_ends_by_the_signal(tmp_path: Path) -> None:
+    """A limit of processes leaves it without ours: one line says so, and SIGTERM is not held."""
+    command = [sys.executable, "-c", WITHOUT_THREADS, str(NOBODY_ELSE)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert ended.stdout.split() == [str(int(TERM))]
+    assert "nothing that it records is exported" in ended.stderr
