@@ -1,0 +1,207 @@
+"""The ledger's file: its tables, how long a caller waits for it, and when it is not to be trusted.
+
+A budget that cannot be checked must not look like one that has room. So every trouble of the file
+is a `BudgetUnavailable`, and a file that was begun because the one before it was damaged stays
+closed until somebody has looked (`is_open`).
+
+Threads: any; one connection a process and file, guarded by one lock, for which a caller waits no
+longer than for other processes. A forked child has a lock and a connection of its own.
+"""
+
+import glob
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final, TypeVar
+
+from otel_metrics.budgets.limits import Book
+from otel_metrics.errors import BudgetUnavailable
+from otel_metrics.sqlite import Database, DatabaseError, Schema
+
+__all__ = ["Store", "store_of"]
+
+R = TypeVar("R")
+
+PAUSE_LEAST_S: Final = 0.0002
+PAUSE_MOST_S: Final = 0.01
+"""How long a caller sleeps between two tries for a file that another process writes. SQLite's own
+wait sleeps up to 100 ms, and 8 busy processes then starve each other."""
+
+SCHEMA: Final = Schema(
+    name="a ledger of budgets",
+    application_id=0x4F544D42,
+    migrations=[
+        """
+        CREATE TABLE state (
+            -- Rises whenever a budget is changed, from where no other file begins.
+            generation INTEGER NOT NULL,
+            -- Whether anything may be spent by this file.
+            opened INTEGER NOT NULL
+        );
+        INSERT INTO state VALUES (abs(random() / 4), 0);
+        CREATE TABLE budgets (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL UNIQUE,
+            scope TEXT NOT NULL CHECK (scope IN ('global', 'tenant', 'skill', 'agent')),
+            subject TEXT NOT NULL,
+            unit TEXT NOT NULL CHECK (unit IN ('tokens', 'USD')),
+            period TEXT NOT NULL CHECK (period IN ('hour', 'day', 'month')),
+            hard_limit INTEGER NOT NULL CHECK (typeof(hard_limit) = 'integer'),
+            soft_limit INTEGER
+        );
+        INSERT INTO budgets (name, scope, subject, unit, period, hard_limit)
+            VALUES ('tenant-daily', 'tenant', '*', 'tokens', 'day', 1500000);
+        CREATE TABLE entries ( -- one for each spend, in the order of time
+            at_us INTEGER NOT NULL,
+            nonce INTEGER NOT NULL,
+            tenant TEXT, skill TEXT, agent TEXT,
+            tokens INTEGER, nano_usd INTEGER,
+            key TEXT,
+            PRIMARY KEY (at_us, nonce)
+        ) WITHOUT ROWID;
+        CREATE UNIQUE INDEX entries_key ON entries (key) WHERE key IS NOT NULL;
+        CREATE TABLE reservations ( -- each becomes the entry of the same time and nonce
+            at_us INTEGER NOT NULL,
+            nonce INTEGER NOT NULL,
+            expires_us INTEGER NOT NULL,
+            tenant TEXT, skill TEXT, agent TEXT,
+            tokens INTEGER, nano_usd INTEGER,
+            key TEXT,
+            PRIMARY KEY (at_us, nonce)
+        ) WITHOUT ROWID;
+        CREATE INDEX reservations_expires ON reservations (expires_us);
+        CREATE TABLE usage ( -- the sum of the entries of a budget in a period
+            budget INTEGER NOT NULL,
+            subject TEXT NOT NULL,
+            starts_us INTEGER NOT NULL,
+            used INTEGER NOT NULL DEFAULT 0 CHECK (typeof(used) = 'integer'),
+            refusals INTEGER NOT NULL DEFAULT 0,
+            warned INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (budget, subject, starts_us)
+        ) WITHOUT ROWID;
+        """
+    ],
+)
+
+
+class Store:
+    """A ledger's file. Made by `store_of`, so that a process has one connection to it.
+
+    Attributes:
+        path: the file.
+        book: the budgets that were read last, and the generation that they are of; changed inside
+            transactions only.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._database = Database(path, SCHEMA, busy_wait_s=0)
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._within = False
+        self.book = (-1, Book(()))
+
+    def write(self, work: Callable[[sqlite3.Connection], R], *, wait_s: float) -> R:
+        """Run `work` in one transaction that no other writes beside.
+
+        Raises:
+            BudgetUnavailable: the file cannot be written within `wait_s`.
+        """
+        return self._run(self._database.write, work, wait_s)
+
+    def read(self, work: Callable[[sqlite3.Connection], R], *, wait_s: float) -> R:
+        """Run `work` on one state of the file.
+
+        Raises:
+            BudgetUnavailable: the file cannot be read within `wait_s`.
+        """
+        return self._run(self._database.read, work, wait_s)
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again."""
+        with self._own_lock():
+            self._database.close()
+
+    def damaged(self) -> str | None:
+        """Return where a damaged ledger lies that this file was begun in place of, if one does."""
+        found = glob.glob(f"{glob.escape(self.path)}.damaged-*")
+        return max((path for path in found if not path.endswith(("-wal", "-shm"))), default=None)
+
+    def must_be_open(self, connection: sqlite3.Connection) -> None:
+        """Open a new file for spending, unless it was begun in place of a damaged one.
+
+        Raises:
+            BudgetUnavailable: it was.
+        """
+        aside = self.damaged()
+        if aside is not None:
+            raise BudgetUnavailable(
+                f"{self.path}: the ledger was damaged and lies at {aside}; what was spent is not "
+                "known: put a copy back, or define the budgets anew and move the damaged one away"
+            )
+        connection.execute("UPDATE state SET opened = 1")
+
+    def _run(
+        self,
+        begin: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        work: Callable[[sqlite3.Connection], R],
+        wait_s: float,
+    ) -> R:
+        deadline = time.monotonic() + wait_s
+        lock = self._own_lock()
+        if not lock.acquire(timeout=wait_s):
+            raise BudgetUnavailable(
+                f"{self.path}: other threads of this process hold it; try again"
+            )
+        try:
+            if self._within:  # by a signal handler: the transaction below it is not its own
+                raise BudgetUnavailable(f"{self.path}: asked from within a spend; try again later")
+            self._within = True
+            try:
+                return self._tried(begin, work, deadline)
+            finally:
+                self._within = False
+        finally:
+            lock.release()
+
+    def _tried(
+        self,
+        begin: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        work: Callable[[sqlite3.Connection], R],
+        deadline: float,
+    ) -> R:
+        pause_s = PAUSE_LEAST_S
+        while True:
+            try:
+                with begin() as connection:
+                    return work(connection)
+            except DatabaseError as error:
+                if not _is_busy(error) or time.monotonic() >= deadline:
+                    raise BudgetUnavailable(f"{error}; nothing was booked") from error
+            time.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311  # not a secret
+            pause_s = min(2 * pause_s, PAUSE_MOST_S)
+
+    def _own_lock(self) -> threading.RLock:
+        if self._pid != os.getpid():  # a thread of the parent's may hold the inherited one
+            self._lock = threading.RLock()
+            self._within = False
+            self._pid = os.getpid()
+        return self._lock
+
+
+_stores: dict[str, Store] = {}
+
+
+def store_of(path: str | os.PathLike[str]) -> Store:
+    """Return the one store of a file in this process: closing a second descriptor of a database
+    would take away the locks of the first."""
+    real = os.path.realpath(os.path.expanduser(os.fspath(path)))
+    return _stores.setdefault(real, Store(real))
+
+
+def _is_busy(error: DatabaseError) -> bool:
+    return getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
