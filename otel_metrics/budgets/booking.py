@@ -170,7 +170,7 @@ def define(connection: "Connection", budget: Budget, now_us: int) -> None:
     Raises:
         ValueError: there are `BUDGETS_MAX`.
     """
-    known = next((each for each in _budgets(connection) if each.name == budget.name), None)
+    known = next(iter(_budgets(connection, budget.name)), None)
     if known is not None and budget == replace(
         known, id=budget.id, limit=budget.limit, soft_limit=budget.soft_limit
     ):
@@ -239,11 +239,12 @@ def _book(connection: "Connection", store: "Store", generation: int) -> Book:
     return store.book[1]
 
 
-def _budgets(connection: "Connection") -> list[Budget]:
-    """Return the budgets that a ledger holds, by name."""
+def _budgets(connection: "Connection", name: str | None = None) -> list[Budget]:
+    """Return the budgets that a ledger holds, by name; or the one of a name, if there is one."""
     rows = connection.execute(
         "SELECT id, name, scope, subject, unit, period, hard_limit, soft_limit FROM budgets "
-        "ORDER BY name"
+        "WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
+        (name,),
     )
     return [
         Budget(
