@@ -68,14 +68,15 @@ class BudgetLedger:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         # Deferred: it loads sqlite3, which a service without budgets does not need.
-        from otel_metrics.budgets.store import store_of
+        from otel_metrics.budgets.store import Store
 
         if when_unavailable not in ("refuse", "allow"):
             raise ValueError(f"when_unavailable={when_unavailable!r}: accepted is refuse, allow")
-        self._store = store_of(path)
+        self._store = Store(path)
         self._allow = when_unavailable == "allow"
         self._wait_s = wait_s
         self._clock = clock
+        self._refusals = recorder.Refusals()
         self.path = self._store.path
 
     def define(
@@ -168,7 +169,7 @@ class BudgetLedger:
             )
         except BudgetUnavailable as error:
             return self._unchecked(error)
-        return receipt_of(outcome, charge, vendor, model)
+        return receipt_of(outcome, charge, self._refusals, vendor=vendor, model=model)
 
     def reserve(
         self,
@@ -276,7 +277,7 @@ class BudgetLedger:
             )
         except BudgetUnavailable as error:
             return self._unchecked(error), booking.new_identity(self._clock() // 1000)
-        return receipt_of(outcome, charge, None, None), outcome.identity
+        return receipt_of(outcome, charge, self._refusals), outcome.identity
 
     def settle(
         self,
@@ -300,7 +301,7 @@ class BudgetLedger:
             )
         except BudgetUnavailable as error:
             return self._unchecked(error)
-        return receipt_of(outcome, charge, vendor, model)
+        return receipt_of(outcome, charge, self._refusals, vendor=vendor, model=model)
 
     def release(self, identity: Identity) -> None:
         """Give back what a reservation holds.

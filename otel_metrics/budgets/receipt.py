@@ -30,13 +30,20 @@ class Receipt:
         return tuple(use.standing() for use in self._uses if use.holds)
 
 
-def receipt_of(outcome: Outcome, charge: Charge, vendor: str | None, model: str | None) -> Receipt:
+def receipt_of(
+    outcome: Outcome,
+    charge: Charge,
+    refusals: recorder.Refusals,
+    *,
+    vendor: str | None = None,
+    model: str | None = None,
+) -> Receipt:
     """Count and tell what a transaction did.
 
     Raises:
         BudgetExceeded: it refused.
     """
-    recorder.tell(outcome, charge)
+    recorder.tell(outcome, charge, refusals)
     if outcome.refused:
         raise _exceeded(outcome.refused, charge)
     if not outcome.duplicate:

@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from otel_metrics import events, instruments
@@ -22,7 +21,7 @@ from otel_metrics.budgets.units import Unit, figure, public, shown
 from otel_metrics.errors import BudgetUnavailable
 from otel_metrics.instruments import Measured, reject
 
-__all__ = ["Gauges", "count_tokens", "tell", "tell_unavailable"]
+__all__ = ["Gauges", "Refusals", "count_tokens", "tell", "tell_unavailable"]
 
 READ_WAIT_S: Final = 0.05
 """How long a collection waits for the ledger; it shows what it knew where that is not enough."""
@@ -46,41 +45,40 @@ _tokens_used = instruments.metric("pforge.tokens.used")
 _tenant_usage = instruments.metric("pforge.budget.usage")
 
 
-@dataclass(slots=True)
-class _Told:
-    """When a refusal by each budget was last an event, and how many there were since."""
+class Refusals:
+    """When a refusal by each budget of a ledger was last an event, and how many there were since.
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    pid: int = field(default_factory=os.getpid)
-    last: dict[str, tuple[float, int]] = field(default_factory=dict)
+    A forked child starts with those of its parent, and a lock of its own.
+    """
 
-    def is_due(self, name: str) -> int:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def due(self, name: str) -> int:
         """Return how many refusals an event now stands for; 0 where none is due."""
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.Lock(), os.getpid()
         now = time.monotonic()
-        with self.lock:
-            at, since = self.last.get(name, (now - REFUSED_EVERY_S, 0))
-            due = now - at >= REFUSED_EVERY_S
-            if name not in self.last and len(self.last) >= REFUSED_MAX:
-                self.last.clear()
-            self.last[name] = (now, 0) if due else (at, since + 1)
-        return since + 1 if due else 0
+        with self._lock:
+            at, since = self._last.get(name, (now - REFUSED_EVERY_S, 0))
+            is_due = now - at >= REFUSED_EVERY_S
+            if name not in self._last and len(self._last) >= REFUSED_MAX:
+                self._last.clear()
+            self._last[name] = (now, 0) if is_due else (at, since + 1)
+        return since + 1 if is_due else 0
 
 
-_told = _Told()
-
-
-def tell(outcome: Outcome, charge: Charge) -> None:
+def tell(outcome: Outcome, charge: Charge, refusals: Refusals) -> None:
     """Count and tell what a transaction that is committed refused, and what it warned of."""
-    global _told
-    if outcome.refused and _told.pid != os.getpid():
-        _told = _Told()
     for use in outcome.refused:
         _refusals.add(1, {"budget.name": use.name})
-        since = _told.is_due(use.name)
+        since = refusals.due(use.name)
         if since:
-            requested = charge.amount(use.budget.unit) or 0
-            about = {"budget.requested": _number(requested, use.budget.unit)}
-            events.emit("budget.refused", {**_about(use), **about, "budget.refused_since": since})
+            requested = _number(charge.amount(use.budget.unit) or 0, use.budget.unit)
+            about = {"budget.requested": requested, "budget.refused_since": since}
+            events.emit("budget.refused", {**_about(use), **about})
     for use in outcome.warned:
         soft = use.budget.soft_limit or 0
         _logger.warning(

@@ -1,35 +1,25 @@
-"""The ledger's file: its tables, how long a caller waits for it, and when it is not to be trusted.
+"""The ledger's file: its tables, and when it is not to be trusted.
 
 A budget that cannot be checked must not look like one that has room. So every trouble of the file
 is a `BudgetUnavailable`, and a file that was begun because the one before it was damaged stays
-closed until somebody has looked (`is_open`).
+closed until somebody has looked.
 
-Threads: any; one connection a process and file, guarded by one lock, for which a caller waits no
-longer than for other processes. A forked child has a lock and a connection of its own.
+Threads: any; see `otel_metrics.sqlite`.
 """
 
 import glob
 import os
-import random
 import sqlite3
-import threading
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 from otel_metrics.budgets.limits import Book
 from otel_metrics.errors import BudgetUnavailable
 from otel_metrics.sqlite import Database, DatabaseError, Schema
 
-__all__ = ["Store", "store_of"]
+__all__ = ["Store"]
 
 R = TypeVar("R")
-
-PAUSE_LEAST_S: Final = 0.0002
-PAUSE_MOST_S: Final = 0.01
-"""How long a caller sleeps between two tries for a file that another process writes. SQLite's own
-wait sleeps up to 100 ms, and 8 busy processes then starve each other."""
 
 SCHEMA: Final = Schema(
     name="a ledger of budgets",
@@ -89,7 +79,7 @@ SCHEMA: Final = Schema(
 
 
 class Store:
-    """A ledger's file. Made by `store_of`, so that a process has one connection to it.
+    """A ledger's file.
 
     Attributes:
         path: the file.
@@ -97,12 +87,9 @@ class Store:
             transactions only.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._database = Database(path, SCHEMA, busy_wait_s=0)
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
-        self._within = False
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._database = Database(path, SCHEMA)
+        self.path = self._database.path
         self.book = (-1, Book(()))
 
     def write(self, work: Callable[[sqlite3.Connection], R], *, wait_s: float) -> R:
@@ -111,7 +98,11 @@ class Store:
         Raises:
             BudgetUnavailable: the file cannot be written within `wait_s`.
         """
-        return self._run(self._database.write, work, wait_s)
+        try:
+            with self._database.write(wait_s=wait_s) as connection:
+                return work(connection)
+        except DatabaseError as error:
+            raise BudgetUnavailable(f"{error}; nothing was booked") from error
 
     def read(self, work: Callable[[sqlite3.Connection], R], *, wait_s: float) -> R:
         """Run `work` on one state of the file.
@@ -119,12 +110,15 @@ class Store:
         Raises:
             BudgetUnavailable: the file cannot be read within `wait_s`.
         """
-        return self._run(self._database.read, work, wait_s)
+        try:
+            with self._database.read(wait_s=wait_s) as connection:
+                return work(connection)
+        except DatabaseError as error:
+            raise BudgetUnavailable(str(error)) from error
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
-        with self._own_lock():
-            self._database.close()
+        self._database.close()
 
     def damaged(self) -> str | None:
         """Return where a damaged ledger lies that this file was begun in place of, if one does."""
@@ -144,64 +138,3 @@ class Store:
                 "known: put a copy back, or define the budgets anew and move the damaged one away"
             )
         connection.execute("UPDATE state SET opened = 1")
-
-    def _run(
-        self,
-        begin: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        work: Callable[[sqlite3.Connection], R],
-        wait_s: float,
-    ) -> R:
-        deadline = time.monotonic() + wait_s
-        lock = self._own_lock()
-        if not lock.acquire(timeout=wait_s):
-            raise BudgetUnavailable(
-                f"{self.path}: other threads of this process hold it; try again"
-            )
-        try:
-            if self._within:  # by a signal handler: the transaction below it is not its own
-                raise BudgetUnavailable(f"{self.path}: asked from within a spend; try again later")
-            self._within = True
-            try:
-                return self._tried(begin, work, deadline)
-            finally:
-                self._within = False
-        finally:
-            lock.release()
-
-    def _tried(
-        self,
-        begin: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        work: Callable[[sqlite3.Connection], R],
-        deadline: float,
-    ) -> R:
-        pause_s = PAUSE_LEAST_S
-        while True:
-            try:
-                with begin() as connection:
-                    return work(connection)
-            except DatabaseError as error:
-                if not _is_busy(error) or time.monotonic() >= deadline:
-                    raise BudgetUnavailable(f"{error}; nothing was booked") from error
-            time.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311  # not a secret
-            pause_s = min(2 * pause_s, PAUSE_MOST_S)
-
-    def _own_lock(self) -> threading.RLock:
-        if self._pid != os.getpid():  # a thread of the parent's may hold the inherited one
-            self._lock = threading.RLock()
-            self._within = False
-            self._pid = os.getpid()
-        return self._lock
-
-
-_stores: dict[str, Store] = {}
-
-
-def store_of(path: str | os.PathLike[str]) -> Store:
-    """Return the one store of a file in this process: closing a second descriptor of a database
-    would take away the locks of the first."""
-    real = os.path.realpath(os.path.expanduser(os.fspath(path)))
-    return _stores.setdefault(real, Store(real))
-
-
-def _is_busy(error: DatabaseError) -> bool:
-    return getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
