@@ -33,8 +33,12 @@ PROCESSES = 8
 SHARED_SPENDS = 1_000
 SHARED_LIMIT = 5_000
 
-BARS = {"JSON file with fsync / ours": 1.5, "SQLite by default / ours": 4.0}
-"""By what ours must be cheaper, at the median."""
+BARS = {
+    "JSON file / ours": 2.0,
+    "JSON file with fsync / ours": 4.0,
+    "SQLite by default / ours": 5.0,
+}
+"""How many times cheaper ours must be, at the median."""
 
 Spend = Callable[[int], None]
 
@@ -197,10 +201,10 @@ def main() -> None:
     print(f"{'ours / SQLite, tuned (no bar)':40} {floor:6.1f}")
     print()
     rate = PROCESSES * SHARED_SPENDS / seconds
+    print(f"{PROCESSES} processes: {passed} of {SHARED_LIMIT} passed, {rate:,.0f} spends a second,")
     print(
-        f"{PROCESSES} processes: {passed} of {SHARED_LIMIT} passed, {rate:,.0f} a second with the"
+        f"the start of Python among it; p50 {at(shared, 0.5):.0f}, p99 {at(shared, 0.99):.0f} microseconds"
     )
-    print(f"start of Python; p50 {at(shared, 0.5):.0f}, p99 {at(shared, 0.99):.0f} microseconds")
     sys.exit(not (met and passed == SHARED_LIMIT))
 
 
