@@ -202,9 +202,7 @@ def main() -> None:
     print()
     rate = PROCESSES * SHARED_SPENDS / seconds
     print(f"{PROCESSES} processes: {passed} of {SHARED_LIMIT} passed, {rate:,.0f} spends a second,")
-    print(
-        f"the start of Python among it; p50 {at(shared, 0.5):.0f}, p99 {at(shared, 0.99):.0f} microseconds"
-    )
+    print(f"with the start of Python; p50 {at(shared, 0.5):.0f}, p99 {at(shared, 0.99):.0f} us")
     sys.exit(not (met and passed == SHARED_LIMIT))
 
 

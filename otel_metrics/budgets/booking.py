@@ -68,18 +68,19 @@ def _held_statement(unit: Unit, scope: Scope) -> str:
     whose = f"'{GLOBAL}'" if scope == "global" else scope
     return (
         f"SELECT coalesce(sum({_COLUMN[unit]}), 0) FROM reservations "  # noqa: S608  # our own words
-        f"WHERE at_us >= ?1 AND at_us < ?2 AND expires_us > ?3 AND {whose} = ?4"
+        f"WHERE at_us >= ? AND at_us < ? AND expires_us > ? AND {whose} = ?"
     )
 
 
 _HELD: Final = {(unit, scope): _held_statement(unit, scope) for unit in UNITS for scope in SCOPES}
 _BOOK: Final = (
     "INSERT INTO usage (budget, subject, starts_us, used, warned) VALUES (?, ?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET used = used + excluded.used, warned = max(warned, excluded.warned)"
+    "ON CONFLICT (starts_us, budget, subject) "
+    "DO UPDATE SET used = used + excluded.used, warned = max(warned, excluded.warned)"
 )
 _REFUSE: Final = (
     "INSERT INTO usage (budget, subject, starts_us, refusals) VALUES (?, ?, ?, 1) "
-    "ON CONFLICT DO UPDATE SET refusals = refusals + 1"
+    "ON CONFLICT (starts_us, budget, subject) DO UPDATE SET refusals = refusals + 1"
 )
 
 
@@ -113,12 +114,13 @@ def hold(
     if key is not None and _is_booked(connection, key):
         return Outcome(uses, duplicate=True)
     if key is not None:
-        open_one = connection.execute(
-            "UPDATE reservations SET expires_us = max(expires_us, ?) WHERE key = ? "
-            "RETURNING at_us, nonce",
-            (now_us + for_us, key),
-        ).fetchone()
+        asked = "SELECT at_us, nonce FROM reservations WHERE key = ?"
+        open_one = connection.execute(asked, (key,)).fetchone()
         if open_one is not None:  # a retry of what is still open: it holds the same
+            connection.execute(
+                "UPDATE reservations SET expires_us = max(expires_us, ?) WHERE key = ?",
+                (now_us + for_us, key),
+            )
             return Outcome(uses, identity=(open_one[0], open_one[1]))
     refused = _without_room(connection, uses, charge)
     if refused:
@@ -243,8 +245,8 @@ def _budgets(connection: "Connection", name: str | None = None) -> list[Budget]:
     """Return the budgets that a ledger holds, by name; or the one of a name, if there is one."""
     rows = connection.execute(
         "SELECT id, name, scope, subject, unit, period, hard_limit, soft_limit FROM budgets "
-        "WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
-        (name,),
+        "WHERE :name IS NULL OR name = :name ORDER BY name",
+        {"name": name},
     )
     return [
         Budget(
@@ -268,23 +270,23 @@ def _add(connection: "Connection", budget: Budget, now_us: int) -> None:
             f"{budget.name}: there are {BUDGETS_MAX} budgets; let one be of each (*) in place of "
             "many"
         )
-    (made,) = connection.execute(
+    made = connection.execute(
         "INSERT INTO budgets (name, scope, subject, unit, period, hard_limit, soft_limit) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             *(budget.name, budget.scope, budget.subject, budget.unit, budget.period),
             *(budget.limit, budget.soft_limit),
         ),
-    ).fetchone()
+    ).lastrowid
     starts_us, ends_us = window(budget.period, now_us)
     whose = f"'{GLOBAL}'" if budget.scope == "global" else budget.scope
     spent = _COLUMN[budget.unit]
     connection.execute(
         "INSERT INTO usage (budget, subject, starts_us, used) "  # noqa: S608  # our own words
-        f"SELECT ?1, {whose}, ?2, sum({spent}) FROM entries "
-        f"WHERE at_us >= ?2 AND at_us < ?3 AND {spent} IS NOT NULL AND {whose} IS NOT NULL "
-        f"AND (?4 = '{EACH}' OR {whose} = ?4) GROUP BY {whose}",
-        (made, starts_us, ends_us, budget.subject),
+        f"SELECT :budget, {whose}, :starts, sum({spent}) FROM entries "
+        f"WHERE at_us >= :starts AND at_us < :ends AND {spent} IS NOT NULL "
+        f"AND {whose} IS NOT NULL AND (:subject = '{EACH}' OR {whose} = :subject) GROUP BY {whose}",
+        {"budget": made, "starts": starts_us, "ends": ends_us, "subject": budget.subject},
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from otel_metrics.budgets.limits import Book
 from otel_metrics.errors import BudgetUnavailable
-from otel_metrics.sqlite import Database, DatabaseError, Schema
+from otel_metrics.sqlite import SUFFIXES, Database, DatabaseError, Schema
 
 __all__ = ["Store"]
 
@@ -71,7 +71,7 @@ SCHEMA: Final = Schema(
             used INTEGER NOT NULL DEFAULT 0 CHECK (typeof(used) = 'integer'),
             refusals INTEGER NOT NULL DEFAULT 0,
             warned INTEGER NOT NULL DEFAULT 0,
-            PRIMARY KEY (budget, subject, starts_us)
+            PRIMARY KEY (starts_us, budget, subject)
         ) WITHOUT ROWID;
         """
     ],
@@ -123,7 +123,7 @@ class Store:
     def damaged(self) -> str | None:
         """Return where a damaged ledger lies that this file was begun in place of, if one does."""
         found = glob.glob(f"{glob.escape(self.path)}.damaged-*")
-        return max((path for path in found if not path.endswith(("-wal", "-shm"))), default=None)
+        return max((_base(path) for path in found), default=None)
 
     def must_be_open(self, connection: sqlite3.Connection) -> None:
         """Open a new file for spending, unless it was begun in place of a damaged one.
@@ -138,3 +138,10 @@ class Store:
                 "known: put a copy back, or define the budgets anew and move the damaged one away"
             )
         connection.execute("UPDATE state SET opened = 1")
+
+
+def _base(path: str) -> str:
+    """Return a database's file for one of its files: of some only the others are left."""
+    for suffix in SUFFIXES[1:]:
+        path = path.removesuffix(suffix)
+    return path

@@ -3,6 +3,8 @@ free."""
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -55,6 +57,17 @@ def test_a_damaged_ledger_refuses_until_somebody_has_looked(
         each.unlink()
     ledger.spend(50, tenant="acme")
     assert ledger.remaining(tenant="acme") == 0
+
+
+def test_a_ledger_of_which_only_the_log_is_left_refuses(path: Path) -> None:
+    """What a killed process leaves is two files; without the first the other is worth nothing."""
+    spender = "import os, sys; from otel_metrics.budgets import BudgetLedger\n"
+    spender += "BudgetLedger(sys.argv[1]).spend(5, tenant='acme'); os._exit(0)"
+    subprocess.run([sys.executable, "-c", spender, path], check=True)
+    path.unlink()
+
+    with pytest.raises(BudgetUnavailable, match="the ledger was damaged and lies at"):
+        BudgetLedger(path).spend(1, tenant="acme")
 
 
 def test_another_programs_database_is_left_alone(path: Path) -> None:

@@ -93,10 +93,10 @@ def test_eight_processes_spend_exactly_the_limit(shared: BudgetLedger, path: Pat
 def test_a_kill_at_any_moment_parts_no_figure_from_its_entries(
     shared: BudgetLedger, path: Path
 ) -> None:
-    """60 processes are killed while they spend. What they had said is booked, what they held
+    """40 processes are killed while they spend. What they had said is booked, what they held
     expires, and a process that starts after them shows what the entries add up to."""
     acknowledged = 0
-    for number in range(60):
+    for number in range(40):
         process = program(ENDLESS, path, number)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
