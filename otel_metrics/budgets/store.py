@@ -10,6 +10,7 @@ Threads: any; see `otel_metrics.sqlite`.
 import glob
 import os
 import sqlite3
+import weakref
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -89,6 +90,9 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._database = Database(path, SCHEMA)
+        # Whoever drops a ledger need not close it. At the end of the process nobody does: what
+        # reads the gauges a last time would open it again.
+        weakref.finalize(self, self._database.close).atexit = False
         self.path = self._database.path
         self.book = (-1, Book(()))
 

@@ -62,7 +62,7 @@ def test_a_damaged_ledger_refuses_until_somebody_has_looked(
 def test_a_ledger_of_which_only_the_log_is_left_refuses(path: Path) -> None:
     """What a killed process leaves is two files; without the first the other is worth nothing."""
     spender = "import os, sys; from otel_metrics.budgets import BudgetLedger\n"
-    spender += "BudgetLedger(sys.argv[1]).spend(5, tenant='acme'); os._exit(0)"
+    spender += "ledger = BudgetLedger(sys.argv[1]); ledger.spend(5, tenant='acme'); os._exit(0)"
     subprocess.run([sys.executable, "-c", spender, path], check=True)
     path.unlink()
 
