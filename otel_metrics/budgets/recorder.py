@@ -117,6 +117,9 @@ class Gauges:
 
     def __init__(self, read: Callable[[float, int], Sequence[Use]]) -> None:
         self._read = read
+        self._start_over()
+
+    def _start_over(self) -> None:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._seen: list[Use] = []
@@ -140,7 +143,7 @@ class Gauges:
 
     def _uses(self) -> list[Use]:
         if self._pid != os.getpid():  # a forked child has its own lock, and has seen nothing
-            self.__init__(self._read)  # type: ignore[misc]  # the same object is registered
+            self._start_over()
         now = time.monotonic()
         with self._lock:
             if now - self._asked_at >= READ_EVERY_S:
