@@ -9,7 +9,9 @@ when it returns.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, Literal
 
 from opentelemetry._logs import Logger, LoggerProvider, SeverityNumber
@@ -20,7 +22,7 @@ from otel_metrics import values
 from otel_metrics.rejections import reject
 from otel_metrics.version import __version__
 
-__all__ = ["Content", "bind", "emit", "reset", "set_content"]
+__all__ = ["Content", "bind", "emit", "filed", "is_filed", "reset", "set_content"]
 
 Content = Literal["full", "redacted", "none"]
 
@@ -39,6 +41,7 @@ CONTENT_ATTRIBUTES: Final = frozenset(
 )
 """Attributes that hold what people or models wrote (`OTEL_PYTHON_METRICS_EVENT_CONTENT`)."""
 
+_filed: ContextVar[str | None] = ContextVar("otel_metrics_filed", default=None)
 _sink: Logger | None = None
 _content: Content = "full"
 
@@ -78,6 +81,21 @@ def emit(
         )
     except Exception as error:  # noqa: BLE001  # a processor of the service's must not stop it
         reject(name, "event_failed", f"{type(error).__qualname__}: {error}"[:200])
+
+
+@contextmanager
+def filed(path: str) -> Iterator[None]:
+    """Say of events emitted inside that the caller has written them to `path` itself."""
+    token = _filed.set(path)
+    try:
+        yield
+    finally:
+        _filed.reset(token)
+
+
+def is_filed(path: str) -> bool:
+    """Tell whether the event that is being emitted has been written to `path` by who emits it."""
+    return _filed.get() == path
 
 
 def _ruled(cleaned: AnyValue) -> Mapping[str, AnyValue]:

@@ -21,7 +21,7 @@ from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 from otel_exporter_prometheus import access, naming
 from otel_exporter_prometheus.page import Page
 from otel_exporter_prometheus.service import Service, service_of
-from otel_metrics import events, instruments, rejections, tokens
+from otel_metrics import budgets, events, instruments, rejections, tokens
 from otel_metrics.autoconfig import declarative, self_metrics, spans
 from otel_metrics.autoconfig.environment import VARIABLES, keyword
 from otel_metrics.autoconfig.exporters import Exporters, build
@@ -164,6 +164,7 @@ def assemble(
     """
     settings = _settle(given)
     if settings.disabled:
+        _use_budgets(settings)  # a limit holds whether it is measured or not
         return None
     return _assemble(settings, given, meter_provider, logger_provider)
 
@@ -263,7 +264,9 @@ def _assemble(
         on_start=pricing.warm,
         on_stop=exporters.close,
         observed=[
-            name for name, m in builtin().metrics.items() if m.domain in ("host", "pipeline")
+            name
+            for name, m in builtin().metrics.items()
+            if m.domain in ("host", "pipeline") or (m.domain == "budgets" and m.observable)
         ],
     )
     service = service_of(made_of.attributes)
@@ -273,6 +276,7 @@ def _assemble(
     if "ndjson" in settings.logs_exporters and exporters.processor is not None:
         exporters.service_log_handler = archive_service_logs(exporters.processor, made_of)
     self_metrics.observe_pipeline(hub, exporters)
+    _use_budgets(settings)
     _guarded(
         "host metrics", lambda: host.start(settings.host_metrics, elected=running.host_office.won)
     )
@@ -299,6 +303,12 @@ def _use_catalog(settings: Settings, *, must_hold: bool) -> None:
             settings.catalog,
             error,
         )
+
+
+def _use_budgets(settings: Settings) -> None:
+    path = settings.budgets_db
+    if path is not None:
+        _guarded("budgets", lambda: budgets.use(path))
 
 
 def _guarded(what: str, step: Callable[[], object]) -> None:

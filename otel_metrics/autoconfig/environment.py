@@ -127,6 +127,31 @@ _OWN: Final = (
         "This bundle",
     ),
     _own(
+        "OTEL_PYTHON_METRICS_SKILLS_DIR",
+        "unset",
+        "A folder of skill files: what `skills` records is also kept there, a file a skill and "
+        "kind.",
+        "Files of the domains",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_EXECUTIONS_DIR",
+        "unset",
+        "A project's folder: what `executions` records is also kept below its `.kaizen/metrics`.",
+        "Files of the domains",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_SOVEREIGNTY_DB",
+        "unset",
+        "An SQLite file: what `sovereignty` records is also kept there.",
+        "Files of the domains",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_BUDGETS_DB",
+        "unset",
+        "An SQLite file that holds budgets and what is spent of them.",
+        "Files of the domains",
+    ),
+    _own(
         "OTEL_BLRP_SCHEDULE_DELAY",
         "1s",
         "How long an event that is shipped may wait for others.",

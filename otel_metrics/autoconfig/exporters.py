@@ -36,12 +36,18 @@ from otel_exporter_prometheus.service import Service
 from otel_exporter_prometheus.service_page import ServicePage
 from otel_metrics import events, instruments
 from otel_metrics.autoconfig.settings import Settings
+from otel_metrics.autoconfig.stores import openers
 from otel_metrics.errors import ConfigurationError
 from otel_metrics.pipeline.delivery import FlushResult, MetricSender, Verdict
 from otel_metrics.pipeline.event_lane import EventLane
 from otel_metrics.pipeline.exemplars import with_times
 from otel_metrics.pipeline.lanes import DeltaLane, MetricLane
-from otel_metrics.pipeline.logs import ArchiveProcessor, LaneProcessor, make_provider
+from otel_metrics.pipeline.logs import (
+    ArchiveProcessor,
+    LaneProcessor,
+    StoreProcessor,
+    make_provider,
+)
 from otel_metrics.pipeline.otlp import OtlpLogExporter, OtlpMetricExporter
 from otel_metrics.pipeline.reader import BoundedReader
 from otel_metrics.pipeline.senders import SdkSender
@@ -62,6 +68,7 @@ class Exporters:
         lanes: the push exporters of metrics, the archive's first.
         archive: the archive's metric exporter, where there is one.
         event_archive: its event exporter.
+        stores: what hands events to files and databases of domains.
         page: the Prometheus page, where there is one or routes have asked for it.
         failed: what was asked for and could not be built, with the reason.
     """
@@ -74,6 +81,7 @@ class Exporters:
     event_lane: EventLane | None = None
     page: ServicePage | None = None
     processor: ArchiveProcessor | None = None
+    stores: list[StoreProcessor] = field(default_factory=list)
     service_log_handler: logging.Handler | None = None
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -98,6 +106,7 @@ class Exporters:
         found: list[LogRecordProcessor] = []
         if self.processor is not None:
             found.append(self.processor)
+        found += self.stores
         if self.event_lane is not None:
             found.append(LaneProcessor(self.event_lane))
         if "console" in self.settings.logs_exporters:
@@ -156,6 +165,11 @@ class Exporters:
         lost = None if self.processor is None else self.processor.take_lost()
         if lost is not None and verdicts["ndjson"].ok:
             verdicts["ndjson"] = Verdict("failed", lost)
+        for processor in self.stores:
+            lost = processor.take_lost()
+            verdicts[processor.store.name] = (
+                Verdict("failed", lost) if lost else Verdict("delivered")
+            )
         if self.event_lane is not None:
             verdicts[self.event_lane.name] = self.event_lane.wait(deadline)
         for name, reason in self.failed.items():
@@ -167,6 +181,8 @@ class Exporters:
         """Begin anew in a forked child: own segments, own numbers on the page that is shared."""
         if self.page is not None:
             self.page.after_fork()
+        for processor in self.stores:
+            processor.store.after_fork()
         if self.event_lane is not None:
             self.event_lane.after_fork()
             self.event_lane.start()
@@ -211,6 +227,11 @@ def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> E
                 raise
             if isinstance(error, ValueError) and any(name.upper() in key for key in given):
                 raise ConfigurationError(str(error)) from error
+            built._leave_out(name, error)
+    for name, make in openers(settings):
+        try:
+            built.stores.append(StoreProcessor(make()))
+        except Exception as error:  # noqa: BLE001  # a disk's trouble must not stop the service
             built._leave_out(name, error)
     if "otlp" in settings.logs_exporters:
         built.event_lane = EventLane(

@@ -16,15 +16,28 @@ def observe_pipeline(hub: Hub, exporters: Exporters) -> None:
         return [*stats, exporters.event_lane.stats()] if exporters.event_lane else stats
 
     observe("pipeline.progress.age", lambda: [(hub.progress_age_s, {})])
-    observe("delivery.state", lambda: [(int(s.up), {"exporter": s.name}) for s in lanes()])
+    observe(
+        "delivery.state",
+        lambda: [
+            *((int(s.up), {"exporter": s.name}) for s in lanes()),
+            *((int(s.up), {"exporter": s.store.name}) for s in exporters.stores),
+        ],
+    )
     observe("delivery.skipped", lambda: [(s.skipped, {"exporter": s.name}) for s in lanes()])
     observe(
         "delivery.rejected",
-        lambda: [
-            (total, {"exporter": lane.name, "reason": reason})
-            for lane in lanes()
-            for reason, total in lane.rejected.items()
-        ],
+        lambda: (
+            [
+                (total, {"exporter": lane.name, "reason": reason})
+                for lane in lanes()
+                for reason, total in lane.rejected.items()
+            ]
+            + [
+                (total, {"exporter": processor.store.name, "reason": reason})
+                for processor in exporters.stores
+                for reason, total in processor.lost.items()
+            ]
+        ),
     )
     if exporters.archive is not None:
         _observe_archive(exporters)

@@ -5,6 +5,7 @@ accepted and what is used instead.
 """
 
 import difflib
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, cast
@@ -71,6 +72,10 @@ class Settings:
     host_metrics: HostMetrics
     genai_spans: bool
     older_genai_names: bool
+    skills_dir: str | None
+    executions_dir: str | None
+    sovereignty_db: str | None
+    budgets_db: str | None
     events_delay_s: float
     events_queue_max: int
     events_batch_max: int
@@ -140,6 +145,10 @@ def from_environ(
         == "on",
         older_genai_names="gen_ai_latest_experimental"
         not in _items(environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "")),
+        skills_dir=read.path("OTEL_PYTHON_METRICS_SKILLS_DIR"),
+        executions_dir=read.path("OTEL_PYTHON_METRICS_EXECUTIONS_DIR"),
+        sovereignty_db=read.path("OTEL_PYTHON_METRICS_SOVEREIGNTY_DB"),
+        budgets_db=read.path("OTEL_PYTHON_METRICS_BUDGETS_DB"),
         events_delay_s=read.duration("OTEL_BLRP_SCHEDULE_DELAY", default_s=1.0),
         events_queue_max=read.integer("OTEL_BLRP_MAX_QUEUE_SIZE", default=2048),
         events_batch_max=read.integer("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", default=512),
@@ -168,6 +177,10 @@ class _Reader:
 
     def text(self, variable: str) -> str | None:
         return self._environ.get(variable, "").strip() or None
+
+    def path(self, variable: str) -> str | None:
+        value = self.text(variable)
+        return None if value is None else os.path.abspath(os.path.expanduser(value))
 
     def choice(self, variable: str, accepted: tuple[str, ...], *, default: str) -> str:
         value = self.text(variable)

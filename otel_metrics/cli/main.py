@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "catalog": "List, check and render the catalog of metrics.",
     "archive": "Look into an archive.",
     "efficiency": "Ask what became of the efficiency.",
+    "budgets": "See and set what tenants, skills and agents may spend.",
 }
 """Every command with its summary. `otel_metrics.cli.<command>` holds it, under the same name."""
 

@@ -1,11 +1,13 @@
 """The log processors: where an event goes when it is emitted.
 
-The archive takes it at once, on the caller's thread: it is on disk when the call returns. An OTLP
-endpoint gets it through a lane.
+The archive takes it at once, on the caller's thread: it is on disk when the call returns. So does
+each store of a domain that has a path. An OTLP endpoint gets it through a lane.
 """
 
 import logging
-from typing import Final
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 from opentelemetry.sdk._logs import (
     LoggerProvider,
@@ -17,10 +19,11 @@ from opentelemetry.sdk._logs import (
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 
+from otel_metrics import events
 from otel_metrics.pipeline.event_lane import EventLane
 from otel_metrics.pipeline.quiet import suppressed
 
-__all__ = ["ArchiveProcessor", "LaneProcessor", "make_provider"]
+__all__ = ["ArchiveProcessor", "LaneProcessor", "Store", "StoreProcessor", "make_provider"]
 
 UNLIMITED: Final = 2**31
 """Lifts the SDK's limits: `values.py` has capped what enters. None would bring the variables'."""
@@ -73,6 +76,81 @@ class ArchiveProcessor(LogRecordProcessor):
         """Tell whether the last event was written; nothing waits here."""
         del timeout_millis
         return not self._failing
+
+
+class Store(Protocol):
+    """Files or a database of one domain, which its events are also written to.
+
+    Attributes:
+        name: what health, metrics and verdicts call it.
+        path: the file or folder.
+        events: beginning of the names of the events that it takes.
+    """
+
+    name: str
+    path: str
+    events: str
+
+    def take(self, name: str, attributes: Mapping[str, Any], time_ns: int) -> None:
+        """Keep one event, or hand it to a thread that does; may raise as a disk or SQLite does."""
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+
+    def close(self, deadline_s: float) -> None:
+        """Write what waits, until this reading of the monotonic clock, and end."""
+
+
+class StoreProcessor(LogRecordProcessor):
+    """Hands each event of a domain to its store, on the caller's thread.
+
+    `lost` counts by the error's class what the store did not take. It is not guarded: a count that
+    two threads raise at once may be short, never zero.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.up = True
+        self.lost: dict[str, int] = {}
+        self._told = 0
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Keep one event; what fails is counted, and logged when it begins to fail."""
+        record = log_record.log_record
+        name = record.event_name or ""
+        if not name.startswith(self.store.events) or events.is_filed(self.store.path):
+            return
+        try:
+            with suppressed():
+                self.store.take(name, record.attributes or {}, record.timestamp or 0)
+        except Exception as error:  # noqa: BLE001  # the service must not see a disk's trouble
+            kind = type(error).__qualname__
+            self.lost[kind] = self.lost.get(kind, 0) + 1
+            if self.up:
+                _logger.warning(
+                    "%s: %s; events are counted as lost until it works", self.store.name, error
+                )
+            self.up = False
+        else:
+            if not self.up:
+                _logger.warning("%s: works again", self.store.name)
+            self.up = True
+
+    def take_lost(self) -> str | None:
+        """Say what was lost since this was last asked; None where nothing was."""
+        total = sum(self.lost.values())
+        lost, self._told = total - self._told, total
+        kinds = ", ".join(self.lost)
+        return f"{lost} events were not kept in {self.store.path}: {kinds}" if lost else None
+
+    def shutdown(self) -> None:
+        """End the store, as it is also ended by the deadline of the exit."""
+        self.store.close(time.monotonic())
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Tell whether the last event was kept; nothing waits here."""
+        del timeout_millis
+        return self.up
 
 
 class LaneProcessor(LogRecordProcessor):

@@ -9,12 +9,21 @@ from types import FunctionType, ModuleType
 import pytest
 
 from otel_exporter_prometheus.naming import metric_name
-from otel_metrics import efficiency, executions, host, instruments, skills, sovereignty, tokens
+from otel_metrics import (
+    budgets,
+    efficiency,
+    executions,
+    host,
+    instruments,
+    skills,
+    sovereignty,
+    tokens,
+)
 from otel_metrics.catalog.loader import builtin, load
 from otel_metrics.testing import Captured, capture
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recording.md").read_text()
-DOMAINS = (efficiency, executions, host, skills, sovereignty, tokens)
+DOMAINS = (budgets, efficiency, executions, host, skills, sovereignty, tokens)
 FUNCTIONS = {
     f"{domain.__name__.rpartition('.')[2]}.{name}": getattr(domain, name)
     for domain in DOMAINS
@@ -42,6 +51,7 @@ def captured(tmp_path: Path) -> Iterator[Captured]:
     with capture() as seen:
         instruments.use_catalog(load(tmp_path / "shop.yaml", into=builtin(), name_of=metric_name))
         yield seen
+    budgets.use(None)
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.split("\n", 1)[0][:40])

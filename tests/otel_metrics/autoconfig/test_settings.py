@@ -39,6 +39,10 @@ def test_with_nothing_set_nothing_needs_to_be_running() -> None:
         ("OTEL_PYTHON_METRICS_GENAI_SPANS", "off", "genai_spans", False),
         ("OTEL_PYTHON_METRICS_CATALOG", "x.yaml", "catalog", "x.yaml"),
         ("OTEL_METRICS_EXEMPLAR_FILTER", "always_on", "exemplar_filter", "always_on"),
+        ("OTEL_PYTHON_METRICS_SKILLS_DIR", "/srv/skills", "skills_dir", "/srv/skills"),
+        ("OTEL_PYTHON_METRICS_EXECUTIONS_DIR", "/srv/it", "executions_dir", "/srv/it"),
+        ("OTEL_PYTHON_METRICS_SOVEREIGNTY_DB", "/srv/s.db", "sovereignty_db", "/srv/s.db"),
+        ("OTEL_PYTHON_METRICS_BUDGETS_DB", "/srv/b.db", "budgets_db", "/srv/b.db"),
         ("OTEL_BLRP_MAX_QUEUE_SIZE", "9", "events_queue_max", 9),
         ("OTEL_BLRP_SCHEDULE_DELAY", "250", "events_delay_s", 0.25),
         (

@@ -144,6 +144,9 @@ RAN = WHO | {"gen_ai.agent.name", "execution_id"}
 MOVED = WHO | {"event_id", "skill.promotion.from", "skill.promotion.to"}
 WORK = {"sovereignty.event.type", "session.id", "metadata"}
 LAYERED = WORK | {"sovereignty.layer", "sovereignty.path"}
+STANDING = {"budget.name", "budget.unit", "budget.scope", "budget.subject", "budget.period"}
+STANDING |= {f"budget.amount_{field}" for field in ("limit", "used", "reserved", "remaining")}
+STANDING |= {"budget.resets_at"}
 EVENTS = {
     "skill.performance": RAN
     | {"execution_time_ms", "exception_occurred", "exception_type", "memory_usage_mb"},
@@ -164,6 +167,8 @@ EVENTS = {
     "sovereignty.skill_crystallized": WORK,
     "sovereignty.api_call": WORK,
     "sovereignty.api_cost": WORK,
+    "budget.refused": STANDING | {"budget.requested", "budget.refused_since"},
+    "budget.warned": STANDING | {"budget.soft_limit"},
     "efficiency.plan": {"plan_id", "priority", "cost_usd"},
     "efficiency.dip": {"gaps", "misfits", "false_pieces", "risk", "backtracks", "entropy", "decay"}
     | {"phi", "total_issues", "closed_issues", "passing_tests", "total_tests", "efficiency"}
