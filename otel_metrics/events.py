@@ -22,7 +22,7 @@ from otel_metrics import values
 from otel_metrics.rejections import reject
 from otel_metrics.version import __version__
 
-__all__ = ["Content", "bind", "emit", "filed", "is_filed", "reset", "set_content"]
+__all__ = ["Content", "bind", "emit", "filed", "is_filed", "reset", "ruled", "set_content"]
 
 Content = Literal["full", "redacted", "none"]
 
@@ -68,6 +68,7 @@ def emit(
         return
     try:
         cleaned = values.clean({key: v for key, v in attributes.items() if v is not None})
+        assert isinstance(cleaned, Mapping)
         now = time.time_ns()
         sink.emit(
             event_name=name,
@@ -77,7 +78,7 @@ def emit(
             severity_number=SeverityNumber.INFO,
             severity_text="INFO",
             body=_ruled_body(values.clean(body)),
-            attributes=_ruled(cleaned),
+            attributes=ruled(cleaned),
         )
     except Exception as error:  # noqa: BLE001  # a processor of the service's must not stop it
         reject(name, "event_failed", f"{type(error).__qualname__}: {error}"[:200])
@@ -98,9 +99,11 @@ def is_filed(path: str) -> bool:
     return _filed.get() == path
 
 
-def _ruled(cleaned: AnyValue) -> Mapping[str, AnyValue]:
-    """Apply the content rule to the attributes that hold content."""
-    assert isinstance(cleaned, Mapping)
+def ruled(cleaned: Mapping[str, AnyValue]) -> Mapping[str, AnyValue]:
+    """Apply the content rule to those of an event's attributes that hold content.
+
+    For files that keep the same fields as the event does.
+    """
     if _content == "full" or CONTENT_ATTRIBUTES.isdisjoint(cleaned):
         return cleaned
     if _content == "none":

@@ -14,6 +14,7 @@ from otel_metrics.amounts import amount, count, flag, name, never_raises, timest
 
 __all__ = [
     "UNKNOWN",
+    "VERDICTS",
     "Outcome",
     "Unknown",
     "Verdict",
@@ -153,7 +154,7 @@ def record_outcome(
     if correct is None:
         verdict = judge(decision, expected_decision)
     else:
-        verdict = _VERDICTS[flag("skill.outcomes", correct)]
+        verdict = VERDICTS[flag("skill.outcomes", correct)]
     outcome = Outcome(
         decision=decision,
         expected=expected_decision,
@@ -280,7 +281,7 @@ def judge(decision: object, expected: object) -> Verdict:
     if expected is UNKNOWN:
         return "unverified"
     try:
-        return _VERDICTS[bool(decision == expected)]
+        return VERDICTS[bool(decision == expected)]
     except Exception:  # noqa: BLE001  # the comparison is the caller's code: arrays, frames
         instruments.reject("skill.outcomes", "incomparable", "values whose == is true or false")
         return "unverified"
@@ -300,7 +301,7 @@ def new_execution_id() -> str:
 
 
 _SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
-_VERDICTS: Final[Mapping[bool | None, Verdict]] = {
+VERDICTS: Final[Mapping[bool | None, Verdict]] = {
     True: "correct",
     False: "incorrect",
     None: "unverified",
