@@ -97,7 +97,7 @@ class Exporters:
             self.processor = ArchiveProcessor(self.event_archive)
         for processor in self._processors():
             self.logger_provider.add_log_record_processor(processor)
-            events.bind(self.logger_provider)
+            events.bind(self.logger_provider, limited=False)
         if self.event_lane is not None:
             self.event_lane.start()
 

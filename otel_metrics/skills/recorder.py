@@ -6,8 +6,7 @@ the rest is recorded.
 
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from otel_metrics import events, instruments, values
 from otel_metrics.amounts import amount, count, flag, name, never_raises, timestamp_ns
@@ -58,8 +57,7 @@ UNKNOWN: Final = Unknown()
 """Nobody knows what would have been right. None will not do: it may be the right answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a run decided, and what that was worth."""
 
     decision: object
@@ -163,7 +161,7 @@ def record_outcome(
         confidence=confidence,
         reasoning=reasoning,
     )
-    count_outcome(skill, outcome, execution_id, agent=agent, version=version, timestamp=timestamp)
+    _count_outcome(skill, outcome, execution_id, agent, version, timestamp)
 
 
 @never_raises("skill.fidelity")
@@ -235,6 +233,17 @@ def count_outcome(
     timestamp: float | None = None,
 ) -> None:
     """Count an outcome that was judged already."""
+    _count_outcome(skill, outcome, execution_id, agent, version, timestamp)
+
+
+def _count_outcome(
+    skill: str,
+    outcome: Outcome,
+    execution_id: str | None,
+    agent: str | None,
+    version: str | None,
+    timestamp: float | None,
+) -> None:
     about = about_skill("skill.outcomes", skill, agent, version)
     if about is None:
         return
