@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from otel_metrics import line_files
-from otel_metrics.amounts import NS_PER_S
+from otel_metrics.amounts import nanoseconds
 from otel_metrics.skills import file_records, recorder
 from otel_metrics.skills.file_names import Kind, parsed
 
@@ -137,8 +137,9 @@ def _name(record: Mapping[str, Any], kind: Kind) -> str:
 
 def _time_ns(record: Mapping[str, Any]) -> int:
     seconds = record.get("timestamp")
-    if isinstance(seconds, int | float) and 0 <= seconds <= file_records.TIMESTAMP_MAX:
-        return round(seconds * NS_PER_S)
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if is_number and 0 <= seconds <= file_records.TIMESTAMP_MAX:
+        return nanoseconds(seconds)
     text = record.get("timestamp_iso")
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from otel_metrics import instruments
 from otel_metrics.skills import file_records
-from otel_metrics.skills.file_names import file_name
+from otel_metrics.skills.file_names import NAME_BYTES_MAX, file_name
 from otel_metrics.skills.folder import Folder
 
 __all__ = ["SKILL_FILES", "SkillFiles"]
@@ -44,8 +44,9 @@ class SkillFiles:
         given = file_records.of_event(name, attributes, time_ns)
         try:
             file = file_name(given["skill_name"], kind)
-        except ValueError as error:
-            instruments.reject(SKILL_FILES, "no_file_name", str(error))
+        except ValueError:
+            accepted = f"a skill's name that takes at most {NAME_BYTES_MAX} bytes as a file name"
+            instruments.reject(SKILL_FILES, "no_file_name", accepted)
             return
         if kind != "promotion":
             self._folder.append(file, file_records.encode(file_records.record(name, given)))

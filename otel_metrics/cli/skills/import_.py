@@ -63,8 +63,7 @@ class _NotWrittenError(Exception):
     "--service",
     envvar="OTEL_SERVICE_NAME",
     default=UNKNOWN_SERVICE,
-    show_default=True,
-    help="Whose events they become. Default: OTEL_SERVICE_NAME, then the value below.",
+    help=f"Whose events they become. Default: OTEL_SERVICE_NAME, then {UNKNOWN_SERVICE}.",
 )
 @formats.option
 @click.pass_context
