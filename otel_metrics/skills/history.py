@@ -137,8 +137,11 @@ def _name(record: Mapping[str, Any], kind: Kind) -> str:
 
 def _time_ns(record: Mapping[str, Any]) -> int:
     seconds = record.get("timestamp")
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if is_number and 0 <= seconds <= file_records.TIMESTAMP_MAX:
+    if (
+        isinstance(seconds, int | float)
+        and not isinstance(seconds, bool)
+        and 0 <= seconds <= file_records.TIMESTAMP_MAX
+    ):
         return nanoseconds(seconds)
     text = record.get("timestamp_iso")
     try:
