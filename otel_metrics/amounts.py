@@ -12,11 +12,21 @@ from otel_metrics import values
 from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import reject
 
-__all__ = ["NS_PER_S", "amount", "count", "flag", "name", "never_raises", "timestamp_ns"]
+__all__ = [
+    "NS_PER_S",
+    "amount",
+    "count",
+    "flag",
+    "name",
+    "nanoseconds",
+    "never_raises",
+    "timestamp_ns",
+]
 
 P = ParamSpec("P")
 
 NS_PER_S: Final = 1_000_000_000
+US_PER_S: Final = 1_000_000
 
 
 def never_raises(metric: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
@@ -95,8 +105,16 @@ def name(metric: str, value: object, accepted: str) -> str | None:
 
 
 def timestamp_ns(metric: str, timestamp: float | None) -> int | None:
-    """Return Unix seconds as Unix nanoseconds; None, which is now, where there are none."""
+    """Return Unix seconds as Unix nanoseconds; None, which is now, where there are none.
+
+    Rounded to microseconds: a float of today's seconds is no finer, and so 0.1 s are 0.1 s.
+    """
     if timestamp is None:
         return None
     seconds = amount(metric, timestamp, most=values.INT64_MAX // NS_PER_S)
-    return None if seconds is None else int(seconds * NS_PER_S)
+    return None if seconds is None else nanoseconds(seconds)
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return finite seconds as nanoseconds, rounded to microseconds."""
+    return round(seconds * US_PER_S) * (NS_PER_S // US_PER_S)

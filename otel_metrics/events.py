@@ -14,15 +14,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Literal
 
-from opentelemetry._logs import Logger, LoggerProvider, SeverityNumber
-from opentelemetry.context import get_current
+from opentelemetry._logs import Logger, LoggerProvider, LogRecord, SeverityNumber
+from opentelemetry.sdk._logs import Logger as SdkLogger
+from opentelemetry.sdk._logs import LogRecordLimits, ReadWriteLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.util.types import AnyValue
 
 from otel_metrics import values
 from otel_metrics.rejections import reject
 from otel_metrics.version import __version__
 
-__all__ = ["Content", "bind", "emit", "filed", "is_filed", "reset", "set_content"]
+__all__ = ["Content", "bind", "emit", "filed", "is_filed", "reset", "ruled", "set_content"]
 
 Content = Literal["full", "redacted", "none"]
 
@@ -41,9 +44,26 @@ CONTENT_ATTRIBUTES: Final = frozenset(
 )
 """Attributes that hold what people or models wrote (`OTEL_PYTHON_METRICS_EVENT_CONTENT`)."""
 
+_LIMITS: Final = LogRecordLimits()
+"""Stands in a record for limits that were not applied."""
+_SCALARS: Final = frozenset({str, int, float, bool})
+
 _filed: ContextVar[str | None] = ContextVar("otel_metrics_filed", default=None)
 _sink: Logger | None = None
+_limited = True
 _content: Content = "full"
+
+
+class _CleanRecord(ReadWriteLogRecord):
+    """A record whose attributes `values` has looked at. The SDK would look at each again, which
+    costs as much as all the rest; lists and mappings go its way all the same, as it freezes them.
+    """
+
+    def __init__(self, record: LogRecord, resource: Resource, scope: InstrumentationScope) -> None:
+        self.log_record = record
+        self.resource = resource
+        self.instrumentation_scope = scope
+        self.limits = _LIMITS
 
 
 def emit(
@@ -67,18 +87,22 @@ def emit(
     if sink is None:
         return
     try:
-        cleaned = values.clean({key: v for key, v in attributes.items() if v is not None})
+        kept = ruled(values.clean_attributes(attributes))
         now = time.time_ns()
-        sink.emit(
+        record = LogRecord(
             event_name=name,
             timestamp=timestamp_ns if timestamp_ns is not None else now,
             observed_timestamp=now,
-            context=get_current(),
             severity_number=SeverityNumber.INFO,
             severity_text="INFO",
-            body=_ruled_body(values.clean(body)),
-            attributes=_ruled(cleaned),
+            body=None if body is None else _ruled_body(values.clean(body)),
         )
+        record.attributes = kept
+        if _limited or not isinstance(sink, SdkLogger) or not _is_flat(kept):
+            sink.emit(record)
+        else:
+            made = _CleanRecord(record, sink.resource, sink.instrumentation_scope)
+            sink.emit(made)  # type: ignore[arg-type]  # which the SDK takes, and says so in no type
     except Exception as error:  # noqa: BLE001  # a processor of the service's must not stop it
         reject(name, "event_failed", f"{type(error).__qualname__}: {error}"[:200])
 
@@ -98,9 +122,11 @@ def is_filed(path: str) -> bool:
     return _filed.get() == path
 
 
-def _ruled(cleaned: AnyValue) -> Mapping[str, AnyValue]:
-    """Apply the content rule to the attributes that hold content."""
-    assert isinstance(cleaned, Mapping)
+def ruled(cleaned: Mapping[str, AnyValue]) -> Mapping[str, AnyValue]:
+    """Apply the content rule to those of an event's attributes that hold content.
+
+    For files that keep the same fields as the event does.
+    """
     if _content == "full" or CONTENT_ATTRIBUTES.isdisjoint(cleaned):
         return cleaned
     if _content == "none":
@@ -110,6 +136,10 @@ def _ruled(cleaned: AnyValue) -> Mapping[str, AnyValue]:
     }
 
 
+def _is_flat(attributes: Mapping[str, AnyValue]) -> bool:
+    return _SCALARS.issuperset(map(type, attributes.values()))
+
+
 def _ruled_body(cleaned: AnyValue) -> AnyValue:
     """Apply the content rule to a body, which is content."""
     if cleaned is None or _content == "full":
@@ -117,9 +147,14 @@ def _ruled_body(cleaned: AnyValue) -> AnyValue:
     return values.MASK if _content == "redacted" else None
 
 
-def bind(provider: LoggerProvider) -> None:
-    """Send events to `provider` from now on."""
-    global _sink
+def bind(provider: LoggerProvider, *, limited: bool = True) -> None:
+    """Send events to `provider` from now on.
+
+    Args:
+        limited: whether it may have limits of its own for attributes; False for one of ours.
+    """
+    global _sink, _limited
+    _limited = limited
     _sink = provider.get_logger("otel_metrics", __version__)
 
 

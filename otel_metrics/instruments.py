@@ -20,7 +20,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.util.types import AttributeValue
 
-from otel_metrics import rejections, values
+from otel_metrics import direct, rejections, values
 from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import SERIES_BUDGET, Catalog, Metric
 from otel_metrics.errors import RecordingError
@@ -266,12 +266,13 @@ class _Synchronous(_Series):
                 description=entry.brief,
                 explicit_bucket_boundaries_advisory=list(entry.buckets),
             )
-            self._measure = histogram.record
+            self._measure = direct.measure(histogram, histogram.record)
         elif entry.instrument == "updowncounter":
             up_down = meter.create_up_down_counter(entry.name, entry.unit, entry.brief)
-            self._measure = up_down.add
+            self._measure = direct.measure(up_down, up_down.add)
         else:
-            self._measure = meter.create_counter(entry.name, entry.unit, entry.brief).add
+            counter = meter.create_counter(entry.name, entry.unit, entry.brief)
+            self._measure = direct.measure(counter, counter.add)
 
 
 class _Counter(_Synchronous):

@@ -2,47 +2,78 @@
 
 A line is encoded before the file is touched. It is appended under `flock`, in one place, behind a
 newline: what a killed writer left half-written stays a line of its own and is never glued to the
-next one. A disk that fills up in the middle of a line has it cut back.
+next one. A disk that fills up in the middle of a line has it cut back. What `append` has written
+survives a kill of the process; nothing is forced to the disk, so a power cut may take the newest.
 
-Threads: `append` and `read_lines` may be called from any number of threads and processes. Each call
-opens the file anew, so that a fork, a rename and a removal need no care; the kernel's lock of that
-open file guards what is between the check of the last byte and the end of the write.
+Threads: everything here may be called from any number of threads and
+processes. Each call opens the file anew, so that a fork, a rename and a removal need no care; the
+kernel's lock of that open file guards what is between the check of the last byte and the end of the
+write. A signal handler that interrupts a writer of its own thread is refused at once, as that
+thread would wait for itself. A forked child closes what other threads of its parent had open, or
+their lock would outlive a parent that is killed.
 """
 
+import contextlib
 import errno
-import fcntl
+import itertools
+import json
 import os
+import random
+import stat
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = [
     "LINE_BYTES_MAX",
     "LOCK_WAIT_S",
     "BadLine",
+    "Line",
     "LockTimeoutError",
     "append",
     "encode",
     "locked",
+    "read_last",
     "read_lines",
+    "scan",
 ]
 
 LINE_BYTES_MAX: Final = 8 * 1024 * 1024
 """Longer lines are not written, and reported when they are read."""
 LOCK_WAIT_S: Final = 5.0
 """How long a writer waits for the others."""
-LOCK_RETRY_S: Final = 0.002
+LOCK_RETRY_S: Final = 0.0001
+"""How long it waits before it tries for the lock again; twice as long each time, up to the next."""
+LOCK_RETRY_MAX_S: Final = 0.005
+REOPENED_MAX: Final = 100
+"""How often a file may be renamed or removed while a writer waits for its lock."""
 FILE_MODE: Final = 0o640
+"""Of a file that is made here, whatever the umask."""
 _CHUNK_BYTES: Final = 1024 * 1024
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FIRST_STEP_BYTES: Final = 32 * 1024
+_POSIX: Final = sys.platform != "win32"  # elsewhere the module can be imported, and not used
+_READ_FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK if _POSIX else 0
+_WRITE_FLAGS: Final = os.O_RDWR | os.O_APPEND | (os.O_NOFOLLOW | _READ_FLAGS if _POSIX else 0)
+_BOM: Final = b"\xef\xbb\xbf"
+_ACCEPTED: Final = f"accepted: at most {LINE_BYTES_MAX:,} bytes, without a line end"
+
+_open_files: dict[int, int] = {}
+"""Descriptors that writers have open now, with their threads, for the child of a fork."""
+_hook_lock: Final = threading.Lock()
+_hooked = False
 
 
 class LockTimeoutError(OSError):
-    """Another process held the file's lock for longer than `LOCK_WAIT_S`."""
+    """The file's lock was held for longer than a writer waits; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +91,85 @@ class BadLine:
     message: str
 
 
-def append(path: str | os.PathLike[str], *lines: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it was read.
+
+    Attributes:
+        number: which line of the file, from 1.
+        start: its offset in bytes.
+        text: its bytes without its end; of one that is too long, the beginning.
+        record: what it says, or, where that is no JSON object, what is wrong with it.
+    """
+
+    number: int
+    start: int
+    text: bytes
+    record: dict[str, Any] | str
+
+
+def append(path: str | os.PathLike[str], *lines: bytes, wait_s: float = LOCK_WAIT_S) -> None:
     """Append whole lines, all of them or, where that fails, none.
 
     Args:
         lines: each one JSON object without a newline in it.
+        wait_s: how long to wait for other writers.
 
     Raises:
         ValueError: a line is longer than `LINE_BYTES_MAX` or holds a newline.
-        OSError: the file cannot be written; it is as it was.
+        OSError: the file cannot be written; no reader sees any of the lines.
     """
-    for line in lines:
-        if len(line) > LINE_BYTES_MAX or b"\n" in line:
-            raise ValueError(f"{os.fspath(path)}: a line of {len(line):,} bytes; {_ACCEPTED}")
-    data = b"".join(line + b"\n" for line in lines)
-    descriptor = _open(path)
-    try:
-        with _held(descriptor, path):
-            _write(descriptor, data)
-    finally:
-        os.close(descriptor)
+    with locked(path, wait_s=wait_s) as write:
+        write(*lines)
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[Callable[[bytes], None]]:
-    """Hold the file's lock for a decision on what it holds, and give what appends a line to it.
+def locked(
+    path: str | os.PathLike[str], *, wait_s: float = LOCK_WAIT_S
+) -> Iterator[Callable[..., None]]:
+    """Hold the file's lock for a decision on what it holds, and give what appends lines to it.
 
-    Whoever appends waits meanwhile; `read_lines` does not.
+    Whoever appends waits meanwhile; who reads does not. The file is made where it is missing.
 
     Raises:
         OSError: as `append`.
     """
-    descriptor = _open(path)
+    descriptor = _locked(path, wait_s)
     try:
-        with _held(descriptor, path):
-            yield lambda line: _write(descriptor, line + b"\n")
+        yield lambda *lines: _write(descriptor, _joined(path, lines))
     finally:
-        os.close(descriptor)
+        _close(descriptor)
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """Return a record as one line's bytes, without its end; non-ASCII is not escaped."""
+    return msgspec.json.encode(record)
+
+
+def scan(path: str | os.PathLike[str]) -> Iterator[Line]:
+    """Return each line that is not empty, whether it is a record or not.
+
+    A file that is not there has no lines. A last line without its end counts where it is a whole
+    JSON object; else it may be half written, or its writer may have been killed.
+
+    Raises:
+        OSError: the file is there and cannot be read, or is no regular file.
+    """
+    file = _opened(path)
+    if file is None:
+        return
+    with file:
+        offset = 0
+        for number in itertools.count(1):
+            text = file.readline(LINE_BYTES_MAX + 1)
+            if not text:
+                return
+            start, offset = offset, offset + len(text)
+            if len(text) > LINE_BYTES_MAX and not text.endswith(b"\n"):
+                offset += _skip_line(file)
+            record = _record(text, first=start == 0)
+            if record is not None:
+                yield Line(number, start, text.rstrip(b"\r\n"), record)
 
 
 def read_lines(
@@ -104,48 +177,110 @@ def read_lines(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Return each record with the offset of its line; what is no record is skipped and reported.
 
-    A file that is not there has no records. A last line without its end is skipped too: it may be
-    half written, or its writer may have been killed.
-
     Args:
         bad: a list to which every line is added that was skipped.
 
     Raises:
-        OSError: the file is there and cannot be read.
+        OSError: as `scan`.
     """
+    for line in scan(path):
+        if isinstance(line.record, dict):
+            yield line.start, line.record
+        elif bad is not None:
+            bad.append(BadLine(line.number, line.start, line.record))
+
+
+def read_last(
+    path: str | os.PathLike[str], limit: int, *, bad: list[BadLine] | None = None
+) -> list[dict[str, Any]]:
+    """Return the last records in their order, at most `limit`, reading from the end of the file.
+
+    Args:
+        bad: a list to which every line is added that was met and skipped.
+
+    Raises:
+        OSError: as `scan`.
+    """
+    file = _opened(path) if limit > 0 else None
+    if file is None:
+        return []
+    records: list[dict[str, Any]] = []
+    skipped: list[tuple[int, str]] = []
+    with file:
+        for start, line in _backwards(file):
+            record = _record(line, first=start == 0)
+            if isinstance(record, dict):
+                records.append(record)
+                if len(records) == limit:
+                    break
+            elif record is not None:
+                skipped.append((start, record))
+        if bad is not None:
+            bad += _numbered(file, skipped[::-1])
+    return records[::-1]
+
+
+def _record(line: bytes, *, first: bool) -> dict[str, Any] | str | None:
+    """Return what a line holds, what is wrong with it, or None for an empty one."""
+    if len(line.rstrip(b"\r\n")) > LINE_BYTES_MAX:
+        return f"longer than {LINE_BYTES_MAX:,} bytes"
+    text = line.removeprefix(_BOM) if first else line
+    if not text.strip():
+        return None
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return
-    with open(descriptor, "rb", buffering=_CHUNK_BYTES) as file:
-        offset = number = 0
-        while line := file.readline(LINE_BYTES_MAX + 1):
-            number += 1
-            start, offset = offset, offset + len(line)
-            message = None
-            if not line.endswith(b"\n"):
-                if len(line) > LINE_BYTES_MAX:
-                    message = f"longer than {LINE_BYTES_MAX:,} bytes"
-                    offset += _skip_line(file)
-                else:
-                    message = "no end of line: half-written"
-            elif line.strip():
-                try:
-                    record = msgspec.json.decode(line)
-                    if isinstance(record, dict):
-                        yield start, record
-                        continue
-                    message = "no JSON object"
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                    message = str(error)
-            if message is not None and bad is not None:
-                bad.append(BadLine(number, start, message))
+        record = _decoded(text)
+    except (ValueError, RecursionError) as error:
+        return str(error) if line.endswith(b"\n") else f"no end of line: half-written ({error})"
+    return record if isinstance(record, dict) else "no JSON object"
 
 
-_ACCEPTED: Final = f"accepted: at most {LINE_BYTES_MAX:,} bytes, without a line end"
+def _decoded(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return json.loads(text)  # takes NaN and infinities, which Python's own writer writes
 
 
-def _skip_line(file: Any) -> int:
+def _backwards(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Return the lines that the file has now with their offsets, the last line first.
+
+    Of a line that is too long no more is kept than shows that it is.
+    """
+    end = os.fstat(file.fileno()).st_size
+    step = _FIRST_STEP_BYTES
+    tail = b""  # the end of a line whose beginning was not read yet
+    while end > 0:
+        size = min(step, end)
+        step = min(2 * step, _CHUNK_BYTES)
+        end -= size
+        file.seek(end)
+        *whole, last = (file.read(size) + tail).split(b"\n")
+        lines = [line + b"\n" for line in whole] + ([last] if last else [])
+        starts = list(itertools.accumulate(map(len, lines), initial=end))
+        for index in range(len(lines) - 1, 0, -1):
+            yield starts[index], lines[index]
+        tail = lines[0] if lines else b""
+        if len(tail) > LINE_BYTES_MAX + _CHUNK_BYTES:
+            tail = tail[: LINE_BYTES_MAX + 1] + b"\n"
+    if tail:
+        yield 0, tail
+
+
+def _numbered(file: IO[bytes], skipped: list[tuple[int, str]]) -> Iterator[BadLine]:
+    """Say which line each of these is, by counting the line ends before it."""
+    number, at = 1, 0
+    for start, message in skipped:
+        file.seek(at)
+        while at < start:
+            chunk = file.read(min(_CHUNK_BYTES, start - at))
+            if not chunk:
+                break  # cut short meanwhile
+            number += chunk.count(b"\n")
+            at += len(chunk)
+        yield BadLine(number, start, message)
+
+
+def _skip_line(file: IO[bytes]) -> int:
     skipped = 0
     while chunk := file.readline(_CHUNK_BYTES):
         skipped += len(chunk)
@@ -154,31 +289,116 @@ def _skip_line(file: Any) -> int:
     return skipped
 
 
-def _open(path: str | os.PathLike[str]) -> int:
+def _opened(path: str | os.PathLike[str]) -> IO[bytes] | None:
+    """Open a file to read, or return None where there is none."""
     try:
-        return os.open(path, _FLAGS | os.O_CREAT, FILE_MODE)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
+        descriptor = os.open(path, os.O_RDONLY | _READ_FLAGS)
+    except FileNotFoundError:
+        return None
+    try:
+        _check_regular(descriptor, path)
+        return open(descriptor, "rb", buffering=_CHUNK_BYTES)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _joined(path: str | os.PathLike[str], lines: tuple[bytes, ...]) -> bytes:
+    for line in lines:
+        if len(line) > LINE_BYTES_MAX or b"\n" in line:
+            raise ValueError(f"{os.fspath(path)}: a line of {len(line):,} bytes; {_ACCEPTED}")
+    return b"".join(line + b"\n" for line in lines)
+
+
+def _locked(path: str | os.PathLike[str], wait_s: float) -> int:
+    """Return a descriptor of the file that bears this name now, with the lock held."""
+    _close_in_children()
+    mine = threading.get_ident()
+    deadline = time.monotonic() + wait_s
+    for _ in range(REOPENED_MAX):
+        descriptor = _opened_to_write(path)
+        if _is_busy(descriptor, mine):
+            os.close(descriptor)
+            raise _refused(path, "this thread is writing to it already; nothing was written")
+        _open_files[descriptor] = mine
+        try:
+            _check_regular(descriptor, path)
+            if not _lock(descriptor, deadline):
+                raise _refused(path, f"locked by others for {wait_s:g} s; nothing was written")
+            if _is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            _close(descriptor)
             raise
-        raise OSError(errno.ELOOP, "is a symbolic link; give the file itself", path) from error
+        _close(descriptor)  # renamed or removed while it was waited for
+    raise _refused(path, "renamed or removed again and again; nothing was written")
 
 
-@contextmanager
-def _held(descriptor: int, path: str | os.PathLike[str]) -> Iterator[None]:
-    deadline = time.monotonic() + LOCK_WAIT_S
+def _lock(descriptor: int, deadline: float) -> bool:
+    pause_s = LOCK_RETRY_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
         except BlockingIOError:
-            if time.monotonic() > deadline:
-                message = f"locked by another process for {LOCK_WAIT_S:g} s; nothing was written"
-                raise LockTimeoutError(errno.EAGAIN, message, path) from None
-            time.sleep(LOCK_RETRY_S)
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            # Not all at once again; no secret depends on these dice.
+            time.sleep(min(left_s, pause_s * (0.5 + random.random())))  # noqa: S311
+            pause_s = min(2 * pause_s, LOCK_RETRY_MAX_S)
+        else:
+            return True
+
+
+def _is_busy(descriptor: int, thread: int) -> bool:
+    """Tell whether this thread, which a signal handler interrupted, has the same file open."""
+    others = [other for other, owner in list(_open_files.items()) if owner == thread]
+    return any(os.path.sameopenfile(descriptor, other) for other in others)
+
+
+def _is_at(descriptor: int, path: str | os.PathLike[str]) -> bool:
     try:
-        yield
-    finally:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _refused(path: str | os.PathLike[str], message: str) -> LockTimeoutError:
+    return LockTimeoutError(errno.EAGAIN, message, os.fspath(path))
+
+
+def _opened_to_write(path: str | os.PathLike[str]) -> int:
+    try:
+        return os.open(path, _WRITE_FLAGS)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        message = "is a symbolic link; give the file itself"
+        raise OSError(errno.ELOOP, message, os.fspath(path)) from error
+    try:
+        made = os.open(path, _WRITE_FLAGS | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    except FileExistsError:  # made by another meanwhile, or a link to nowhere
+        return os.open(path, _WRITE_FLAGS)
+    os.fchmod(made, FILE_MODE)
+    return made
+
+
+def _check_regular(descriptor: int, path: str | os.PathLike[str]) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
+
+
+def _close(descriptor: int) -> None:
+    """Let the lock go for all copies of the descriptor, that of a forked child too."""
+    with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+    _open_files.pop(descriptor, None)
+    os.close(descriptor)
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -191,10 +411,28 @@ def _write(descriptor: int, data: bytes) -> None:
         while done < len(data):
             done += os.write(descriptor, data[done:])
     except BaseException:
-        os.ftruncate(descriptor, size)
+        with contextlib.suppress(OSError):  # the next line begins behind a newline all the same
+            # A writer that asks for no lock may have added to it: its line stays.
+            if os.fstat(descriptor).st_size == size + done:
+                os.ftruncate(descriptor, size)
         raise
 
 
-def encode(record: Mapping[str, Any]) -> bytes:
-    """Return a record as one line's bytes, without its end; non-ASCII is not escaped."""
-    return msgspec.json.encode(record)
+def _close_in_children() -> None:
+    global _hooked
+    if _hooked:
+        return
+    with _hook_lock:
+        if not _hooked:
+            os.register_at_fork(after_in_child=_close_inherited)
+            _hooked = True
+
+
+def _close_inherited() -> None:
+    """Close what threads of the parent had open, which are not in this child."""
+    mine = threading.get_ident()
+    for descriptor, owner in list(_open_files.items()):
+        if owner != mine:
+            del _open_files[descriptor]
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

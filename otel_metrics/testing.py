@@ -133,7 +133,7 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
     logs.add_log_record_processor(_Collector(seen.events))
     instruments.reset()
     instruments.bind(provider, private=True)
-    events.bind(logs)
+    events.bind(logs, limited=False)
     rejections.set_strict(strict=strict)
     try:
         yield seen

@@ -25,6 +25,7 @@ __all__ = [
     "TEXT_CHARS_MAX",
     "RejectedValueError",
     "clean",
+    "clean_attributes",
     "label",
     "number",
     "text",
@@ -44,6 +45,13 @@ NODES_MAX: Final = 1_000
 """Values that are kept of a caller's data."""
 KEY_CHARS_MAX: Final = 256
 """Characters of one key in a caller's data."""
+
+KEYS_MAX: Final = 4_096
+"""Keys whose form and secrecy are remembered; with more, all are forgotten."""
+TEXTS_MAX: Final = 4_096
+"""Short texts of which it is remembered that they hold no secret; likewise."""
+TEXT_REMEMBERED_CHARS_MAX: Final = 64
+"""Characters of such a text."""
 
 MASK: Final = "[redacted]"
 EMPTY_KEY: Final = "(empty)"
@@ -67,7 +75,19 @@ _SECRET_TEXT = re.compile(
     r"|(?<=://)[^/\s:@]{1,256}:[^/\s@]{1,256}(?=@)",
     re.DOTALL,
 )
+HASH_CHARS_MIN: Final = 24
+"""Hexadecimal digits of the shortest word that is taken for an id, and not for a card's number."""
+_HEX_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
 _CARD = re.compile(r"(?<![\d.-])[3-6]\d(?:[ -]?\d){11,14}(?![\d.-])")
+_DIGITS = re.compile(r"[3-6]\d(?:[ -]?\d){11}")
+_PARTS_WITH_UNDERSCORE: Final = ("k_", "gh", "hf_", "npm_", "github_", "dop_")
+_PARTS_BEFORE_VALUES: Final = ("://", "passw", "pwd", "secret", "api", "token")
+_WHOLE_AS_THEY_ARE: Final = frozenset({float, bool, type(None)})
+_SECRET_CHARS_MIN: Final = 7
+"""Characters of the shortest text that holds a secret, `://a:b@`."""
+
+_keys: dict[str, tuple[str, bool]] = {}
+_harmless: set[str] = set()
 
 
 class RejectedValueError(Exception):
@@ -174,12 +194,56 @@ def clean(value: object) -> AnyValue:
     return _Copy().copy(value, depth=0)
 
 
+def clean_attributes(given: Mapping[str, object]) -> dict[str, AnyValue]:
+    """Return what `clean` returns of attributes, without those that are None."""
+    cleaned = _flat(given) if type(given) is dict and len(given) < NODES_MAX else None
+    if cleaned is None:
+        kept = clean({key: value for key, value in given.items() if value is not None})
+        assert isinstance(kept, dict)
+        return kept
+    return cleaned
+
+
+def _flat(given: Mapping[str, object]) -> dict[str, AnyValue] | None:
+    """Return attributes as `_Copy` does, at half the cost; None where one is not of the plainest
+    kinds, or all together may be too long."""
+    cleaned: dict[str, AnyValue] = {}
+    chars = 0
+    newest, newest_kept = None, ""
+    for key, value in given.items():
+        if value is None:
+            continue
+        seen = _keys.get(key) if type(key) is str else None
+        kind = type(value)
+        if seen is None:
+            return None
+        name, secret = seen
+        if kind is str:
+            assert isinstance(value, str)
+            if secret or len(value) > TEXT_CHARS_MAX:
+                return None
+            if value not in _harmless:
+                if value is not newest:  # an event may say a text under two names
+                    newest, newest_kept = value, _mask(text(value))
+                value = newest_kept
+            chars += len(value)
+        elif not (kind is float or kind is bool or (kind is int and _fits(value))):
+            return None
+        chars += len(name)
+        cleaned[name] = value  # type: ignore[assignment]  # of one of those kinds
+    return cleaned if chars < RECORD_CHARS_MAX else None
+
+
 class _Copy:
     """One bounded walk over a caller's data."""
+
+    __slots__ = ("_chars", "_newest", "_newest_kept", "_nodes")
 
     def __init__(self) -> None:
         self._nodes = NODES_MAX
         self._chars = RECORD_CHARS_MAX
+        self._newest: str | None = None
+        self._newest_kept = ""
 
     def copy(self, value: object, *, depth: int) -> AnyValue:
         if self._nodes <= 0:
@@ -191,6 +255,8 @@ class _Copy:
             return _placeholder(value)
 
     def _copied(self, value: object, depth: int) -> AnyValue:
+        if type(value) is dict and depth < DEPTH_MAX:  # by far the most; below is every mapping
+            return self._mapping(value.items(), depth)
         if isinstance(value, str):
             return self._text(value)
         scalar = _scalar(value)
@@ -219,10 +285,19 @@ class _Copy:
             if self._nodes <= 0 or self._chars <= 0:
                 copied["…"] = "[cut: too many values]"
                 break
-            name = text(key if isinstance(key, str) else _as_text(key), chars_max=KEY_CHARS_MAX)
-            name = name or EMPTY_KEY
+            name, secret = (_keys.get(key) if type(key) is str else None) or _looked_at(key)
             self._chars -= len(name)
-            copied[name] = MASK if _is_secret(name, item) else self.copy(item, depth=depth + 1)
+            kind = type(item)
+            if secret and _may_be_secret(item):
+                copied[name] = MASK
+            elif kind is str:
+                self._nodes -= 1
+                copied[name] = self._text(item)  # type: ignore[arg-type]  # of that very type
+            elif kind in _WHOLE_AS_THEY_ARE:
+                self._nodes -= 1
+                copied[name] = item  # type: ignore[assignment]  # of one of those very types
+            else:
+                copied[name] = self.copy(item, depth=depth + 1)
         return copied
 
     def _sequence(self, items: Iterable[object], depth: int) -> list[AnyValue]:
@@ -235,8 +310,17 @@ class _Copy:
         return copied
 
     def _text(self, value: str) -> str:
-        kept = _mask(text(value, chars_max=max(0, min(self._chars, TEXT_CHARS_MAX))))
+        if type(value) is str and value in _harmless:
+            kept = value
+        elif value is self._newest:  # an event may say a text under two names
+            kept = self._newest_kept
+        else:
+            kept = _mask(text(value, chars_max=TEXT_CHARS_MAX))
+            self._newest, self._newest_kept = value, kept
         self._chars -= len(kept)
+        if self._chars < 0:
+            room = max(0, self._chars + len(kept))
+            kept = _mask(text(value, chars_max=room))
         return kept
 
 
@@ -271,6 +355,10 @@ def _scalar(value: object) -> Any:
     return NotImplemented  # a marker, compared by identity
 
 
+def _fits(value: object) -> bool:
+    return isinstance(value, int) and -INT64_MAX - 1 <= value <= INT64_MAX
+
+
 def _whole(value: SupportsIndex) -> int | str:
     """Return an integer of whatever type as a plain one, or as text where 64 bits do not hold it.
 
@@ -296,19 +384,73 @@ def _placeholder(value: object) -> str:
     return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
-def _is_secret(key: str, value: object) -> bool:
-    """Tell whether a key names a secret. Numbers and flags under such a key are none."""
+def _looked_at(key: object) -> tuple[str, bool]:
+    """Return a key as it is kept, and whether what stands under it is a secret."""
+    name = text(key if isinstance(key, str) else _as_text(key), chars_max=KEY_CHARS_MAX)
+    name = name or EMPTY_KEY
+    seen = name, _SECRET_KEY.search(_CAMEL.sub("_", name)) is not None
+    if type(key) is str and len(key) <= KEY_CHARS_MAX:
+        if len(_keys) >= KEYS_MAX:
+            _keys.clear()
+        _keys[key] = seen
+    return seen
+
+
+def _may_be_secret(value: object) -> bool:
+    """Tell whether a value under a secret's key is one. Numbers and flags are none."""
     # By type: the `__class__` of a proxy is its own code, and may raise.
-    if value is None or issubclass(type(value), (bool, int, float)):
-        return False
-    return _SECRET_KEY.search(_CAMEL.sub("_", key)) is not None
+    return value is not None and not issubclass(type(value), (bool, int, float))
 
 
 def _mask(value: str) -> str:
-    return _CARD.sub(_mask_card, _SECRET_TEXT.sub(MASK, value))
+    """Return a text with its secrets masked, and remember a short one that has none."""
+    if len(value) < _SECRET_CHARS_MIN:
+        return value
+    kept = _SECRET_TEXT.sub(MASK, value) if _may_hold_secret(value) else value
+    if _DIGITS.search(kept) is not None:
+        kept = _CARD.sub(_mask_card, kept)
+    if kept is value and len(value) <= TEXT_REMEMBERED_CHARS_MAX:
+        if len(_harmless) >= TEXTS_MAX:
+            _harmless.clear()
+        _harmless.add(value)
+    return kept
+
+
+def _may_hold_secret(value: str) -> bool:
+    """Tell whether a text has a part that each secret of its kind has: ten times faster than to
+    look for the secrets themselves."""
+    # Beyond ASCII there are letters that stand for those of ASCII where case is ignored.
+    low = value.lower() if value.isascii() else value.casefold().replace("\u0131", "i")
+    if "-" in low and ("k-" in low or "-----b" in low or "glpat-" in low or "xox" in low):
+        return True
+    if "_" in low and any(part in low for part in _PARTS_WITH_UNDERSCORE):
+        return True
+    if ("=" in low or ":" in low) and any(part in low for part in _PARTS_BEFORE_VALUES):
+        return True
+    return (
+        "akia" in low
+        or "asia" in low
+        or "eyj" in low
+        or "aiza" in low
+        or "bearer" in low
+        or "basic" in low
+    )
 
 
 def _mask_card(match: re.Match[str]) -> str:
+    if _is_in_hash(match):
+        return match.group()
     digits = [int(character) for character in match.group() if character.isdigit()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return MASK if (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0 else match.group()
+
+
+def _is_in_hash(match: re.Match[str]) -> bool:
+    """Tell whether digits are a part of an id or a hash: of a long word of hexadecimal digits."""
+    text, (start, end) = match.string, match.span()
+    first, last = start, end
+    while start - first < HASH_CHARS_MIN and text[first - 1 : first] in _HEX_DIGITS and first:
+        first -= 1
+    while last - end < HASH_CHARS_MIN and text[last : last + 1] in _HEX_DIGITS and last < len(text):
+        last += 1
+    return last - first >= HASH_CHARS_MIN and match.group().isdigit()

@@ -4,6 +4,7 @@ Not thread-safe, and nothing is logged here: a writer holds its lock around ever
 """
 
 import errno
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -67,7 +68,7 @@ class Current:
         self.segment: OpenSegment | None = None
         self._low = False
         self._space_s = float("-inf")
-        self._sick: list[tuple[tuple[int, int], list[Pending]]] = []
+        self._sick: list[tuple[tuple[int, int], deque[Pending]]] = []
         self._distrusted: list[OpenSegment] = []
 
     def append(self, batch: Batch, tickets: Sequence[Ticket] = ()) -> None:

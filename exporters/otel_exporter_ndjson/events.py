@@ -14,6 +14,7 @@ from otel_exporter_ndjson.values import (
     Tally,
     attributes_json,
     escape,
+    is_plain,
     text_json,
     time_json,
     time_text,
@@ -42,7 +43,7 @@ class _Event(Struct, tag_field="kind", tag="event"):
     severity: Any
     severity_number: int | UnsetType
     body: Any
-    attributes: Raw
+    attributes: Any
     dropped: int | UnsetType
     trace_id: Any
     span_id: Any
@@ -83,10 +84,10 @@ class EventEncoder:
         lines: list[bytes] = []
         times: list[int] = []
         for record in records:
-            line = self._line(record)
-            if line is None:
+            made = self._line(record)
+            if made is None:
                 continue
-            stream = self._source(record).stream
+            line, stream = made
             if not described.setdefault(stream.key, stream).same(stream):
                 parts.append(Part(tuple(described.values()), b"".join(lines), len(lines)))
                 described, lines = {stream.key: stream}, []
@@ -108,44 +109,53 @@ class EventEncoder:
 
     def _one(self, record: ReadableLogRecord) -> Batch | None:
         """What `encode` does, for the one record that a recording thread hands over."""
-        line = self._line(record)
-        if line is None:
+        made = self._line(record)
+        if made is None:
             return None
-        stream = self._source(record).stream
+        line, stream = made
         time = _time_of(record)
         parts = [Part((stream,), line, 1)]
         return Batch(parts, 1, len(line), stream.origin, time, time)
 
-    def _line(self, record: ReadableLogRecord) -> bytes | None:
+    def _line(self, record: ReadableLogRecord) -> tuple[bytes, Stream] | None:
         try:
-            line = self._event(record)
+            source = self._source(record)
+            line = self._event(record, source)
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             reason = error.reason if isinstance(error, UnencodableError) else "unencodable"
         else:
             if len(line) <= LINE_BYTES_MAX:
-                return line
+                return line, source.stream
             reason = "too_large"
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         return None
 
-    def _event(self, record: ReadableLogRecord) -> bytes:
+    def _event(self, record: ReadableLogRecord, source: _Source) -> bytes:
         log = record.log_record
         number = log.severity_number
+        time, observed = log.timestamp, log.observed_timestamp
+        written = self._time(time)
+        attributes = _plain(log.attributes)
+        plain = type(attributes) is dict and is_plain(attributes)
         event = _Event(
-            self._time(log.timestamp),
-            self._time(log.observed_timestamp),
+            written,
+            written if observed is time else self._time(observed),
             self._text(log.event_name),
             self._text(log.severity_text),
             UNSET if number is None else number.value,
             UNSET if log.body is None else Raw(value_json(log.body, self.tally)),
-            Raw(attributes_json(_plain(log.attributes), self.tally)),
+            attributes if plain else Raw(attributes_json(attributes, self.tally)),
             record.dropped_attributes or UNSET,
             _hex(log.trace_id, 32),
             _hex(log.span_id, 16),
             UNSET if log.trace_flags is None else int(log.trace_flags),
-            self._source(record).scope,
+            source.scope,
         )
-        return escape(_encode(event)) + b"\n"
+        try:
+            return escape(_encode(event)) + b"\n"
+        except (UnicodeEncodeError, ValueError):  # as `attributes_json`, which mends it
+            event.attributes = Raw(attributes_json(attributes, self.tally))
+            return escape(_encode(event)) + b"\n"
 
     def _source(self, record: ReadableLogRecord) -> _Source:
         key = (id(record.resource), id(record.instrumentation_scope))

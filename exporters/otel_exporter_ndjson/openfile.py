@@ -7,9 +7,11 @@ import errno
 import hashlib
 import os
 import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -107,7 +109,7 @@ class OpenSegment:
     committed_s: float = 0.0
     checked_s: float = 0.0
     appended: int = 0
-    pending: list[Pending] = field(default_factory=list)
+    pending: deque[Pending] = field(default_factory=deque)
     pending_bytes: int = 0
     reserved: int = 0
     hidden: str | None = None
@@ -205,26 +207,26 @@ class OpenSegment:
     def settle(self, appended: int) -> None:
         """Let go of the first `appended` batches: they are where they have to be."""
         settled = max(0, len(self.pending) - (self.appended - appended))
-        for each in self.pending[:settled]:
+        for _ in range(settled):
+            each = self.pending.popleft()
             if each.batch is not None:
                 self.pending_bytes -= each.batch.size
             for ticket in each.tickets:
                 ticket.settle()
-        del self.pending[:settled]
         self.dirty = bool(self.pending)
 
     def forget_oldest(self, bytes_max: int) -> None:
         """Let go of the oldest pending batches beyond a bound, but not of who waits for them."""
         if self.pending_bytes <= bytes_max:
             return
-        for each in self.pending[:-1]:
+        for each in islice(self.pending, len(self.pending) - 1):
             if self.pending_bytes <= bytes_max:
                 break
             if each.batch is not None:
                 self.pending_bytes -= each.batch.size
                 each.batch = None
         while self.pending and self.pending[0].batch is None and not self.pending[0].tickets:
-            del self.pending[0]
+            self.pending.popleft()
 
     def close(self) -> None:
         """Close file and folder, and with them the lock."""

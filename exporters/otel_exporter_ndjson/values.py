@@ -29,6 +29,7 @@ __all__ = [
     "decode_time",
     "decode_value",
     "escape",
+    "is_plain",
     "number_json",
     "text_json",
     "time_json",
@@ -117,17 +118,24 @@ def attributes_json(attributes: Mapping[str, object] | None, tally: Tally) -> by
     """Return an attribute object as JSON: always a plain object, or null for None."""
     if attributes is None:
         return b"null"
-    for key, value in attributes.items():
-        if type(value) not in _PLAIN and not (type(value) is float and math.isfinite(value)):
-            break
-        if type(key) is not str:
-            break
-    else:
+    if is_plain(attributes):
         try:
             return escape(_encode(dict(attributes)))
         except (UnicodeEncodeError, ValueError):
             pass  # a lone surrogate somewhere, or an integer of thousands of digits
     return _map_json(attributes, tally, DEPTH_MAX)
+
+
+def is_plain(attributes: Mapping[str, object] | None) -> bool:
+    """Tell whether msgspec writes attributes as they are to be written, or raises."""
+    if attributes is None:
+        return False
+    for key, value in attributes.items():
+        if type(value) not in _PLAIN and not (type(value) is float and math.isfinite(value)):
+            return False
+        if type(key) is not str:
+            return False
+    return True
 
 
 def value_json(value: object, tally: Tally, depth: int = DEPTH_MAX) -> bytes:

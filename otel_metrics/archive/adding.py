@@ -30,7 +30,7 @@ def adding(path: str | os.PathLike[str], *, service: str) -> Iterator[ArchivePro
     processor = ArchiveProcessor(exporter)
     provider = make_provider(Resource({SERVICE_NAME: service}))
     provider.add_log_record_processor(processor)
-    events.bind(provider)
+    events.bind(provider, limited=False)
     try:
         yield processor
     finally:

@@ -97,7 +97,7 @@ class Exporters:
             self.processor = ArchiveProcessor(self.event_archive)
         for processor in self._processors():
             self.logger_provider.add_log_record_processor(processor)
-            events.bind(self.logger_provider)
+            events.bind(self.logger_provider, limited=False)
         if self.event_lane is not None:
             self.event_lane.start()
 
@@ -182,7 +182,7 @@ class Exporters:
         if self.page is not None:
             self.page.after_fork()
         for processor in self.stores:
-            processor.store.after_fork()
+            processor.after_fork()
         if self.event_lane is not None:
             self.event_lane.after_fork()
             self.event_lane.start()

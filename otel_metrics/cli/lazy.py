@@ -1,6 +1,7 @@
 """A group of commands that loads each when it is called, so that no command pays for another."""
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ __all__ = ["LazyGroup"]
 
 class LazyGroup(click.Group):
     """Finds `<package>.<command>`, which holds the command under the same name.
+
+    A word that Python keeps for itself has an underscore behind it there: `import_`.
 
     Args:
         package: where the modules of the commands lie.
@@ -34,8 +37,8 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in self._summaries:
             return None
-        module = importlib.import_module(f"{self._package}.{cmd_name}")
-        command = getattr(module, cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command = getattr(importlib.import_module(f"{self._package}.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,5 +1,6 @@
 """What skills come to: runs, outcomes, fidelity, promotions, cost."""
 
+from otel_metrics.skills.appender import MetricsAppender
 from otel_metrics.skills.recorder import (
     record_fidelity,
     record_outcome,
@@ -11,6 +12,7 @@ from otel_metrics.skills.stages import record_promotion, record_rollback
 
 __all__ = [
     "Execution",
+    "MetricsAppender",
     "current_execution",
     "execution",
     "record_fidelity",

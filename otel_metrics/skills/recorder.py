@@ -6,14 +6,14 @@ the rest is recorded.
 
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from otel_metrics import events, instruments, values
 from otel_metrics.amounts import amount, count, flag, name, never_raises, timestamp_ns
 
 __all__ = [
     "UNKNOWN",
+    "VERDICTS",
     "Outcome",
     "Unknown",
     "Verdict",
@@ -21,6 +21,7 @@ __all__ = [
     "count_cost",
     "count_outcome",
     "error_type",
+    "evaluation",
     "judge",
     "new_execution_id",
     "record_fidelity",
@@ -56,8 +57,7 @@ UNKNOWN: Final = Unknown()
 """Nobody knows what would have been right. None will not do: it may be the right answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a run decided, and what that was worth."""
 
     decision: object
@@ -153,7 +153,7 @@ def record_outcome(
     if correct is None:
         verdict = judge(decision, expected_decision)
     else:
-        verdict = _VERDICTS[flag("skill.outcomes", correct)]
+        verdict = VERDICTS[flag("skill.outcomes", correct)]
     outcome = Outcome(
         decision=decision,
         expected=expected_decision,
@@ -161,7 +161,7 @@ def record_outcome(
         confidence=confidence,
         reasoning=reasoning,
     )
-    count_outcome(skill, outcome, execution_id, agent=agent, version=version, timestamp=timestamp)
+    _count_outcome(skill, outcome, execution_id, agent, version, timestamp)
 
 
 @never_raises("skill.fidelity")
@@ -233,6 +233,17 @@ def count_outcome(
     timestamp: float | None = None,
 ) -> None:
     """Count an outcome that was judged already."""
+    _count_outcome(skill, outcome, execution_id, agent, version, timestamp)
+
+
+def _count_outcome(
+    skill: str,
+    outcome: Outcome,
+    execution_id: str | None,
+    agent: str | None,
+    version: str | None,
+    timestamp: float | None,
+) -> None:
     about = about_skill("skill.outcomes", skill, agent, version)
     if about is None:
         return
@@ -256,13 +267,20 @@ def count_outcome(
             "correct": None if outcome.verdict == "unverified" else outcome.verdict == "correct",
             "confidence": confidence,
             "reasoning": outcome.reasoning,
-            "gen_ai.evaluation.name": "skill.outcome",
-            "gen_ai.evaluation.score.value": _SCORES.get(outcome.verdict),
-            "gen_ai.evaluation.score.label": outcome.verdict,
-            "gen_ai.evaluation.explanation": outcome.reasoning,
+            **evaluation(outcome.verdict, outcome.reasoning),
         },
         timestamp_ns=timestamp_ns("skill.outcome", timestamp),
     )
+
+
+def evaluation(verdict: Verdict, reasoning: object) -> dict[str, object]:
+    """Return what an outcome's event says in the words of the GenAI conventions."""
+    return {
+        "gen_ai.evaluation.name": "skill.outcome",
+        "gen_ai.evaluation.score.value": _SCORES.get(verdict),
+        "gen_ai.evaluation.score.label": verdict,
+        "gen_ai.evaluation.explanation": reasoning,
+    }
 
 
 @never_raises("skill.cost")
@@ -280,7 +298,7 @@ def judge(decision: object, expected: object) -> Verdict:
     if expected is UNKNOWN:
         return "unverified"
     try:
-        return _VERDICTS[bool(decision == expected)]
+        return VERDICTS[bool(decision == expected)]
     except Exception:  # noqa: BLE001  # the comparison is the caller's code: arrays, frames
         instruments.reject("skill.outcomes", "incomparable", "values whose == is true or false")
         return "unverified"
@@ -300,7 +318,7 @@ def new_execution_id() -> str:
 
 
 _SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
-_VERDICTS: Final[Mapping[bool | None, Verdict]] = {
+VERDICTS: Final[Mapping[bool | None, Verdict]] = {
     True: "correct",
     False: "incorrect",
     None: "unverified",

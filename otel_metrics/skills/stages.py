@@ -45,9 +45,10 @@ def record_promotion(
     approver: str | None = None,
     approval_ticket: str | None = None,
     reason: str | None = None,
-    automated_checks: Mapping[str, object] | None = None,
+    automated_checks: object = None,
     version: str | None = None,
     timestamp: float | None = None,
+    event_id: str | None = None,
 ) -> None:
     """Record that a skill was promoted: prototype to staged, or staged to production.
 
@@ -58,9 +59,10 @@ def record_promotion(
         approver: who approved, kept in the event, as are the next three.
         approval_ticket: where the approval is written down.
         reason: why.
-        automated_checks: what was checked, and what came of it.
+        automated_checks: what was checked, and what came of it; any data.
         version: the skill's version, from a small set.
         timestamp: of the event, Unix seconds; default now.
+        event_id: where the move has one already; default made of the skill and the second.
     """
     about = about_skill("skill.promotions", skill, None, version)
     if about is None:
@@ -79,7 +81,7 @@ def record_promotion(
         "skill.promotion",
         {
             **moved,
-            "event_id": _event_id("promo", about, occurred_ns),
+            "event_id": event_id or _event_id("promo", about, occurred_ns),
             "approver": approver,
             "approval_ticket": approval_ticket,
             "reason": reason,
@@ -100,6 +102,7 @@ def record_rollback(
     automated: bool = True,
     version: str | None = None,
     timestamp: float | None = None,
+    event_id: str | None = None,
 ) -> None:
     """Record that a skill went back: production to staged, or (a demotion) staged to prototype.
 
@@ -112,6 +115,7 @@ def record_rollback(
         automated: False where a person decided.
         version: the skill's version, from a small set.
         timestamp: of the event, Unix seconds; default now.
+        event_id: where the move has one already; default made of the skill and the second.
     """
     about = about_skill("skill.rollbacks", skill, None, version)
     if about is None:
@@ -131,7 +135,7 @@ def record_rollback(
         "skill.rollback",
         {
             **moved,
-            "event_id": _event_id("rollback", about, occurred_ns),
+            "event_id": event_id or _event_id("rollback", about, occurred_ns),
             **decided,
             "trigger_reason": trigger_reason,
             "trigger_metric": trigger_metric,

@@ -250,6 +250,101 @@ def test_a_secret_in_a_text_is_masked(secret: str) -> None:
     assert values.MASK in kept
 
 
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+)
+
+
+SECRETS = [
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    "sk-proj-abcdefghijklmnop1234",
+    "pk-abcdefghijklmnop1234",
+    "rk-abcdefghijklmnop1234",
+    "sk_live_abcdefghij",
+    "rk_test_abcdefghij",
+    *(f"gh{kind}_abcdefghijklmnopqrstuvwxyz" for kind in "pousr"),
+    "github_pat_abcdefghijklmnopqrstuvwxyz",
+    "glpat-abcdefghijklmnopqrst",
+    "xoxb-1234567890-abcdefghij",
+    "AIzaabcdefghijklmnopqrstuvwxyz0123456789",
+    "hf_abcdefghijklmnopqrstuvwxyz",
+    "npm_abcdefghijklmnopqrstuvwxyz0123456789",
+    "dop_v1_abcdefghijklmnopqrstuvwxyz0123456789abcdef",
+    "Bearer abcdefghijklmnopqrstuvwxyz",
+    "bA\u017fic abcdefghijklmnopqrstuvwxyz",
+    "BEARER\tabcdefghijklmnopqrstuvwxyz",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY-----\nMIIEow",
+    *(
+        f"{word}{sign}hunter22"
+        for word in ("password", "PASSWD", "pwd", "Secret", "api_key", "API-Key", "apikey")
+        for sign in ("=", ": ")
+    ),
+    *(f"{word}=hunter22" for word in ("token", "access_token", "access-token", "accesstoken")),
+    "pa\u017f\u017fword=hunter22",
+    "postgres://app:s3cr3t@db/x",
+    "4111 1111 1111 1111",
+    "4111-1111-1111-1111",
+    "5500005555555559",
+]
+prose = st.text(st.sampled_from("ab -_=:./,é日\u017f\u0131K\n"), max_size=12)
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=ascii)
+@given(before=prose, after=prose)
+def test_a_secret_is_masked_whatever_stands_around_it(secret: str, before: str, after: str) -> None:
+    """To look first for what only resembles one lets none pass."""
+    kept = str(values.clean(f"{before}, {secret}, {after}"))
+
+    assert secret not in kept
+    assert values.MASK in kept
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        "e7b14111111111111111a45823cffe9bd",
+        "4111111111111111aaaaaaaa",
+        "ABCDEF014111111111111111",
+        "0b2c4111111111111111d9e8f7a6b5c4d3e2f1a09876543210fedcba9876543210",
+    ],
+)
+def test_digits_in_an_id_or_a_hash_are_no_card(identifier: str) -> None:
+    """One in some thousand random ids holds digits that a card could have."""
+    assert values.clean({"execution_id": identifier}) == {"execution_id": identifier}
+
+
+@pytest.mark.parametrize(
+    "text", ["a4111111111111111", "visa4111111111111111", "x 4111111111111111"]
+)
+def test_digits_in_a_short_word_are_a_card(text: str) -> None:
+    """Letters right beside them do not hide them."""
+    assert "4111" not in str(values.clean(text))
+
+
+def test_texts_and_keys_are_looked_at_however_many_there_are() -> None:
+    """What is remembered of them is bounded, and forgetting it changes no answer."""
+    for n in range(2 * values.TEXTS_MAX):
+        assert values.clean({f"key {n}": f"a text {n}"}) == {f"key {n}": f"a text {n}"}
+
+    assert values.clean({"api_key": "x", "note": "pwd=hunter22"}) == {
+        "api_key": values.MASK,
+        "note": values.MASK,
+    }
+
+
+@given(st.dictionaries(st.one_of(st.text(), st.sampled_from(["token", "note"])), anything))
+def test_attributes_are_cleaned_as_all_data_is(given: dict[str, object]) -> None:
+    """Twice, for what is remembered after the first time; None is left out."""
+    expected = values.clean({key: value for key, value in given.items() if value is not None})
+
+    for _ in range(2):
+        assert repr(values.clean_attributes(given)) == repr(expected)
+
+
 @pytest.mark.parametrize(
     ("key", "masked"),
     [
@@ -271,12 +366,6 @@ def test_a_value_under_a_secret_key_is_masked(key: str, masked: bool) -> None:
     kept = values.clean({key: "value"})
 
     assert kept == {key: values.MASK if masked else "value"}
-
-
-anything = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
-)
 
 
 @given(anything)

@@ -13,6 +13,7 @@ from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.simulated import simulated
+from tests.torture.skill_files import large_lines, shared_skill
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 
 __all__ = ["GROUPS"]
@@ -89,6 +90,7 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "disks": _disks,
     "crowds": _crowds,
     "damage": _damage,
+    "files": lambda plan: iter([shared_skill(plan), large_lines(plan)]),
     "forks": lambda plan: iter([forks_under_load(plan)]),
     "simulated": lambda plan: iter([simulated(plan)]),
 }

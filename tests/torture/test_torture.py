@@ -17,6 +17,7 @@ from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, killed_l
 from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
+from tests.torture.skill_files import large_lines, shared_skill
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 from tests.torture.workers import Load
 
@@ -162,6 +163,14 @@ def test_missing_and_exchanged_segments_are_told(
     held(row(plan))
 
 
+@pytest.mark.parametrize("row", [shared_skill, large_lines], ids=["records", "large"])
+def test_files_that_processes_share_lose_nothing(
+    plan: Plan, row: Callable[[Plan], Figures]
+) -> None:
+    """D7: whoever is killed, the lines of the others are whole, and so is what it was told."""
+    held(row(plan))
+
+
 class Deferring(RealFs):
     """Planted: says that a line is written, and writes it with the next one."""
 
@@ -249,3 +258,15 @@ def test_a_planted_file_for_all_is_seen(plan: Plan) -> None:
     figures = crowds.crowd(plan, "events", Sharing())
 
     assert figures.violations
+
+
+def test_a_planted_lack_of_a_guard_is_seen(plan: Plan) -> None:
+    """Without lock and look at the last byte, a torn line takes another's with it."""
+
+    def unguarded(path: Path, line: bytes) -> None:
+        with path.open("ab", buffering=0) as file:
+            half = len(line) // 2
+            file.write(line[:half])
+            file.write(line[half:] + b"\n")
+
+    assert large_lines(plan, unguarded).violations

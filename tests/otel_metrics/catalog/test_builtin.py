@@ -139,7 +139,7 @@ BUCKETS = {
     "archive.sync.duration": F,
 }
 
-WHO = {"gen_ai.skill.name", "gen_ai.skill.version"}
+WHO = {"gen_ai.skill.name", "gen_ai.skill.version", "skill.record.id", "metadata"}
 RAN = WHO | {"gen_ai.agent.name", "execution_id"}
 MOVED = WHO | {"event_id", "skill.promotion.from", "skill.promotion.to"}
 WORK = {"sovereignty.event.type", "session.id", "metadata"}

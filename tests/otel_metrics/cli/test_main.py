@@ -25,7 +25,7 @@ def test_help_lists_every_command() -> None:
     done = call("--help")
 
     assert done.returncode == 0
-    for command in ("run", "doctor", "demo", "catalog", "archive"):
+    for command in ("run", "doctor", "demo", "catalog", "archive", "skills"):
         assert f"  {command} " in done.stdout
 
 
