@@ -1,6 +1,7 @@
 """What skills come to: runs, outcomes, fidelity, promotions, cost."""
 
 from otel_metrics.skills.appender import MetricsAppender
+from otel_metrics.skills.promotion import rollback_reasons
 from otel_metrics.skills.recorder import (
     record_fidelity,
     record_outcome,
@@ -9,10 +10,12 @@ from otel_metrics.skills.recorder import (
 from otel_metrics.skills.run import Execution
 from otel_metrics.skills.scope import current_execution, execution
 from otel_metrics.skills.stages import record_promotion, record_rollback
+from otel_metrics.skills.thresholds import Thresholds
 
 __all__ = [
     "Execution",
     "MetricsAppender",
+    "Thresholds",
     "current_execution",
     "execution",
     "record_fidelity",
@@ -20,4 +23,5 @@ __all__ = [
     "record_performance",
     "record_promotion",
     "record_rollback",
+    "rollback_reasons",
 ]

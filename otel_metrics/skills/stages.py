@@ -12,7 +12,16 @@ from otel_metrics import events, instruments, values
 from otel_metrics.amounts import NS_PER_S, flag, never_raises, timestamp_ns
 from otel_metrics.skills.recorder import about_skill
 
-__all__ = ["State", "record_promotion", "record_rollback"]
+__all__ = [
+    "PROMOTIONS",
+    "ROLLBACKS",
+    "STATES",
+    "State",
+    "count_move",
+    "record_promotion",
+    "record_rollback",
+    "set_state",
+]
 
 State = Literal["prototype", "staged", "production"]
 
@@ -142,6 +151,36 @@ def record_rollback(
         },
         timestamp_ns=occurred_ns,
     )
+
+
+@never_raises("skill.promotions")
+def count_move(move: Mapping[str, object]) -> None:
+    """Count a promotion or a rollback that a command made, from its record; there is no event.
+
+    Args:
+        move: its record, as it stands in the promotion log.
+    """
+    about = about_skill("skill.promotions", move["skill_name"], None, None)  # type: ignore[arg-type]  # looked into there
+    promoted = move["event_type"] == "promotion"
+    metric, edges = ("skill.promotions", PROMOTIONS) if promoted else ("skill.rollbacks", ROLLBACKS)
+    edge = _edge(metric, (move["from_state"], move["to_state"]), edges)
+    if about is None or edge is None:
+        return
+    moved = about | {"skill.promotion.from": edge[0], "skill.promotion.to": edge[1]}
+    if promoted:
+        _promotions.add(1, moved)
+    else:
+        automated = flag(metric, move["automated"])
+        _rollbacks.add(1, moved | {"skill.rollback.automated": automated})
+    _set_state(about, edge[1])
+
+
+@never_raises("skill.state")
+def set_state(skill: str, state: State) -> None:
+    """Say which state a skill is in, without a move."""
+    about = about_skill("skill.state", skill, None, None)
+    if about is not None:
+        _set_state(about, state)
 
 
 def _event_id(kind: str, about: Mapping[str, object], occurred_ns: int) -> str:

@@ -1,0 +1,106 @@
+"""How a skill stands: its state, the gates before the next one, what would return it. Pure.
+
+A skill moves one state at a time, towards production by a promotion and back by a rollback
+(production to staged) or a demotion (staged to prototype).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from otel_metrics.skills import history as histories
+from otel_metrics.skills.checks import Check
+from otel_metrics.skills.gates import gates
+from otel_metrics.skills.history import History, Record
+from otel_metrics.skills.stages import PROMOTIONS, ROLLBACKS, State
+from otel_metrics.skills.thresholds import DEFAULTS, Thresholds
+from otel_metrics.skills.triggers import triggers
+
+__all__ = ["Standing", "next_state", "rollback_reasons", "standing", "state_before"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a skill stands.
+
+    Attributes:
+        since: when it entered its state, Unix seconds; None where it never moved.
+        to_state: the state that it may be promoted to; None in production.
+        gates: those before that state.
+        triggers: those that return it to staged; none unless it is in production.
+    """
+
+    state: State
+    since: float | None
+    to_state: State | None
+    gates: tuple[Check, ...]
+    triggers: tuple[Check, ...]
+
+    @property
+    def firing(self) -> tuple[Check, ...]:
+        """The triggers that fire."""
+        return tuple(check for check in self.triggers if check.met)
+
+    @property
+    def unmet(self) -> tuple[Check, ...]:
+        """The gates that are not met."""
+        return tuple(check for check in self.gates if not check.met)
+
+
+def standing(history: History, thresholds: Thresholds, *, now: float) -> Standing:
+    """Return how a skill stands at a time, in Unix seconds."""
+    state = histories.state(history)
+    to_state = next_state(state)
+    return Standing(
+        state=state,
+        since=histories.moment(history.moves[-1]) if history.moves else None,
+        to_state=to_state,
+        gates=gates(history, thresholds, to_state=to_state, now=now) if to_state else (),
+        triggers=triggers(history, thresholds.rollback) if state == "production" else (),
+    )
+
+
+def next_state(state: State) -> State | None:
+    """Return the state that a promotion leads to; None from production."""
+    return _after(state, PROMOTIONS)
+
+
+def state_before(state: State) -> State | None:
+    """Return the state that a rollback or a demotion leads to; None from prototype."""
+    return _after(state, ROLLBACKS)
+
+
+def rollback_reasons(
+    *,
+    performance: Iterable[Record] = (),
+    outcomes: Iterable[Record] = (),
+    fidelity: Iterable[Record] = (),
+    promotions: Iterable[Record] = (),
+    thresholds: Thresholds = DEFAULTS,
+) -> Sequence[Check]:
+    """Return why a skill in production is to be rolled back: the triggers that fire, if any.
+
+    Nothing is read, written or recorded.
+
+    Args:
+        performance, outcomes, fidelity: the skill's records, as `MetricsAppender.read_metrics`
+            returns them.
+        promotions: those of its promotion log; without them there is no baseline of durations.
+        thresholds: the skill's.
+
+    Example:
+        >>> from otel_metrics import skills
+        >>> records = [{"timestamp": second, "pattern_fidelity": 0.8} for second in range(10)]
+        >>> [reason.name for reason in skills.rollback_reasons(fidelity=records)]
+        ['pattern_fidelity_drop']
+    """
+    history = History(
+        performance=tuple(performance),
+        outcomes=tuple(outcomes),
+        fidelity=tuple(fidelity),
+        moves=tuple(promotions),
+    )
+    return [check for check in triggers(history, thresholds.rollback) if check.met]
+
+
+def _after(state: State, edges: Sequence[tuple[State, State]]) -> State | None:
+    return next((target for origin, target in edges if origin == state), None)

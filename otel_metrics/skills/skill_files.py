@@ -1,0 +1,114 @@
+"""Which skills a folder of skill files is about, and what its files say of each: reads only.
+
+A name that an older writer left as it was and the safe one of the same skill are both read. Links
+are not followed.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from otel_metrics import line_files
+from otel_metrics.line_files import BadLine
+from otel_metrics.skills.file_names import Kind, file_name, parsed
+from otel_metrics.skills.history import FIELDS, History
+
+__all__ = ["SkillFiles", "found", "history", "log_path", "moves"]
+
+SkillFiles = Mapping[Kind, Sequence[str]]
+"""The paths of a skill's files, by what they hold."""
+
+_NONE: Final[SkillFiles] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    path: str
+    line: BadLine
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line.number}: skipped: {self.line.message}"
+
+
+def found(folder: str) -> dict[str, SkillFiles]:
+    """Return the files of each skill of a folder, sorted by its name.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    skills: dict[str, dict[Kind, list[str]]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            known = parsed(entry.name)
+            if known is not None and entry.is_file(follow_symlinks=False):
+                skill, kind = known
+                skills.setdefault(skill, {}).setdefault(kind, []).append(entry.path)
+    for files in skills.values():
+        for paths in files.values():
+            paths.sort(key=_is_safe)  # an older name first: who wrote under it has been replaced
+    return dict(sorted(skills.items()))
+
+
+def history(files: SkillFiles, *, bad: list[str] | None = None) -> History:
+    """Return what a skill's files say, of each record only the fields that are looked at.
+
+    Args:
+        bad: a list to which a text is added for every line that was skipped.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return History(
+        performance=_records(files.get("performance", ()), FIELDS["performance"], bad),
+        outcomes=_records(files.get("outcome", ()), FIELDS["outcome"], bad),
+        fidelity=_records(files.get("fidelity", ()), FIELDS["fidelity"], bad),
+        moves=moves(files, bad=bad),
+    )
+
+
+def moves(files: SkillFiles, *, bad: list[str] | None = None) -> Sequence[Mapping[str, Any]]:
+    """Return a skill's promotions and rollbacks, in the order in which they were written.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return _records(files.get("promotion", ()), None, bad)
+
+
+def log_path(folder: str, skill: str) -> str:
+    """Return where the moves of a skill are written.
+
+    Raises:
+        ValueError: no file can bear the skill's name.
+    """
+    return os.path.join(folder, file_name(skill, "promotion"))
+
+
+def _is_safe(path: str) -> bool:
+    """Tell whether a file is named as files are named today."""
+    name = os.path.basename(path)
+    known = parsed(name)
+    assert known is not None
+    try:
+        return file_name(*known) == name
+    except ValueError:
+        return False
+
+
+def _records(
+    paths: Sequence[str], fields: Sequence[str] | None, bad: list[str] | None
+) -> list[Mapping[str, Any]]:
+    records: list[Mapping[str, Any]] = []
+    for path in paths:
+        skipped: list[BadLine] = []
+        for _, record in line_files.read_lines(path, bad=skipped):
+            kept = (
+                record
+                if fields is None
+                else {field: record[field] for field in fields if field in record}
+            )
+            records.append(kept)
+        if bad is not None:
+            bad += [str(_Bad(path, line)) for line in skipped]
+    return records
