@@ -5,7 +5,7 @@ newline: what a killed writer left half-written stays a line of its own and is n
 next one. A disk that fills up in the middle of a line has it cut back. What `append` has written
 survives a kill of the process; nothing is forced to the disk, so a power cut may take the newest.
 
-Threads: `append`, `read_lines` and `read_last` may be called from any number of threads and
+Threads: everything here may be called from any number of threads and
 processes. Each call opens the file anew, so that a fork, a rename and a removal need no care; the
 kernel's lock of that open file guards what is between the check of the last byte and the end of the
 write. A signal handler that interrupts a writer of its own thread is refused at once, as that
@@ -37,12 +37,14 @@ __all__ = [
     "LINE_BYTES_MAX",
     "LOCK_WAIT_S",
     "BadLine",
+    "Line",
     "LockTimeoutError",
     "append",
     "encode",
     "locked",
     "read_last",
     "read_lines",
+    "scan",
 ]
 
 LINE_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -89,6 +91,23 @@ class BadLine:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it was read.
+
+    Attributes:
+        number: which line of the file, from 1.
+        start: its offset in bytes.
+        text: its bytes without its end; of one that is too long, the beginning.
+        record: what it says, or, where that is no JSON object, what is wrong with it.
+    """
+
+    number: int
+    start: int
+    text: bytes
+    record: dict[str, Any] | str
+
+
 def append(path: str | os.PathLike[str], *lines: bytes, wait_s: float = LOCK_WAIT_S) -> None:
     """Append whole lines, all of them or, where that fails, none.
 
@@ -127,16 +146,11 @@ def encode(record: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(record)
 
 
-def read_lines(
-    path: str | os.PathLike[str], *, bad: list[BadLine] | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Return each record with the offset of its line; what is no record is skipped and reported.
+def scan(path: str | os.PathLike[str]) -> Iterator[Line]:
+    """Return each line that is not empty, whether it is a record or not.
 
-    A file that is not there has no records. A last line without its end counts where it is a whole
+    A file that is not there has no lines. A last line without its end counts where it is a whole
     JSON object; else it may be half written, or its writer may have been killed.
-
-    Args:
-        bad: a list to which every line is added that was skipped.
 
     Raises:
         OSError: the file is there and cannot be read, or is no regular file.
@@ -147,17 +161,33 @@ def read_lines(
     with file:
         offset = 0
         for number in itertools.count(1):
-            line = file.readline(LINE_BYTES_MAX + 1)
-            if not line:
+            text = file.readline(LINE_BYTES_MAX + 1)
+            if not text:
                 return
-            start, offset = offset, offset + len(line)
-            if len(line) > LINE_BYTES_MAX and not line.endswith(b"\n"):
+            start, offset = offset, offset + len(text)
+            if len(text) > LINE_BYTES_MAX and not text.endswith(b"\n"):
                 offset += _skip_line(file)
-            record = _record(line, first=start == 0)
-            if isinstance(record, dict):
-                yield start, record
-            elif record is not None and bad is not None:
-                bad.append(BadLine(number, start, record))
+            record = _record(text, first=start == 0)
+            if record is not None:
+                yield Line(number, start, text.rstrip(b"\r\n"), record)
+
+
+def read_lines(
+    path: str | os.PathLike[str], *, bad: list[BadLine] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Return each record with the offset of its line; what is no record is skipped and reported.
+
+    Args:
+        bad: a list to which every line is added that was skipped.
+
+    Raises:
+        OSError: as `scan`.
+    """
+    for line in scan(path):
+        if isinstance(line.record, dict):
+            yield line.start, line.record
+        elif bad is not None:
+            bad.append(BadLine(line.number, line.start, line.record))
 
 
 def read_last(
@@ -169,7 +199,7 @@ def read_last(
         bad: a list to which every line is added that was met and skipped.
 
     Raises:
-        OSError: as `read_lines`.
+        OSError: as `scan`.
     """
     file = _opened(path) if limit > 0 else None
     if file is None:

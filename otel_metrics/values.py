@@ -67,6 +67,9 @@ _SECRET_TEXT = re.compile(
     r"|(?<=://)[^/\s:@]{1,256}:[^/\s@]{1,256}(?=@)",
     re.DOTALL,
 )
+HASH_CHARS_MIN: Final = 24
+"""Hexadecimal digits of the shortest word that is taken for an id, and not for a card's number."""
+_HEX_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
 _CARD = re.compile(r"(?<![\d.-])[3-6]\d(?:[ -]?\d){11,14}(?![\d.-])")
 
 
@@ -309,6 +312,19 @@ def _mask(value: str) -> str:
 
 
 def _mask_card(match: re.Match[str]) -> str:
+    if _is_in_hash(match):
+        return match.group()
     digits = [int(character) for character in match.group() if character.isdigit()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return MASK if (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0 else match.group()
+
+
+def _is_in_hash(match: re.Match[str]) -> bool:
+    """Tell whether digits are a part of an id or a hash: of a long word of hexadecimal digits."""
+    text, (start, end) = match.string, match.span()
+    first, last = start, end
+    while start - first < HASH_CHARS_MIN and text[first - 1 : first] in _HEX_DIGITS and first:
+        first -= 1
+    while last - end < HASH_CHARS_MIN and text[last : last + 1] in _HEX_DIGITS and last < len(text):
+        last += 1
+    return last - first >= HASH_CHARS_MIN and match.group().isdigit()

@@ -182,7 +182,7 @@ class Exporters:
         if self.page is not None:
             self.page.after_fork()
         for processor in self.stores:
-            processor.store.after_fork()
+            processor.after_fork()
         if self.event_lane is not None:
             self.event_lane.after_fork()
             self.event_lane.start()

@@ -1,9 +1,15 @@
 """Registers the catalog's observable instruments over the plain numbers that the pipeline keeps."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 from otel_metrics.autoconfig.exporters import Exporters
 from otel_metrics.instruments import Measured, observe
 from otel_metrics.pipeline.hub import Hub
 from otel_metrics.pipeline.lanes import LaneStats
+from otel_metrics.pipeline.logs import StoreProcessor
+from otel_metrics.skills.folder import read_lost
+from otel_metrics.skills.store import SKILL_FILES
 
 __all__ = ["observe_pipeline"]
 
@@ -24,24 +30,24 @@ def observe_pipeline(hub: Hub, exporters: Exporters) -> None:
         ],
     )
     observe("delivery.skipped", lambda: [(s.skipped, {"exporter": s.name}) for s in lanes()])
-    observe(
-        "delivery.rejected",
-        lambda: (
-            [
-                (total, {"exporter": lane.name, "reason": reason})
-                for lane in lanes()
-                for reason, total in lane.rejected.items()
-            ]
-            + [
-                (total, {"exporter": processor.store.name, "reason": reason})
-                for processor in exporters.stores
-                for reason, total in processor.lost.items()
-            ]
-        ),
-    )
+    observe("delivery.rejected", lambda: _rejected(lanes(), exporters.stores))
     if exporters.archive is not None:
         _observe_archive(exporters)
     observe("prometheus.scrape.errors", lambda: _scrape_errors(exporters))
+
+
+def _rejected(lanes: Iterable[LaneStats], stores: Iterable[StoreProcessor]) -> Measured:
+    """Return what was left out, of files also what a service appends to them itself."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for lane in lanes:
+        totals.update({(lane.name, reason): total for reason, total in lane.rejected.items()})
+    for processor in stores:
+        name = processor.store.name
+        totals.update({(name, reason): total for reason, total in processor.lost.items()})
+    totals.update({(SKILL_FILES, reason): total for reason, total in read_lost().items()})
+    return [
+        (total, {"exporter": name, "reason": reason}) for (name, reason), total in totals.items()
+    ]
 
 
 def _observe_archive(exporters: Exporters) -> None:

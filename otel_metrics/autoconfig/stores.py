@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.pipeline.logs import Store
+from otel_metrics.skills.store import SKILL_FILES, SkillFiles
 
 __all__ = ["openers"]
 
 
 def openers(settings: Settings) -> Iterator[tuple[str, Callable[[], Store]]]:
     """Return, for each store that has a path, its name and what opens it."""
-    del settings
-    yield from ()
+    if settings.skills_dir is not None:
+        folder = settings.skills_dir
+        yield SKILL_FILES, lambda: SkillFiles(folder)

@@ -27,6 +27,8 @@ __all__ = ["ArchiveProcessor", "LaneProcessor", "Store", "StoreProcessor", "make
 
 UNLIMITED: Final = 2**31
 """Lifts the SDK's limits: `values.py` has capped what enters. None would bring the variables'."""
+LOG_INTERVAL_S: Final = 60.0
+"""A store that fails and works by turns is logged at most once in this time."""
 
 _logger = logging.getLogger("otel_metrics.pipeline")
 
@@ -66,6 +68,12 @@ class ArchiveProcessor(LogRecordProcessor):
             return None
         reason = getattr(self._exporter, "last_error", None)
         return f"{lost} events were not archived: {reason or 'see the log'}"
+
+    @property
+    def left_out(self) -> int:
+        """How many events no line of the archive can hold."""
+        stats = getattr(self._exporter, "stats", None)
+        return sum(stats().dropped.values()) if stats is not None else 0
 
     def shutdown(self) -> None:
         """Seal the archive."""
@@ -113,6 +121,8 @@ class StoreProcessor(LogRecordProcessor):
         self.up = True
         self.lost: dict[str, int] = {}
         self._told = 0
+        self._logged_s = -LOG_INTERVAL_S
+        self._logged_down = False
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Keep one event; what fails is counted, and logged when it begins to fail."""
@@ -126,15 +136,27 @@ class StoreProcessor(LogRecordProcessor):
         except Exception as error:  # noqa: BLE001  # the service must not see a disk's trouble
             kind = type(error).__qualname__
             self.lost[kind] = self.lost.get(kind, 0) + 1
-            if self.up:
-                _logger.warning(
-                    "%s: %s; events are counted as lost until it works", self.store.name, error
-                )
             self.up = False
+            self._tell_down(error)
         else:
-            if not self.up:
-                _logger.warning("%s: works again", self.store.name)
             self.up = True
+            if self._logged_down:
+                self._logged_down = False
+                _logger.warning("%s: works again", self.store.name)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, with nothing lost."""
+        self.lost = {}
+        self._told = 0
+        self.store.after_fork()
+
+    def _tell_down(self, error: Exception) -> None:
+        """Log that it fails, unless that was said last, or said a moment ago and then worked."""
+        now = time.monotonic()
+        if self._logged_down or now - self._logged_s < LOG_INTERVAL_S:
+            return
+        self._logged_down, self._logged_s = True, now
+        _logger.warning("%s: %s; events are counted as lost until it works", self.store.name, error)
 
     def take_lost(self) -> str | None:
         """Say what was lost since this was last asked; None where nothing was."""

@@ -12,9 +12,9 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from otel_metrics import events, instruments, values
+from otel_metrics import events, values
 from otel_metrics.line_files import BadLine
-from otel_metrics.skills import file_records, recorder, stages
+from otel_metrics.skills import file_records, folder, recorder, stages
 from otel_metrics.skills.file_names import file_name
 from otel_metrics.skills.folder import Folder
 
@@ -23,7 +23,6 @@ __all__ = ["MetricsAppender"]
 LOG_INTERVAL_S: Final = 60.0
 """A disk that fails and works by turns is logged at most once in this time."""
 
-_lost = instruments.metric("skill.file.lost")
 _logger = logging.getLogger("otel_metrics.skills")
 
 
@@ -32,8 +31,9 @@ class MetricsAppender:
 
     Many threads and processes may share the folder. Every `append_*` returns True once its line is
     in the file, whole, where it survives a kill of the process. It returns False where the disk did
-    not take it: the line is lost, counted (`skill.file.lost`) and, when that begins, logged. In
-    both cases it is counted and emitted as by `record_*` of this package.
+    not take it: the line is lost, counted (`delivery.rejected`, exporter `skill_files`) and, when
+    that begins, logged. In both cases what it says is counted and emitted as by `record_*` of this
+    package.
 
     Args:
         metrics_dir: the folder; it is made where it is missing.
@@ -350,7 +350,7 @@ class MetricsAppender:
         kind = type(error).__qualname__
         self.last_error = str(error)
         if lost:
-            _lost.add(1, {"error.type": kind})
+            folder.count_lost(kind)
         now = time.monotonic()
         if not self._told_down and now - self._told_s >= LOG_INTERVAL_S:
             _logger.warning("skill files: %s; what is not kept is counted", ascii(str(error)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Final
 
-from otel_metrics.skills.history import Readings
+from otel_metrics.skills.readings import Readings
 
 __all__ = ["Check", "at_least", "counted", "exact", "mean", "median", "shown", "unknown"]
 

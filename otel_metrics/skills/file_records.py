@@ -20,7 +20,16 @@ from opentelemetry.util.types import AnyValue
 from otel_metrics import events, values
 from otel_metrics.skills.file_names import Kind
 
-__all__ = ["KINDS", "TIMESTAMP_MAX", "encode", "event_id", "iso", "of_event", "record"]
+__all__ = [
+    "KINDS",
+    "TIMESTAMP_MAX",
+    "attributes_of",
+    "encode",
+    "event_id",
+    "iso",
+    "of_event",
+    "record",
+]
 
 KINDS: Final[Mapping[str, Kind]] = {
     "skill.performance": "performance",
@@ -79,6 +88,8 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
     "automated": "skill.rollback.automated",
 }
 """Fields that an event's attributes have under another name."""
+_MADE: Final = frozenset({"timestamp", "timestamp_iso", "metric_type", "event_type"})
+"""Fields that no attribute says."""
 _NS: Final = 10**9
 _LINE_ENDS: Final = re.compile("[\x85\u2028\u2029]")
 
@@ -104,9 +115,19 @@ def of_event(event: str, attributes: Mapping[str, Any], time_ns: int) -> dict[st
     given = {
         field: attributes.get(_ATTRIBUTES.get(field, field))
         for field in _FIELDS[event]
-        if field not in ("timestamp", "timestamp_iso", "metric_type", "event_type")
+        if field not in _MADE
     }
     return {"timestamp": time_ns / _NS, **given}
+
+
+def attributes_of(event: str, record: Mapping[str, object]) -> dict[str, object]:
+    """Return what a record says as attributes of its event; what no field says is in `metadata`."""
+    known = _FIELDS[event]
+    said = {
+        _ATTRIBUTES.get(field, field): record.get(field) for field in known if field not in _MADE
+    }
+    rest = {field: value for field, value in record.items() if field not in known}
+    return {**said, "metadata": rest} if rest else said
 
 
 def encode(record: Mapping[str, object]) -> bytes:

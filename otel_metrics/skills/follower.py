@@ -17,10 +17,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from otel_metrics.skills import history as histories
 from otel_metrics.skills import mailboxes, skill_files
-from otel_metrics.skills.history import History
-from otel_metrics.skills.skill_files import SkillFiles
+from otel_metrics.skills import readings as read
+from otel_metrics.skills.readings import History
+from otel_metrics.skills.skill_files import Paths
 from otel_metrics.skills.stages import count_move, set_state
 
 __all__ = ["FOLLOW_INTERVAL_S", "Follower"]
@@ -123,11 +123,11 @@ class Follower:
         for decision in decisions:
             count_move(decision)
 
-    def _follow_skill(self, skill: str, files: SkillFiles) -> None:
+    def _follow_skill(self, skill: str, files: Paths) -> None:
         signature = _signature(files)
         if self._seen.get(skill) == signature:
             return
-        state = histories.state(History(moves=skill_files.moves(files)))
+        state = read.state(History(moves=skill_files.moves(files)))
         set_state(skill, state)
         self._seen[skill] = signature
 
@@ -141,7 +141,7 @@ def _failure(step: Callable[[], None]) -> OSError | None:
     return None
 
 
-def _signature(files: SkillFiles) -> Signature:
+def _signature(files: Paths) -> Signature:
     found = []
     for path in files.get("promotion", ()):
         status = os.stat(path)

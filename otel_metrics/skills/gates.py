@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from otel_metrics.skills import history as histories
+from otel_metrics.skills import readings as read
 from otel_metrics.skills.checks import Check, at_least, counted, exact, mean, unknown
-from otel_metrics.skills.history import History, Reading, Readings, Record
+from otel_metrics.skills.readings import History, Reading, Readings, Record
 from otel_metrics.skills.stages import State
 from otel_metrics.skills.thresholds import Production, Staged, Thresholds
 
@@ -38,9 +38,9 @@ def gates(
 
 def _to_staged(history: History, thresholds: Thresholds) -> tuple[Check, ...]:
     asked: Staged = thresholds.staged
-    verdicts = histories.outcomes(history)
+    verdicts = read.outcomes(history)
     return (
-        _mean("fidelity", "mean fidelity", histories.fidelities(history), asked.fidelity_min),
+        _mean("fidelity", "mean fidelity", read.fidelities(history), asked.fidelity_min),
         _mean("correct", "mean correct", verdicts, asked.correct_min),
         _false_positives(verdicts, thresholds.positive_decisions, asked.false_positive_rate_below),
         _critical(verdicts, thresholds.critical_decisions, asked.critical_false_negatives_max),
@@ -50,8 +50,8 @@ def _to_staged(history: History, thresholds: Thresholds) -> tuple[Check, ...]:
 def _to_production(history: History, asked: Production, now: float) -> tuple[Check, ...]:
     days = f"last {asked.window_days:g} days"
     since = now - asked.window_days * DAY_S
-    performance = histories.exceptions(history)
-    verdicts, fidelities = histories.outcomes(history), histories.fidelities(history)
+    performance = read.exceptions(history)
+    verdicts, fidelities = read.outcomes(history), read.fidelities(history)
     recent_fidelity = Readings(fidelities.within(since, now).kept, fidelities.left_out)
     recent_verdicts = Readings(verdicts.within(since, now).kept, verdicts.left_out)
     return (

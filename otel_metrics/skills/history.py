@@ -1,175 +1,150 @@
-"""What was recorded of one skill: plain records in the field names of the skill files.
+"""What skill files hold, as the events that it would have been: for taking it into an archive.
 
-Wherever records come from, a file, the archive or a caller's list, they are read here and nowhere
-else: what a field holds that it should not hold is left out and counted. Numbers are taken by their
-decimal digits, so that a mean of 0.85 and 0.95 is 0.9, and not a little less.
+Tolerant of what older writers wrote: a field that is missing is left out, one that this contract
+does not know is kept in `metadata`.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Final, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from otel_metrics.skills.stages import STATES, State
+from otel_metrics import line_files
+from otel_metrics.amounts import NS_PER_S
+from otel_metrics.skills import file_records, recorder
+from otel_metrics.skills.file_names import Kind, parsed
 
-__all__ = [
-    "FIELDS",
-    "History",
-    "Reading",
-    "Readings",
-    "Record",
-    "durations",
-    "exceptions",
-    "fidelities",
-    "last_promotion",
-    "moment",
-    "outcomes",
-    "state",
-    "verdict",
-]
+__all__ = ["RECORD_ID", "PastEvent", "SkillFile", "Unusable", "find", "past_events"]
 
-Record = Mapping[str, Any]
+RECORD_ID: Final = "skill.record.id"
+"""The attribute by which an imported record is known again."""
+ID_DIGITS: Final = 32
+"""Hexadecimal digits of SHA-256 that are kept of an id."""
 
-FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "performance": ("timestamp", "execution_time_ms", "exception_occurred"),
-    "outcome": ("timestamp", "correct", "decision", "expected_decision"),
-    "fidelity": ("timestamp", "pattern_fidelity"),
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WORDS: Final[Mapping[object, str]] = {
+    "performance": "skill.performance",
+    "outcome": "skill.outcome",
+    "fidelity": "skill.fidelity",
+    "promotion": "skill.promotion",
+    "rollback": "skill.rollback",
 }
-"""What is read of each kind of record: a long history is kept without the rest."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """The records of one skill.
-
-    Attributes:
-        moves: promotions and rollbacks, in the order in which they were made.
-    """
-
-    performance: Sequence[Record] = ()
-    outcomes: Sequence[Record] = ()
-    fidelity: Sequence[Record] = ()
-    moves: Sequence[Record] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One value at one time, in Unix seconds; `record` is what it was read from."""
+class SkillFile:
+    """A file of skill records, by its name."""
 
-    time: float
-    value: Decimal
-    record: Record
+    path: str
+    name: str
+    skill: str
+    kind: Kind
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
-    """What one field says over time, the oldest first.
+class PastEvent:
+    """A record as the event that it stands for.
 
     Attributes:
-        left_out: records that do not say it, or no time.
+        end: offset of its line's end in the file.
     """
 
-    kept: Sequence[Reading]
-    left_out: int = 0
-
-    def __len__(self) -> int:
-        return len(self.kept)
-
-    def last(self, count: int) -> "Readings":
-        """Return the newest `count`."""
-        return Readings(self.kept[-count:] if count > 0 else ())
-
-    def within(self, since: float, until: float) -> "Readings":
-        """Return those of a time, both ends included."""
-        return Readings([each for each in self.kept if since <= each.time <= until])
-
-    def before(self, time: float) -> "Readings":
-        """Return those before a time, which is not included."""
-        return Readings([each for each in self.kept if each.time < time])
-
-    def since(self, time: float) -> "Readings":
-        """Return those from a time on, which is included."""
-        return Readings([each for each in self.kept if each.time >= time])
+    name: str
+    attributes: Mapping[str, object]
+    time_ns: int
+    record_id: str
+    end: int
 
 
-def fidelities(history: History) -> Readings:
-    """Return the fidelities, 0 to 1."""
-    return _readings(history.fidelity, lambda record: _share(record.get("pattern_fidelity")))
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A line that cannot be taken, and why."""
+
+    line: int
+    message: str
 
 
-def outcomes(history: History) -> Readings:
-    """Return the verdicts: 1 for a correct outcome, 0 for another. An unverified one has none."""
-    return _readings(history.outcomes, lambda record: _flag(record.get("correct")))
+def find(folder: str | os.PathLike[str]) -> list[SkillFile]:
+    """Return the skill files of a folder, by name; links and folders in it are none.
+
+    Raises:
+        OSError: there is no such folder, or it cannot be read.
+    """
+    found: list[SkillFile] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            named = parsed(entry.name)
+            if named is not None and entry.is_file(follow_symlinks=False):
+                size = entry.stat(follow_symlinks=False).st_size
+                found.append(SkillFile(entry.path, entry.name, *named, size))
+    return sorted(found, key=lambda file: file.name)
 
 
-def exceptions(history: History) -> Readings:
-    """Return for each execution 1 where it raised, and 0 where it did not."""
-    return _readings(history.performance, lambda record: _flag(record.get("exception_occurred")))
+def past_events(
+    file: SkillFile, count_line: Callable[[bytes], int]
+) -> Iterator[PastEvent | Unusable]:
+    """Return the records of a file in its order, and what is wrong with the other lines.
 
+    A record's id is made of the file's name, its line, and how many equal lines came before: it
+    stays the same when other lines come or go.
 
-def durations(history: History) -> Readings:
-    """Return the durations, in milliseconds."""
-    return _readings(history.performance, lambda record: _amount(record.get("execution_time_ms")))
+    Args:
+        count_line: told a line's digest, returns how often it was told it before.
 
-
-def state(history: History) -> State:
-    """Return where the last move led; a skill that never moved is a prototype."""
-    for record in reversed(history.moves):
-        for known in STATES:
-            if record.get("to_state") == known:
-                return known
-    return STATES[0]
-
-
-def last_promotion(history: History) -> float | None:
-    """Return when the skill was last promoted, in Unix seconds."""
-    for record in reversed(history.moves):
-        if record.get("event_type") == "promotion":
-            return moment(record)
-    return None
-
-
-def moment(record: Record) -> float | None:
-    """Return when a record was made, in Unix seconds; None where it does not say so."""
-    time = _amount(record.get("timestamp"))
-    return None if time is None else float(time)
-
-
-def verdict(correct: object) -> bool | None:
-    """Return whether an outcome was correct; None where nobody knows."""
-    flag = _flag(correct)
-    return None if flag is None else bool(flag)
-
-
-def _readings(records: Iterable[Record], read: Callable[[Record], Decimal | None]) -> Readings:
-    kept: list[Reading] = []
-    left_out = 0
-    for record in records:
-        time, value = moment(record), read(record)
-        if time is None or value is None:
-            left_out += 1
+    Raises:
+        OSError: the file cannot be read.
+    """
+    for line in line_files.scan(file.path):
+        if isinstance(line.record, str):
+            yield Unusable(line.number, line.record)
+            continue
+        digest = hashlib.sha256(b"%s\0%s" % (os.fsencode(file.name), line.text)).digest()
+        number = count_line(digest)
+        record_id = hashlib.sha256(digest + b"%d" % number).hexdigest()[:ID_DIGITS]
+        try:
+            name, attributes, time_ns = _event(line.record, file)
+        except ValueError as error:
+            yield Unusable(line.number, str(error))
         else:
-            kept.append(Reading(time, value, record))
-    kept.sort(key=lambda reading: reading.time)  # stable: records of one time keep their order
-    return Readings(kept, left_out)
+            attributes[RECORD_ID] = record_id
+            yield PastEvent(name, attributes, time_ns, record_id, line.start + len(line.text))
 
 
-def _share(value: object) -> Decimal | None:
-    number = _amount(value)
-    return number if number is not None and number <= 1 else None
+def _event(record: Mapping[str, Any], file: SkillFile) -> tuple[str, dict[str, object], int]:
+    name = _name(record, file.kind)
+    skill = record.get("skill_name")
+    attributes = file_records.attributes_of(name, record)
+    attributes["gen_ai.skill.name"] = skill if isinstance(skill, str) and skill else file.skill
+    if name == "skill.outcome":
+        correct = record.get("correct")
+        verdict = recorder.VERDICTS[correct if isinstance(correct, bool) else None]
+        attributes |= {"skill.outcome": verdict}
+        attributes |= recorder.evaluation(verdict, record.get("reasoning"))
+    return name, attributes, _time_ns(record)
 
 
-def _amount(value: object) -> Decimal | None:
-    """Return a finite number that is not negative, by its decimal digits."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if not 0 <= value < math.inf:
-        return None
-    return Decimal(value) if isinstance(value, int) else Decimal(repr(float(value)))
+def _name(record: Mapping[str, Any], kind: Kind) -> str:
+    word = record.get("event_type") if kind == "promotion" else record.get("metric_type")
+    if isinstance(word, str) and word in _WORDS:
+        return _WORDS[word]
+    if kind == "promotion" and "trigger_reason" in record:
+        return "skill.rollback"
+    return _WORDS[kind]
 
 
-def _flag(value: object) -> Decimal | None:
-    return Decimal(int(value)) if isinstance(value, bool | int) and value in (0, 1) else None
+def _time_ns(record: Mapping[str, Any]) -> int:
+    seconds = record.get("timestamp")
+    if isinstance(seconds, int | float) and 0 <= seconds <= file_records.TIMESTAMP_MAX:
+        return round(seconds * NS_PER_S)
+    text = record.get("timestamp_iso")
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError("has no time: neither timestamp nor timestamp_iso says one")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -7,10 +7,10 @@ A skill moves one state at a time, towards production by a promotion and back by
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from otel_metrics.skills import history as histories
+from otel_metrics.skills import readings as read
 from otel_metrics.skills.checks import Check
 from otel_metrics.skills.gates import gates
-from otel_metrics.skills.history import History, Record
+from otel_metrics.skills.readings import History, Record
 from otel_metrics.skills.stages import PROMOTIONS, ROLLBACKS, State
 from otel_metrics.skills.thresholds import DEFAULTS, Thresholds
 from otel_metrics.skills.triggers import triggers
@@ -48,11 +48,11 @@ class Standing:
 
 def standing(history: History, thresholds: Thresholds, *, now: float) -> Standing:
     """Return how a skill stands at a time, in Unix seconds."""
-    state = histories.state(history)
+    state = read.state(history)
     to_state = next_state(state)
     return Standing(
         state=state,
-        since=histories.moment(history.moves[-1]) if history.moves else None,
+        since=read.moment(history.moves[-1]) if history.moves else None,
         to_state=to_state,
         gates=gates(history, thresholds, to_state=to_state, now=now) if to_state else (),
         triggers=triggers(history, thresholds.rollback) if state == "production" else (),

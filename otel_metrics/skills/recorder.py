@@ -22,6 +22,7 @@ __all__ = [
     "count_cost",
     "count_outcome",
     "error_type",
+    "evaluation",
     "judge",
     "new_execution_id",
     "record_fidelity",
@@ -257,13 +258,20 @@ def count_outcome(
             "correct": None if outcome.verdict == "unverified" else outcome.verdict == "correct",
             "confidence": confidence,
             "reasoning": outcome.reasoning,
-            "gen_ai.evaluation.name": "skill.outcome",
-            "gen_ai.evaluation.score.value": _SCORES.get(outcome.verdict),
-            "gen_ai.evaluation.score.label": outcome.verdict,
-            "gen_ai.evaluation.explanation": outcome.reasoning,
+            **evaluation(outcome.verdict, outcome.reasoning),
         },
         timestamp_ns=timestamp_ns("skill.outcome", timestamp),
     )
+
+
+def evaluation(verdict: Verdict, reasoning: object) -> dict[str, object]:
+    """Return what an outcome's event says in the words of the GenAI conventions."""
+    return {
+        "gen_ai.evaluation.name": "skill.outcome",
+        "gen_ai.evaluation.score.value": _SCORES.get(verdict),
+        "gen_ai.evaluation.score.label": verdict,
+        "gen_ai.evaluation.explanation": reasoning,
+    }
 
 
 @never_raises("skill.cost")

@@ -7,19 +7,18 @@ are not followed.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from otel_metrics import line_files
 from otel_metrics.line_files import BadLine
 from otel_metrics.skills.file_names import Kind, file_name, parsed
-from otel_metrics.skills.history import FIELDS, History
+from otel_metrics.skills.history import find
+from otel_metrics.skills.readings import FIELDS, History
 
-__all__ = ["SkillFiles", "found", "history", "log_path", "moves"]
+__all__ = ["Paths", "found", "history", "log_path", "moves"]
 
-SkillFiles = Mapping[Kind, Sequence[str]]
+Paths = Mapping[Kind, Sequence[str]]
 """The paths of a skill's files, by what they hold."""
-
-_NONE: Final[SkillFiles] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +30,22 @@ class _Bad:
         return f"{self.path}:{self.line.number}: skipped: {self.line.message}"
 
 
-def found(folder: str) -> dict[str, SkillFiles]:
+def found(folder: str) -> dict[str, Paths]:
     """Return the files of each skill of a folder, sorted by its name.
 
     Raises:
         OSError: the folder cannot be read.
     """
     skills: dict[str, dict[Kind, list[str]]] = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            known = parsed(entry.name)
-            if known is not None and entry.is_file(follow_symlinks=False):
-                skill, kind = known
-                skills.setdefault(skill, {}).setdefault(kind, []).append(entry.path)
+    for file in find(folder):
+        skills.setdefault(file.skill, {}).setdefault(file.kind, []).append(file.path)
     for files in skills.values():
         for paths in files.values():
             paths.sort(key=_is_safe)  # an older name first: who wrote under it has been replaced
     return dict(sorted(skills.items()))
 
 
-def history(files: SkillFiles, *, bad: list[str] | None = None) -> History:
+def history(files: Paths, *, bad: list[str] | None = None) -> History:
     """Return what a skill's files say, of each record only the fields that are looked at.
 
     Args:
@@ -67,7 +62,7 @@ def history(files: SkillFiles, *, bad: list[str] | None = None) -> History:
     )
 
 
-def moves(files: SkillFiles, *, bad: list[str] | None = None) -> Sequence[Mapping[str, Any]]:
+def moves(files: Paths, *, bad: list[str] | None = None) -> Sequence[Mapping[str, Any]]:
     """Return a skill's promotions and rollbacks, in the order in which they were written.
 
     Raises:

@@ -6,9 +6,9 @@ A check is met where its trigger fires. Too few records fire nothing.
 from decimal import Decimal
 from typing import Final
 
-from otel_metrics.skills import history as histories
+from otel_metrics.skills import readings as read
 from otel_metrics.skills.checks import Check, counted, exact, mean, median, unknown
-from otel_metrics.skills.history import History, Readings
+from otel_metrics.skills.readings import History, Readings
 from otel_metrics.skills.thresholds import Rollback
 
 __all__ = ["TRIGGERS", "triggers"]
@@ -29,19 +29,19 @@ def triggers(history: History, asked: Rollback) -> tuple[Check, ...]:
         _below(
             fidelity,
             "mean fidelity",
-            histories.fidelities(history),
+            read.fidelities(history),
             (asked.fidelity_records, asked.fidelity_min),
         ),
         _above(
             exception,
             "exception rate",
-            histories.exceptions(history),
+            read.exceptions(history),
             (asked.exception_records, asked.exception_rate_max),
         ),
         _below(
             quality,
             "mean correct",
-            histories.outcomes(history),
+            read.outcomes(history),
             (asked.correct_records, asked.correct_min),
         ),
         _slow(time, history, asked),
@@ -69,10 +69,10 @@ def _above(name: str, noun: str, readings: Readings, asked: tuple[int, float]) -
 def _slow(name: str, history: History, asked: Rollback) -> Check:
     """The duration since the last promotion, as a multiple of what it was before."""
     about, threshold = "duration ÷ baseline", f"> {asked.duration_factor_max}"
-    promoted = histories.last_promotion(history)
+    promoted = read.last_promotion(history)
     if promoted is None:
         return unknown(name, about, threshold, "no promotion, and so no baseline before it")
-    durations = histories.durations(history)
+    durations = read.durations(history)
     before, after = durations.before(promoted), durations.since(promoted)
     if len(before) < asked.baseline_records:
         lacking = counted(asked.baseline_records - len(before), "duration")

@@ -25,10 +25,10 @@ from otel_metrics.cli.skills.options import SKILLS_VARIABLE, end
 from otel_metrics.cli.skills.sources import Source, in_folder
 from otel_metrics.errors import OtelMetricsError
 from otel_metrics.skills import file_records, mailboxes, skill_files
-from otel_metrics.skills import history as histories
+from otel_metrics.skills import readings as read
 from otel_metrics.skills.file_names import file_name
 from otel_metrics.skills.folder import Folder
-from otel_metrics.skills.history import History
+from otel_metrics.skills.readings import History
 from otel_metrics.skills.stages import State, record_promotion, record_rollback
 
 __all__ = ["Decision", "archive_service", "carry_out", "decidable", "prepare"]
@@ -164,7 +164,7 @@ def _written(decision: Decision, folder: str) -> dict[str, Any]:
 
     def line(event_id: str) -> bytes:  # called with the log's lock held
         files = skill_files.found(folder).get(decision.skill, {})
-        state = histories.state(History(moves=skill_files.moves(files)))
+        state = read.state(History(moves=skill_files.moves(files)))
         if state != decision.from_state:
             raise _MovedError(
                 f"{decision.skill}: was moved by somebody else meanwhile, and is {state} now; "

@@ -22,8 +22,8 @@ from otel_metrics.cli.archive.options import (
 from otel_metrics.cli.matching import suggestion
 from otel_metrics.cli.skills.options import SKILLS_VARIABLE, end, is_typed
 from otel_metrics.skills import archived, skill_files
-from otel_metrics.skills.history import History
-from otel_metrics.skills.skill_files import SkillFiles
+from otel_metrics.skills.readings import History
+from otel_metrics.skills.skill_files import Paths
 from otel_metrics.skills.threshold_files import ThresholdFile
 
 __all__ = ["Source", "in_archive", "in_folder", "opened", "tell_thresholds", "unknown"]
@@ -56,7 +56,7 @@ class Source(Protocol):
 @dataclass
 class _Folder:
     place: str
-    found: dict[str, SkillFiles]
+    found: dict[str, Paths]
     folder: str | None = None
     bad: list[str] = field(default_factory=list)
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from otel_metrics.cli import formats
 from otel_metrics.cli.skills.sparkline import sparkline
-from otel_metrics.skills import history as histories
+from otel_metrics.skills import readings as read
 from otel_metrics.skills.checks import Check, shown
-from otel_metrics.skills.history import History
 from otel_metrics.skills.promotion import Standing
+from otel_metrics.skills.readings import History
 
 __all__ = ["rows_of", "told"]
 
@@ -70,7 +70,7 @@ def _table(checks: Sequence[Check], words: tuple[str, str]) -> str:
 
 
 def _fidelity(history: History) -> list[str]:
-    readings = histories.fidelities(history).kept
+    readings = read.fidelities(history).kept
     if not readings:
         return []
     points = [(reading.time, float(reading.value)) for reading in readings]

@@ -4,7 +4,8 @@ from typing import Any
 
 from otel_metrics import skills
 from otel_metrics.skills.archived import Event, histories
-from otel_metrics.skills.history import History, durations, fidelities, last_promotion, state
+from otel_metrics.skills.history import RECORD_ID
+from otel_metrics.skills.readings import History, fidelities, last_promotion, state
 from otel_metrics.testing import Captured
 
 NS = 1_000_000_000
@@ -43,11 +44,17 @@ def event(time_ns: int = NS, **attributes: Any) -> Event:
     return ("skill.performance", {**about, **attributes}, time_ns)
 
 
-def test_an_event_that_stands_twice_counts_once() -> None:
-    """Written by a service and imported from its files: one skill, id and time."""
-    (found,) = histories([event(), event(), event(NS + 1), event(execution_id="e-2")]).values()
+def test_an_event_and_its_import_count_once() -> None:
+    """Whichever comes first, and though a file's time has fewer digits; what is alike and was
+    recorded twice counts twice."""
+    at_ns = 1_795_850_117_433_714_900
+    imported = event(at_ns - 200, **{RECORD_ID: "r-1"})
+    other = event(at_ns + 5_000, **{RECORD_ID: "r-2"})
 
-    assert len(durations(found)) == 3
+    for events in ([imported, other, event(at_ns)], [event(at_ns), other, imported]):
+        assert len(histories(events)["triage"].performance) == 2
+    assert len(histories([event(), event()])["triage"].performance) == 2
+    assert len(histories([imported, imported, other])["triage"].performance) == 2
 
 
 def test_an_event_without_a_skill_is_of_none() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from otel_metrics.skills.checks import Check
 from otel_metrics.skills.gates import gates
-from otel_metrics.skills.history import History
+from otel_metrics.skills.readings import History
 from otel_metrics.skills.stages import State
 from otel_metrics.skills.thresholds import Production, Thresholds
 from tests.otel_metrics.skills.records import DAY_S, NOW, fidelities, outcomes, runs

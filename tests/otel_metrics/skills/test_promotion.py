@@ -3,8 +3,8 @@
 import pytest
 
 from otel_metrics import skills
-from otel_metrics.skills.history import History, state
 from otel_metrics.skills.promotion import next_state, standing, state_before
+from otel_metrics.skills.readings import History, state
 from otel_metrics.skills.stages import STATES
 from otel_metrics.skills.thresholds import Thresholds
 from tests.otel_metrics.skills.records import NOW, fidelities, move, outcomes, runs

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_metrics.skills.checks import Check
-from otel_metrics.skills.history import History
+from otel_metrics.skills.readings import History
 from otel_metrics.skills.thresholds import Rollback
 from otel_metrics.skills.triggers import TRIGGERS, triggers
 from tests.otel_metrics.skills.records import NOW, fidelities, move, outcomes, runs
