@@ -10,7 +10,7 @@ from typing import Final
 
 from otel_metrics.skills.readings import Readings
 
-__all__ = ["Check", "at_least", "counted", "exact", "mean", "median", "shown", "unknown"]
+__all__ = ["Check", "at_least", "counted", "exact", "mean", "median", "ratio", "shown", "unknown"]
 
 _EXACT: Final = Context(prec=100, traps=[])
 """Sums are exact, whatever precision and traps the service set for its own."""
@@ -82,6 +82,11 @@ def median(readings: Readings) -> Decimal:
     values: Sequence[Decimal] = sorted(reading.value for reading in readings.kept)
     low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
     return _EXACT.divide(_EXACT.add(low, high), Decimal(2))
+
+
+def ratio(figure: Decimal, base: Decimal) -> float | None:
+    """Return a figure as a multiple of another; None of nothing."""
+    return float(_EXACT.divide(figure, base)) if base else None
 
 
 def shown(figure: float | None, threshold: str) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from otel_metrics.skills import readings as read
-from otel_metrics.skills.checks import Check, counted, exact, mean, median, unknown
+from otel_metrics.skills.checks import Check, counted, exact, mean, median, ratio, unknown
 from otel_metrics.skills.readings import History, Readings
 from otel_metrics.skills.thresholds import Rollback
 
@@ -85,12 +85,11 @@ def _slow(name: str, history: History, asked: Rollback) -> Check:
     baseline = median(before.last(asked.baseline_records))
     duration = median(after.last(asked.duration_records))
     fires = duration > exact(asked.duration_factor_max) * baseline
-    ratio = float(duration) / float(baseline) if baseline else None
     said = f"{float(duration):g} ms against {float(baseline):g} ms"
     return Check(
         name=name,
         about=about,
-        figure=ratio,
+        figure=ratio(duration, baseline),
         threshold=threshold,
         met=fires,
         missing=said if fires else "",
