@@ -56,7 +56,7 @@ def opened(folder: str, name: str, namespace: str) -> str:
     )
     with contextlib.suppress(FileExistsError):
         os.mkdir(os.path.dirname(path), FOLDER_MODE)
-    line_files.append(path)
+    line_files.append(path, wait_s=TAKE_WAIT_S)
     return path
 
 

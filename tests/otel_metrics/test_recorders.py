@@ -12,7 +12,7 @@ from otel_metrics import efficiency, executions, skills, sovereignty, tokens
 from otel_metrics.testing import capture
 
 DOMAINS = (efficiency, executions, skills, sovereignty, tokens)
-NO_RECORDERS = ("execution", "current_execution", "configure")
+NO_RECORDERS = ("execution", "current_execution", "configure", "rollback_reasons")
 
 METHODS = (
     *("__bool__", "__bytes__", "__contains__", "__eq__", "__float__", "__format__", "__ge__"),

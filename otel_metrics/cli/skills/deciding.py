@@ -208,7 +208,8 @@ def _tell_archive(done: _Done, archive: str, service: str) -> None:
     except (NdjsonError, OSError) as error:
         lost = str(error)
     if lost:
-        done.not_done.append(f"--archive={archive}: the event was not added: {lost}")
+        remedy = "otel-metrics skills import adds it once that is mended"
+        done.not_done.append(f"--archive={archive}: the event was not added: {lost}; {remedy}")
     done.archived = not lost
 
 

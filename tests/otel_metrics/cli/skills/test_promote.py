@@ -308,3 +308,13 @@ def test_of_several_at_the_same_moment_exactly_one_wins(
     assert sorted(statuses) == [0] + [1] * (COMMANDS - 1)
     assert [record["approver"] for record in ready.log()] == [f"p{statuses.index(0)}"]
     assert len(events(archive)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_leaves_the_log_to_the_folders_owner(skills: Run, ready: Past) -> None:
+    """Whose service is to write to it."""
+    os.chown(ready.folder, 12_345, 54_321)
+
+    assert skills("promote", "triage", *APPROVED).exit_code == 0
+    log = (ready.folder / "triage_promotion_log.json").stat()
+    assert (log.st_uid, log.st_gid) == (12_345, 54_321)
