@@ -4,18 +4,18 @@ A skill moves one state at a time, towards production by a promotion and back by
 (production to staged) or a demotion (staged to prototype).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otel_metrics.skills import readings as read
 from otel_metrics.skills.checks import Check
 from otel_metrics.skills.gates import gates
-from otel_metrics.skills.readings import History, Record
+from otel_metrics.skills.readings import History
 from otel_metrics.skills.stages import PROMOTIONS, ROLLBACKS, State
-from otel_metrics.skills.thresholds import DEFAULTS, Thresholds
+from otel_metrics.skills.thresholds import Thresholds
 from otel_metrics.skills.triggers import triggers
 
-__all__ = ["Standing", "next_state", "rollback_reasons", "standing", "state_before"]
+__all__ = ["Standing", "next_state", "standing", "state_before"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,39 +67,6 @@ def next_state(state: State) -> State | None:
 def state_before(state: State) -> State | None:
     """Return the state that a rollback or a demotion leads to; None from prototype."""
     return _after(state, ROLLBACKS)
-
-
-def rollback_reasons(
-    *,
-    performance: Iterable[Record] = (),
-    outcomes: Iterable[Record] = (),
-    fidelity: Iterable[Record] = (),
-    promotions: Iterable[Record] = (),
-    thresholds: Thresholds = DEFAULTS,
-) -> Sequence[Check]:
-    """Return why a skill in production is to be rolled back: the triggers that fire, if any.
-
-    Nothing is read, written or recorded.
-
-    Args:
-        performance, outcomes, fidelity: the skill's records, as `MetricsAppender.read_metrics`
-            returns them.
-        promotions: those of its promotion log; without them there is no baseline of durations.
-        thresholds: the skill's.
-
-    Example:
-        >>> from otel_metrics import skills
-        >>> records = [{"timestamp": second, "pattern_fidelity": 0.8} for second in range(10)]
-        >>> [reason.name for reason in skills.rollback_reasons(fidelity=records)]
-        ['pattern_fidelity_drop']
-    """
-    history = History(
-        performance=tuple(performance),
-        outcomes=tuple(outcomes),
-        fidelity=tuple(fidelity),
-        moves=tuple(promotions),
-    )
-    return [check for check in triggers(history, thresholds.rollback) if check.met]
 
 
 def _after(state: State, edges: Sequence[tuple[State, State]]) -> State | None:

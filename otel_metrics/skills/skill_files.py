@@ -15,7 +15,7 @@ from otel_metrics.skills.file_names import Kind, file_name, parsed
 from otel_metrics.skills.history import find
 from otel_metrics.skills.readings import FIELDS, History
 
-__all__ = ["Paths", "found", "history", "log_path", "moves"]
+__all__ = ["Paths", "found", "history", "moves"]
 
 Paths = Mapping[Kind, Sequence[str]]
 """The paths of a skill's files, by what they hold."""
@@ -69,15 +69,6 @@ def moves(files: Paths, *, bad: list[str] | None = None) -> Sequence[Mapping[str
         OSError: a file cannot be read.
     """
     return _records(files.get("promotion", ()), None, bad)
-
-
-def log_path(folder: str, skill: str) -> str:
-    """Return where the moves of a skill are written.
-
-    Raises:
-        ValueError: no file can bear the skill's name.
-    """
-    return os.path.join(folder, file_name(skill, "promotion"))
 
 
 def _is_safe(path: str) -> bool:

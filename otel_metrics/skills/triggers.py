@@ -3,15 +3,16 @@
 A check is met where its trigger fires. Too few records fire nothing.
 """
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
 from otel_metrics.skills import readings as read
 from otel_metrics.skills.checks import Check, counted, exact, mean, median, ratio, unknown
-from otel_metrics.skills.readings import History, Readings
-from otel_metrics.skills.thresholds import Rollback
+from otel_metrics.skills.readings import History, Readings, Record
+from otel_metrics.skills.thresholds import DEFAULTS, Rollback, Thresholds
 
-__all__ = ["TRIGGERS", "triggers"]
+__all__ = ["TRIGGERS", "rollback_reasons", "triggers"]
 
 TRIGGERS: Final = (
     "pattern_fidelity_drop",
@@ -46,6 +47,39 @@ def triggers(history: History, asked: Rollback) -> tuple[Check, ...]:
         ),
         _slow(time, history, asked),
     )
+
+
+def rollback_reasons(
+    *,
+    performance: Iterable[Record] = (),
+    outcomes: Iterable[Record] = (),
+    fidelity: Iterable[Record] = (),
+    promotions: Iterable[Record] = (),
+    thresholds: Thresholds = DEFAULTS,
+) -> Sequence[Check]:
+    """Return why a skill in production is to be rolled back: the triggers that fire, if any.
+
+    Nothing is read, written or recorded.
+
+    Args:
+        performance, outcomes, fidelity: the skill's records, as `MetricsAppender.read_metrics`
+            returns them.
+        promotions: those of its promotion log; without them there is no baseline of durations.
+        thresholds: the skill's.
+
+    Example:
+        >>> from otel_metrics import skills
+        >>> records = [{"timestamp": second, "pattern_fidelity": 0.8} for second in range(10)]
+        >>> [reason.name for reason in skills.rollback_reasons(fidelity=records)]
+        ['pattern_fidelity_drop']
+    """
+    history = History(
+        performance=tuple(performance),
+        outcomes=tuple(outcomes),
+        fidelity=tuple(fidelity),
+        moves=tuple(promotions),
+    )
+    return [check for check in triggers(history, thresholds.rollback) if check.met]
 
 
 def _below(name: str, noun: str, readings: Readings, asked: tuple[int, float]) -> Check:
