@@ -3,12 +3,13 @@
 Of all processes of a service one follows, the one that holds the office. It sets the state of every
 skill of the folder from the promotion logs, at start and when a log changes, whoever wrote to it;
 and it counts what commands have decided (`mailboxes.py`). What the service decides itself is
-counted by the process that does.
+counted by the process that does; the state is left to the one that follows.
 
 Threads: `otel-metrics-skills` does all the work, twice a second or less. `at_work` is held while it
 does; a fork takes it, and a shutdown, so that nothing is taken that is not exported.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -21,7 +22,7 @@ from otel_metrics.skills import mailboxes, skill_files
 from otel_metrics.skills import readings as read
 from otel_metrics.skills.readings import History
 from otel_metrics.skills.skill_files import Paths
-from otel_metrics.skills.stages import count_move, set_state
+from otel_metrics.skills.stages import count_move, forget_state, set_state, states_set
 
 __all__ = ["FOLLOW_INTERVAL_S", "Follower"]
 
@@ -93,7 +94,8 @@ class Follower:
             if self._elected():
                 self._follow()
             else:
-                self._seen.clear()  # another process may set a state until this one leads again
+                self._seen.clear()  # all is said anew by who follows next
+                self._leave_states()
         except Exception as error:  # noqa: BLE001  # the folder is others', and this thread goes on
             if self._works:
                 _logger.warning("skill files: not followed until it works again: %s", error)
@@ -111,6 +113,18 @@ class Follower:
             failure = _failure(partial(self._follow_skill, skill, files[skill])) or failure
         if failure is not None:
             raise failure
+
+    def _leave_states(self) -> None:
+        """Leave the states of this folder's skills to the process that follows: what this one set
+        when it moved a skill would be exported on, under its own instance, after the next move."""
+        mine = states_set()
+        if not mine:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            theirs = skill_files.found(self._folder)
+            for skill in mine:
+                if skill in theirs:
+                    forget_state(skill)
 
     def _take(self) -> None:
         try:

@@ -5,7 +5,7 @@ A skill moves one state at a time; a step that is none is counted as rejected.
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 from otel_metrics import events, instruments, values
@@ -18,9 +18,11 @@ __all__ = [
     "STATES",
     "State",
     "count_move",
+    "forget_state",
     "record_promotion",
     "record_rollback",
     "set_state",
+    "states_set",
 ]
 
 State = Literal["prototype", "staged", "production"]
@@ -38,7 +40,12 @@ ROLLBACKS: Final[Sequence[tuple[State, State]]] = (
 EVENT_IDS_MAX: Final = 10_000
 """Ids of promotions and rollbacks remembered, so that two in one second differ."""
 
+STATES_MAX: Final = 10_000
+"""Skills remembered of which this process has set the state."""
+
 _event_ids: dict[str, "itertools.count[int]"] = {}
+_states_set: dict[str, None] = {}
+"""Skills of which this process says the state, apart from any version."""
 
 _promotions = instruments.metric("skill.promotions")
 _rollbacks = instruments.metric("skill.rollbacks")
@@ -183,6 +190,19 @@ def set_state(skill: str, state: State) -> None:
         _set_state(about, state)
 
 
+def states_set() -> Collection[str]:
+    """Return the skills of which this process says the state, apart from any version."""
+    return list(_states_set)
+
+
+@never_raises("skill.state")
+def forget_state(skill: str) -> None:
+    """Say no more which state a skill is in: another process does."""
+    _states_set.pop(skill, None)
+    for state in STATES:
+        _state.forget({"gen_ai.skill.name": skill, "skill.state": state})
+
+
 def _event_id(kind: str, about: Mapping[str, object], occurred_ns: int) -> str:
     """Return `kind_skill_second`, and from the second of that name on `_2`, `_3`."""
     named = f"{kind}_{about['gen_ai.skill.name']}_{occurred_ns // NS_PER_S}"
@@ -206,5 +226,7 @@ def _edge(
 
 
 def _set_state(about: Mapping[str, object], current: State) -> None:
+    if "gen_ai.skill.version" not in about and len(_states_set) < STATES_MAX:
+        _states_set[str(about["gen_ai.skill.name"])] = None
     for state in sorted(STATES, key=lambda state: state == current):  # never two that are current
         _state.set(1 if state == current else 0, {**about, "skill.state": state})

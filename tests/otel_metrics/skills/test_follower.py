@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_metrics import skills
 from otel_metrics.skills import MetricsAppender
 from otel_metrics.skills.follower import Follower
 from otel_metrics.skills.mailboxes import post
@@ -174,6 +175,23 @@ def test_a_service_that_decides_itself_is_not_counted_again(
 
     until(lambda: state_of(captured_telemetry, "mail") == {"staged"})
     assert captured_telemetry.value("skill.promotions") == 2
+
+
+def test_who_does_not_follow_leaves_the_states_of_the_folder_to_who_does(
+    captured_telemetry: Captured, tmp_path: Path, follow: Follow
+) -> None:
+    """Or a worker that moved a skill once would export that state for ever; a skill of another
+    folder, and a version, is its own to tell."""
+    appender = MetricsAppender(tmp_path)
+    appender.append_promotion_event("triage", "prototype", "staged", "j.doe", "OPS-1", "", {})
+    skills.record_promotion("mail", from_state="prototype", to_state="staged")
+    skills.record_promotion("triage", from_state="prototype", to_state="staged", version="2")
+    follow(elected=lambda: False)
+
+    until(lambda: len(captured_telemetry.points("skill.state")) == 6)
+    assert state_of(captured_telemetry) == state_of(captured_telemetry, "mail") == {"staged"}
+    about = {"gen_ai.skill.name": "triage", "skill.state": "staged"}
+    assert captured_telemetry.value("skill.state", about) == 0
 
 
 def test_a_mailbox_that_somebody_removed_is_opened_again(
