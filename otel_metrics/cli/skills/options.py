@@ -17,6 +17,7 @@ __all__ = [
     "approver_option",
     "end",
     "is_typed",
+    "owner_option",
     "said",
     "skills_dir_option",
     "thresholds",
@@ -61,6 +62,12 @@ approver_option: Final = click.option(
 ticket_option: Final = click.option(
     "--ticket", required=True, callback=said, help="Where the approval is written down."
 )
+owner_option: Final = click.option(
+    "--service",
+    help="Whose event a decision becomes in the archive. Default: OTEL_SERVICE_NAME, then the one "
+    "service that the archive is of.",
+)
+"""The option `--service` of a command that decides."""
 
 
 def thresholds(context: click.Context, given: str | None, folder: str | None) -> ThresholdFile:

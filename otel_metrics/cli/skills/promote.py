@@ -7,11 +7,12 @@ from typing import cast
 import click
 
 from otel_metrics.cli import formats
-from otel_metrics.cli.archive.options import EXIT_NO, archive_option, service_option
+from otel_metrics.cli.archive.options import EXIT_NO, archive_option
 from otel_metrics.cli.skills.deciding import Decision, carry_out, decidable, prepare
 from otel_metrics.cli.skills.options import (
     approver_option,
     end,
+    owner_option,
     skills_dir_option,
     thresholds,
     thresholds_option,
@@ -35,7 +36,7 @@ ALL_MET = "all gates met"
 @click.option("--to", "to_state", type=click.Choice(STATES), help="Default: the next state.")
 @skills_dir_option
 @archive_option
-@service_option
+@owner_option
 @click.option(
     "--records",
     type=click.Choice(("files", "archive")),

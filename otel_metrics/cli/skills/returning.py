@@ -7,11 +7,12 @@ from typing import Any, Final
 import click
 
 from otel_metrics.cli import formats
-from otel_metrics.cli.archive.options import EXIT_NO, archive_option, service_option
+from otel_metrics.cli.archive.options import EXIT_NO, archive_option
 from otel_metrics.cli.skills.deciding import Decision, carry_out, decidable, prepare
 from otel_metrics.cli.skills.options import (
     approver_option,
     end,
+    owner_option,
     said,
     skills_dir_option,
     thresholds,
@@ -31,7 +32,7 @@ _OPTIONS: Final = (
     click.option("--reason", required=True, callback=said, help="Why."),
     skills_dir_option,
     archive_option,
-    service_option,
+    owner_option,
     thresholds_option,
     formats.option,
     click.pass_context,
