@@ -35,6 +35,7 @@ from otel_metrics.pipeline import lifecycle, loading
 from otel_metrics.pipeline.delivery import FlushResult
 from otel_metrics.pipeline.election import Election
 from otel_metrics.pipeline.hub import Hub
+from otel_metrics.skills.follower import Follower
 from otel_metrics.tokens import pricing
 
 __all__ = ["Running", "as_variables", "assemble"]
@@ -54,6 +55,8 @@ class Running:
     service: Service
     host_office: Election
     exit_timeout_s: float
+    skills_office: Election
+    follower: Follower | None = None
     parked: threading.local = field(default_factory=threading.local)
 
     @property
@@ -83,6 +86,8 @@ class Running:
             )
         )
         self.hub.start()
+        if self.follower is not None:
+            self.follower.start()
         self.exporters.serve(self.hub.collect, self.service)
 
     def flush(self, timeout_s: float) -> FlushResult:
@@ -102,6 +107,7 @@ class Running:
         lifecycle.uninstall()
         self.hub.leave()
         self.host_office.resign()
+        self.skills_office.resign()
         self.exporters.detach()
 
     def stop(self, timeout_s: float | None = None) -> None:
@@ -111,6 +117,8 @@ class Running:
         """
         budget_s = self.exit_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + budget_s
+        if self.follower is not None:  # first: what it has taken is exported
+            self.follower.stop(deadline)
         events_lane = self.exporters.event_lane
         if events_lane is not None:
             events_lane.finish(deadline)
@@ -129,6 +137,7 @@ class Running:
         page = self.exporters.page
         # The page first: while it collects it waits for the hub.
         locks = [*(page.at_work if page is not None else ()), self.hub.at_work]
+        locks += [self.follower.at_work] if self.follower is not None else []
         locks += [*(lane.at_work for lane in self.hub.lanes)]
         if self.exporters.event_lane is not None:
             locks.append(self.exporters.event_lane.at_work)
@@ -147,8 +156,11 @@ class Running:
         loading.after_fork()
         instruments.reset_after_fork()
         self.host_office.after_fork()
+        self.skills_office.after_fork()
         self.exporters.after_fork()
         self.hub.after_fork_in_child()
+        if self.follower is not None:
+            self.follower.after_fork()
         self.exporters.start_page_in_child()
 
 
@@ -270,7 +282,16 @@ def _assemble(
         ],
     )
     service = service_of(made_of.attributes)
-    running = Running(hub, exporters, service, Election(service, "host"), settings.exit_timeout_s)
+    skills_office = Election(service, "skills")
+    running = Running(
+        hub,
+        exporters,
+        service,
+        Election(service, "host"),
+        settings.exit_timeout_s,
+        skills_office,
+        _follower(settings, service, skills_office),
+    )
     instruments.bind(provider)
     exporters.bind_events()
     if "ndjson" in settings.logs_exporters and exporters.processor is not None:
@@ -285,6 +306,17 @@ def _assemble(
     if logger_provider is not None:
         exporters.join_logger_provider(logger_provider)
     return running
+
+
+def _follower(settings: Settings, service: Service, office: Election) -> Follower | None:
+    if settings.skills_dir is None:
+        return None
+    return Follower(
+        settings.skills_dir,
+        name=service.name,
+        namespace=service.namespace,
+        elected=office.won,
+    )
 
 
 def _use_catalog(settings: Settings, *, must_hold: bool) -> None:

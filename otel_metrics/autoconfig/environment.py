@@ -130,7 +130,7 @@ _OWN: Final = (
         "OTEL_PYTHON_METRICS_SKILLS_DIR",
         "unset",
         "A folder of skill files: what `skills` records is also kept there, a file a skill and "
-        "kind.",
+        "kind; decisions of `otel-metrics skills promote` and the like are followed.",
         "Files of the domains",
     ),
     _own(

@@ -3,7 +3,8 @@
 Without it, each of a service's workers would report the host's CPUs and disks once more. The kernel
 gives the lock back when its holder ends; the first of the others that is collected then has it.
 
-Used by the thread that collects, and by `after_fork` in a child, before that has another thread.
+Used by one thread, such as the one that collects, and by `after_fork` in a child, before that has
+another thread.
 """
 
 import os

@@ -9,10 +9,13 @@ from otel_metrics.skills.recorder import (
 from otel_metrics.skills.run import Execution
 from otel_metrics.skills.scope import current_execution, execution
 from otel_metrics.skills.stages import record_promotion, record_rollback
+from otel_metrics.skills.thresholds import Thresholds
+from otel_metrics.skills.triggers import rollback_reasons
 
 __all__ = [
     "Execution",
     "MetricsAppender",
+    "Thresholds",
     "current_execution",
     "execution",
     "record_fidelity",
@@ -20,4 +23,5 @@ __all__ = [
     "record_performance",
     "record_promotion",
     "record_rollback",
+    "rollback_reasons",
 ]

@@ -5,14 +5,25 @@ A skill moves one state at a time; a step that is none is counted as rejected.
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 from otel_metrics import events, instruments, values
 from otel_metrics.amounts import NS_PER_S, flag, never_raises, timestamp_ns
 from otel_metrics.skills.recorder import about_skill
 
-__all__ = ["State", "record_promotion", "record_rollback"]
+__all__ = [
+    "PROMOTIONS",
+    "ROLLBACKS",
+    "STATES",
+    "State",
+    "count_move",
+    "forget_state",
+    "record_promotion",
+    "record_rollback",
+    "set_state",
+    "states_set",
+]
 
 State = Literal["prototype", "staged", "production"]
 
@@ -29,7 +40,12 @@ ROLLBACKS: Final[Sequence[tuple[State, State]]] = (
 EVENT_IDS_MAX: Final = 10_000
 """Ids of promotions and rollbacks remembered, so that two in one second differ."""
 
+STATES_MAX: Final = 10_000
+"""Skills remembered of which this process has set the state."""
+
 _event_ids: dict[str, "itertools.count[int]"] = {}
+_states_set: dict[str, None] = {}
+"""Skills of which this process says the state, apart from any version."""
 
 _promotions = instruments.metric("skill.promotions")
 _rollbacks = instruments.metric("skill.rollbacks")
@@ -144,6 +160,49 @@ def record_rollback(
     )
 
 
+@never_raises("skill.promotions")
+def count_move(move: Mapping[str, object]) -> None:
+    """Count a promotion or a rollback that a command made, from its record; there is no event.
+
+    Args:
+        move: its record, as it stands in the promotion log.
+    """
+    about = about_skill("skill.promotions", move["skill_name"], None, None)  # type: ignore[arg-type]  # looked into there
+    promoted = move["event_type"] == "promotion"
+    metric, edges = ("skill.promotions", PROMOTIONS) if promoted else ("skill.rollbacks", ROLLBACKS)
+    edge = _edge(metric, (move["from_state"], move["to_state"]), edges)
+    if about is None or edge is None:
+        return
+    moved = about | {"skill.promotion.from": edge[0], "skill.promotion.to": edge[1]}
+    if promoted:
+        _promotions.add(1, moved)
+    else:
+        automated = flag(metric, move["automated"])
+        _rollbacks.add(1, moved | {"skill.rollback.automated": automated})
+    _set_state(about, edge[1])
+
+
+@never_raises("skill.state")
+def set_state(skill: str, state: State) -> None:
+    """Say which state a skill is in, without a move."""
+    about = about_skill("skill.state", skill, None, None)
+    if about is not None:
+        _set_state(about, state)
+
+
+def states_set() -> Collection[str]:
+    """Return the skills of which this process says the state, apart from any version."""
+    return list(_states_set)
+
+
+@never_raises("skill.state")
+def forget_state(skill: str) -> None:
+    """Say no more which state a skill is in: another process does."""
+    _states_set.pop(skill, None)
+    for state in STATES:
+        _state.forget({"gen_ai.skill.name": skill, "skill.state": state})
+
+
 def _event_id(kind: str, about: Mapping[str, object], occurred_ns: int) -> str:
     """Return `kind_skill_second`, and from the second of that name on `_2`, `_3`."""
     named = f"{kind}_{about['gen_ai.skill.name']}_{occurred_ns // NS_PER_S}"
@@ -167,5 +226,7 @@ def _edge(
 
 
 def _set_state(about: Mapping[str, object], current: State) -> None:
+    if "gen_ai.skill.version" not in about and len(_states_set) < STATES_MAX:
+        _states_set[str(about["gen_ai.skill.name"])] = None
     for state in sorted(STATES, key=lambda state: state == current):  # never two that are current
         _state.set(1 if state == current else 0, {**about, "skill.state": state})

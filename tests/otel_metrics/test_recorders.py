@@ -16,6 +16,7 @@ NO_RECORDERS = (
     *("execution", "current_execution", "configure"),
     *("compute_denominator", "compute_efficiency", "compute_entropy", "compute_numerator"),
 )
+NO_RECORDERS = ("execution", "current_execution", "configure", "rollback_reasons")
 
 METHODS = (
     *("__bool__", "__bytes__", "__contains__", "__eq__", "__float__", "__format__", "__ge__"),
