@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "demo": "Run a small agent that does real work, and show what was recorded.",
     "catalog": "List, check and render the catalog of metrics.",
     "archive": "Look into an archive.",
+    "executions": "Record runs of agents, and see what they come to.",
     "skills": "See what skills come to, and move them between their states.",
 }
 """Every command with its summary. `otel_metrics.cli.<command>` holds it, under the same name."""

@@ -6,6 +6,7 @@ not answer keeps a daemon thread.
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -168,7 +169,8 @@ async def _connect(
     from nats.aio.client import Client
 
     async def note(error: Exception) -> None:
-        errors.append(str(error) or type(error).__qualname__)
+        reason = error.errno and os.strerror(error.errno) if isinstance(error, OSError) else None
+        errors.append(reason or str(error) or type(error).__qualname__)
 
     client = Client()
 
