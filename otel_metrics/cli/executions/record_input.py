@@ -59,7 +59,7 @@ def merged(record: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, A
     """
     given = {field: value for field, value in options.items() if value is not None}
     for field, value in given.items():
-        if record.get(field, value) != value:
+        if field in record and record[field] != value:
             raise InputError(
                 f"says {field}={json.dumps(record[field])}, and {OPTIONS[field]} says "
                 f"{json.dumps(value)}; give it once"

@@ -101,14 +101,14 @@ def test_a_line_is_added_without_reading_the_file(index: Index, file: Path) -> N
     known = index.added("a", str(file), before, line("k-4"), "k-4")
 
     assert known == Index.read_all(str(file), "k-4")
-    assert agreed(Index(index._database.path), file, "k-4").has_key
+    assert agreed(Index(str(file.with_name(".index.sqlite"))), file, "k-4").has_key
 
 
 @pytest.mark.parametrize("damage", [b"this is no database, but a long text" * 200, b"", b"\0" * 9])
 def test_a_damaged_index_is_made_anew(index: Index, file: Path, damage: bytes) -> None:
     """Its answers are those of the file throughout."""
     index.close()
-    path = Path(index._database.path)
+    path = file.with_name(".index.sqlite")
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     path.write_bytes(damage)
