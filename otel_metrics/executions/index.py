@@ -142,22 +142,16 @@ class Index:
         self._database.close()
 
     def _look(self, folder: str, path: str, key: str | None) -> Known:
+        start = Known(Tally(), 0, has_key=False)
         with self._database.read() as connection:
             found = _remembered(connection, folder)
-            if found is None:
-                start = Known(Tally(), 0, has_key=False)
-            else:
-                file, identity, tally = found
-                now = _identity(path, identity[3])
-                if now == identity:
-                    has_key = _has_key(connection, file, key)
-                    return Known(Tally.load(tally), identity[3], has_key)
-                same = _has_grown(identity, now)
-                start = Known(
-                    Tally.load(tally) if same else Tally(),
-                    identity[3] if same else 0,
-                    has_key=False,
-                )
+            if found is not None:
+                file, before, tally = found
+                now = _identity(path, before[3])
+                if now == before:
+                    return Known(tally, before[3], _has_key(connection, file, key))
+                if _has_grown(before, now):
+                    start = Known(tally, before[3], has_key=False)
         return self._catch_up(folder, path, start, key)
 
     def _catch_up(self, folder: str, path: str, start: Known, key: str | None) -> Known:
@@ -182,11 +176,14 @@ class Index:
             _logger.warning("%s; whole files are read until it works", ascii(str(error))[1:-1])
 
 
-def _remembered(connection: sqlite3.Connection, folder: str) -> tuple[int, _Identity, str] | None:
+def _remembered(connection: sqlite3.Connection, folder: str) -> tuple[int, _Identity, Tally] | None:
     """Return the number of a file, what it was when it was read, and its tally."""
     query = "SELECT id, inode, size, changed_ns, read, tail, tally FROM files WHERE folder = ?"
     row = connection.execute(query, (folder,)).fetchone()
-    return None if row is None else (row[0], row[1:6], row[6])
+    try:
+        return None if row is None else (row[0], row[1:6], Tally.load(row[6]))
+    except (ValueError, KeyError, TypeError, IndexError):  # edited: the file says it again
+        return None
 
 
 def _remember(connection: sqlite3.Connection, folder: str, path: str, known: Known) -> int:

@@ -1,6 +1,7 @@
 """The index: as quick as not reading the file, and never another answer than reading it."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,6 +115,15 @@ def test_a_damaged_index_is_made_anew(index: Index, file: Path, damage: bytes) -
     path.write_bytes(damage)
 
     assert agreed(index, file, "k-2").has_key
+    assert agreed(index, file, "k-2").has_key
+
+
+def test_an_index_that_was_edited_is_not_believed(index: Index, file: Path) -> None:
+    """What it says and cannot be read is read from the file."""
+    with sqlite3.connect(file.with_name(".index.sqlite")) as connection:
+        connection.execute("UPDATE files SET tally = '{}'")
+    connection.close()
+
     assert agreed(index, file, "k-2").has_key
 
 
