@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "demo": "Run a small agent that does real work, and show what was recorded.",
     "catalog": "List, check and render the catalog of metrics.",
     "archive": "Look into an archive.",
+    "sovereignty": "Report on work with and without a model, and rebuild its database.",
 }
 """Every command with its summary. `otel_metrics.cli.<command>` holds it, under the same name."""
 
