@@ -190,33 +190,40 @@ class Database:
         """What tells the file that is open from one in its place (device and inode)."""
         return self._identity
 
-    def replace_by(self, path: str, *, word: str, last: Callable[[], None] | None = None) -> str:
-        """Put a finished database in this one's place, and return where this one was moved to.
+    def replace_by(
+        self, path: str, *, word: str, last: Callable[[sqlite3.Connection], None]
+    ) -> str | None:
+        """Put a finished database in this one's place, and return where this one was moved to; None
+        where there was none.
 
         Writers of every process wait meanwhile, and go on with the new file.
 
         Args:
-            path: the finished database, closed, in the same folder.
+            path: the finished database, in the same folder; closed once `last` has returned.
             word: what the file that is moved is called: `<path>.<word>-<time>`.
-            last: run when nobody can write any more and `path` is not yet in place.
+            last: called when nobody can write any more and `path` is not yet in place, with a
+                connection to this one.
 
         Raises:
-            DatabaseError: as `write`; a damaged one is replaced all the same.
+            DatabaseError: as `write`. A damaged one is moved aside, and replaced.
         """
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(self.write())
-            except (DamagedError, NewerSchemaError, ForeignDatabaseError):
-                if last is not None:
-                    last()
-                last = None
-            if last is not None:
-                last()
+                connection = held.enter_context(self.write())
+            except DamagedError:
+                connection = held.enter_context(self.write())
+            last(connection)
             held.enter_context(self._folder_held(time.monotonic() + self._busy_wait_s))
             aside = self._move_files(word)
             os.rename(path, self.path)
             _sync_folder(os.path.dirname(self.path))
-        return aside
+            if not self.is_new:
+                return aside
+            for suffix in SUFFIXES:  # made by us, for nobody to write meanwhile
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(aside + suffix)
+            self.moved_aside.remove(aside)
+        return self.moved_aside[-1] if self.moved_aside else None
 
     @contextlib.contextmanager
     def _transaction(self, begin: str, wait_s: float | None) -> Iterator[sqlite3.Connection]:

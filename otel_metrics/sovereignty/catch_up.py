@@ -13,14 +13,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
-from otel_metrics.sovereignty.rows import Position, of_event
+from otel_metrics.sovereignty.rows import Event, Mark, Position, of_event
 from otel_metrics.sovereignty.tables import insert
 from otel_metrics.sqlite import Database
 
-__all__ = ["Archive", "Archived", "CatchUp", "Place", "Reached"]
+__all__ = ["Archive", "Archived", "CatchUp", "Reached"]
 
 STEP_RECORDS_MAX: Final = 500
 """Records of one transaction, so that it is short."""
@@ -39,23 +38,36 @@ Reached = Mapping[tuple[str, str], tuple[int, int]]
 """How far an archive was read: service and writer's instance -> segment sequence and line."""
 
 
-class Place(NamedTuple):
-    """How far a service's writer was read: segment sequence and line."""
+class Archived(Protocol):
+    """A record of an archive and its place, or, without a name, only how far was read."""
 
-    service: str
-    instance: str
-    sequence: int
-    line: int
+    @property
+    def service(self) -> str:
+        """Whose it is."""
 
+    @property
+    def instance(self) -> str:
+        """Who wrote it."""
 
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """A record of an archive, or, without a name, only how far it was read."""
+    @property
+    def sequence(self) -> int:
+        """The number of its segment."""
 
-    place: Place
-    name: str = ""
-    attributes: Mapping[str, Any] | None = None
-    time_ns: int | None = None
+    @property
+    def line(self) -> int:
+        """Its line in the segment."""
+
+    @property
+    def name(self) -> str:
+        """The event's name."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The event's attributes."""
+
+    @property
+    def time_ns(self) -> int | None:
+        """When it was, in Unix nanoseconds."""
 
 
 class Archive(Protocol):
@@ -118,10 +130,9 @@ class CatchUp:
             if not self._lease(connection):
                 return False
             rows = connection.execute(_REACHED, (self._archive.id,))
-            reached = {(service, instance): at for service, instance, *at in rows}
+            reached = {(row[0], row[1]): (row[2], row[3]) for row in rows}
             self._reading_for = self._database.identity
-        places = {writer: (sequence, line) for writer, (sequence, line) in reached.items()}
-        self._reading = self._archive.events_after(places)
+        self._reading = self._archive.events_after(reached)
         self._held = []
         return True
 
@@ -136,9 +147,9 @@ class CatchUp:
                 self._reading = None  # another file, or another reader: begin again
                 return
             insert(connection, [row for each in records if (row := _row(each)) is not None])
-            reached = {each.place[:2]: each.place for each in records}
-            places = [(self._archive.id, *place) for place in reached.values()]
-            connection.executemany(_REACH, places)
+            last = {(each.service, each.instance): each for each in records}
+            places = [(*writer, each.sequence, each.line) for writer, each in last.items()]
+            connection.executemany(_REACH, [(self._archive.id, *place) for place in places])
             if not records:
                 connection.execute(_RELEASE, (self._archive.id,))
         self._held = []
@@ -167,9 +178,9 @@ class CatchUp:
         return taken.rowcount > 0
 
 
-def _row(record: Archived) -> Any:
-    at = Position(record.place.instance, record.place.sequence, record.place.line)
-    return of_event(record.name, record.attributes or {}, record.time_ns, at)
+def _row(record: Archived) -> Event | Mark | None:
+    at = Position(record.instance, record.sequence, record.line)
+    return of_event(record.name, record.attributes, record.time_ns, at)
 
 
 _REACHED: Final = (

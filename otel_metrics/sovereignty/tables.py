@@ -7,7 +7,7 @@ from typing import Final
 from otel_metrics.sovereignty.rows import ENDED, STARTED, Event, Mark
 from otel_metrics.sqlite import Schema
 
-__all__ = ["SCHEMA", "insert"]
+__all__ = ["SCHEMA", "adopt", "insert"]
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS events (timestamp, event_type, session_id, metadata_json);
@@ -157,6 +157,28 @@ ON CONFLICT DO UPDATE SET
     start_time = coalesce(excluded.start_time, start_time),
     end_time = excluded.end_time
 """
+_ADOPTED_EVENTS: Final = """
+SELECT timestamp, event_type, session_id, metadata_json, cost_usd FROM events WHERE writer IS NULL
+ORDER BY rowid
+"""
+_ADOPT_EVENT: Final = """
+INSERT INTO events (timestamp, event_type, session_id, metadata_json, cost_usd)
+VALUES (?, ?, ?, ?, ?)
+"""
+_ADOPTED_MARKS: Final = """
+SELECT session_id, timestamp, kind, game FROM session_marks WHERE writer IS NULL
+"""
+_ADOPT_MARK: Final = """
+INSERT INTO session_marks (session_id, timestamp, kind, game) VALUES (?, ?, ?, ?)
+"""
+_ADOPTED_SESSIONS: Final = """
+SELECT session_id, game, start_time, end_time FROM sessions
+WHERE session_id NOT IN (SELECT session_id FROM session_marks)
+"""
+_ADOPT_SESSION: Final = """
+INSERT INTO sessions (session_id, game, start_time, end_time) VALUES (?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
 
 
 def insert(connection: sqlite3.Connection, rows: Iterable[Event | Mark]) -> None:
@@ -176,7 +198,20 @@ def insert(connection: sqlite3.Connection, rows: Iterable[Event | Mark]) -> None
             connection.execute(_ADD_MARK, (writer, *row[1:]))
             touched[row.session_id] = None
     connection.executemany(_ADD_EVENT, events)
-    for session_id in touched:
+    _set_sessions(connection, touched)
+
+
+def adopt(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copy the rows of other programs, which have no identity. Each inside a transaction."""
+    target.executemany(_ADOPT_EVENT, source.execute(_ADOPTED_EVENTS))
+    marks = source.execute(_ADOPTED_MARKS).fetchall()
+    target.executemany(_ADOPT_MARK, marks)
+    target.executemany(_ADOPT_SESSION, source.execute(_ADOPTED_SESSIONS))
+    _set_sessions(target, dict.fromkeys(session_id for session_id, *_ in marks))
+
+
+def _set_sessions(connection: sqlite3.Connection, session_ids: Iterable[str]) -> None:
+    for session_id in session_ids:
         marks = connection.execute(_FIND_MARKS, (session_id,)).fetchall()
         connection.execute(_SET_SESSION, (session_id, *_session(marks)))
 
