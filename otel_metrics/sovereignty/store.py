@@ -85,7 +85,7 @@ class SovereigntyStore:
 
     def __init__(self, path: str | os.PathLike[str] = DEFAULT_PATH) -> None:
         self._database = Database(path, SCHEMA, autocheckpoint=False)
-        self._reader = Database(path, SCHEMA)
+        self._reader = Database(path, SCHEMA, looks_for_damage=False)
         self.path: str = self._database.path
         self.lost: Counter[str] = Counter()
         self._lost_told_at: float | None = None
