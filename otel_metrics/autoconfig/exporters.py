@@ -204,6 +204,8 @@ class Exporters:
         """
         if self.page is not None:  # first: to publish takes less than to seal
             self.page.stop(_timed(final))
+        for processor in self.stores:
+            processor.end()
         self.logger_provider.shutdown()
 
     def _leave_out(self, name: str, error: Exception) -> None:

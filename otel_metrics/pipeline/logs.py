@@ -139,6 +139,7 @@ class StoreProcessor(LogRecordProcessor):
         self.store = store
         self.close_by: float | None = None
         self._takes = True
+        self._ended = False
         self.lost: dict[str, int] = {}
         self._told = 0
 
@@ -147,6 +148,8 @@ class StoreProcessor(LogRecordProcessor):
         record = log_record.log_record
         name = record.event_name or ""
         if not name.startswith(self.store.events) or events.is_filed(self.store.path):
+            return
+        if self._ended:
             return
         try:
             with suppressed():
@@ -183,6 +186,11 @@ class StoreProcessor(LogRecordProcessor):
         lost, self._told = total - self._told, total
         kinds = ", ".join(self.lost)
         return f"{lost} events were not kept in {self.store.path}: {kinds}" if lost else None
+
+    def end(self) -> None:
+        """Take no more for a queue: what is recorded from now on reaches the archive or nothing, so
+        that the store has nothing that is not in the archive."""
+        self._ended = isinstance(self.store, QueueingStore)
 
     def shutdown(self) -> None:
         """End the store; what waits there is written until the deadline of the exit."""

@@ -91,7 +91,7 @@ class SovereigntyStore:
         self._lost_told_at: float | None = None
         self._catch_up: CatchUp | None = None
         self._commits = 0
-        self._moves_told = 0
+        self._moves_told: set[str] = set()
         self._pid = os.getpid()
         self._writer: Writer[Event | Mark] = Writer(self.name, self._write, self._idle)
         try:
@@ -318,14 +318,23 @@ class SovereigntyStore:
         written."""
         if self._writer.trouble is None:
             self._writer.flush(time.monotonic() + OWN_ROWS_WAIT_S)
-        with contextlib.suppress(DamagedError), self._reader.read() as connection:
-            return question(connection)
-        with self._reader.read() as connection:  # of a new file, in place of the damaged one
-            return question(connection)
+        moved = len(self._reader.moved_aside)
+        try:
+            with contextlib.suppress(DamagedError), self._reader.read() as connection:
+                return question(connection)
+            with self._reader.read() as connection:  # of a new file, in place of the damaged one
+                return question(connection)
+        finally:
+            if len(self._reader.moved_aside) > moved:
+                self._look_again()
+                self._writer.wake()
 
     def _tell_moves(self) -> None:
         """Say once of a damaged file where it is now."""
-        for aside in self._database.moved_aside[self._moves_told :]:
+        for aside in [*self._database.moved_aside, *self._reader.moved_aside]:
+            if aside in self._moves_told:
+                continue
+            self._moves_told.add(aside)
             remedy = (
                 "what it held is taken from the archive, in the background"
                 if self._catch_up is not None
@@ -334,7 +343,6 @@ class SovereigntyStore:
             _logger.warning(
                 "%s: %s was damaged and is now %s; %s", self.name, self.path, aside, remedy
             )
-        self._moves_told = len(self._database.moved_aside)
 
     def _lose(self, reason: str, rows: int, why: str) -> None:
         """Count rows that are not kept, and say so at most once a minute."""
