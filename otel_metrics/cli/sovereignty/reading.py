@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from otel_exporter_ndjson import Record
+from otel_exporter_ndjson import NdjsonError, Record
 from otel_exporter_ndjson.values import decode_value
 from otel_metrics.errors import OtelMetricsError
 from otel_metrics.sovereignty import EVENT_TYPES
@@ -32,6 +32,8 @@ __all__ = [
 
 MARKS_MAX: Final = 200_000
 BUSY_WAIT_S: Final = 5.0
+YEAR_10000_S: Final = 253_402_300_800
+"""Times from then on have no name; they are damage."""
 _NS: Final = 10**9
 
 
@@ -60,23 +62,23 @@ def events_of_records(records: Iterable[Record], marks: list[Mark]) -> Iterator[
         if not isinstance(name, str) or not name.startswith(EVENTS):
             continue
         kind = name.removeprefix(EVENTS)
-        time_ns = record.time_ns
-        if time_ns is None:
+        time_s = _time_s(record)
+        if time_s is None:
             continue
         attributes = record.data.get("attributes")
         attributes = attributes if isinstance(attributes, Mapping) else {}
         session_id = _text(attributes.get("session.id"))
         if kind in (STARTED, ENDED):
             if session_id is not None and len(marks) < MARKS_MAX:
-                marks.append(_mark(kind, session_id, time_ns / _NS, attributes))
+                marks.append(_mark(kind, session_id, time_s, attributes))
             continue
         if kind not in EVENT_TYPES:
             continue
         yield Event(
-            time_ns / _NS,
+            time_s,
             kind,
             session_id,
-            _mapping(decode_value(attributes.get("metadata"))),
+            _decoded(attributes.get("metadata")),
             _number(attributes.get("sovereignty.cost_usd")),
         )
 
@@ -99,7 +101,7 @@ def events_of_database(
         for time_s, kind, session_id, metadata in connection.execute(
             sql + " AND ".join(conditions), bounds
         ):
-            if kind in EVENT_TYPES and isinstance(time_s, int | float):
+            if kind in EVENT_TYPES and _is_time(time_s):
                 yield Event(float(time_s), kind, _text(session_id), _parsed(metadata))
 
 
@@ -113,7 +115,7 @@ def sessions_of_database(path: str) -> Iterator[Mark]:
         rows = connection.execute("SELECT session_id, game, start_time, end_time FROM sessions")
         for session_id, game, started_s, ended_s in rows:
             if isinstance(session_id, str):
-                yield Mark(session_id, _number(started_s), _number(ended_s), _text(game))
+                yield Mark(session_id, _moment(started_s), _moment(ended_s), _text(game))
 
 
 @contextlib.contextmanager
@@ -140,6 +142,21 @@ def _mark(kind: str, session_id: str, time_s: float, attributes: Mapping[str, An
     return Mark(session_id, started_s=time_s, game=_text(attributes.get("sovereignty.game")))
 
 
+def _time_s(record: Record) -> float | None:
+    try:
+        time_ns = record.time_ns
+    except ValueError:
+        return None
+    return None if time_ns is None else time_ns / _NS
+
+
+def _decoded(metadata: object) -> Mapping[str, object]:
+    try:
+        return _mapping(decode_value(metadata))
+    except (ValueError, NdjsonError):
+        return {}
+
+
 def _parsed(metadata: object) -> Mapping[str, object]:
     if not isinstance(metadata, str):
         return {}
@@ -155,6 +172,15 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _is_time(value: object) -> bool:
+    seconds = _number(value)
+    return seconds is not None and 0 <= seconds < YEAR_10000_S
+
+
+def _moment(value: object) -> float | None:
+    return _number(value) if _is_time(value) else None
 
 
 def _number(value: object) -> float | None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +195,10 @@ class Client:
         self._got += got
 
 
+Connect = Callable[..., "Client"]
+"""Makes a client that is closed when the test ends; arguments as for `Client`."""
+
+
 def hurry(port: int) -> None:
     """Ask for a socket and go before the answer comes."""
     with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
@@ -219,7 +223,7 @@ def closing(payload: bytes) -> tuple[int, str]:
     return struct.unpack("!H", payload[:2])[0] if payload else 1005, payload[2:].decode()
 
 
-def waited(holds: Any, *, within_s: float = DEADLINE_S) -> float:
+def waited(holds: Callable[[], bool], *, within_s: float = DEADLINE_S) -> float:
     """Wait for a condition, and return how long it took."""
     begun = time.monotonic()
     while not holds():

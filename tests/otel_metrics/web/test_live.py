@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 import pytest
@@ -22,6 +21,7 @@ from tests.otel_metrics.web.sockets import (
     PING,
     TEXT,
     Client,
+    Connect,
     Refused,
     Service,
     closing,
@@ -55,23 +55,6 @@ WAYS: dict[str, dict[str, str]] = {
     "header": {"Authorization": f"Bearer {TOKEN}"},
     "subprotocol": {"Sec-WebSocket-Protocol": f"sovereignty, bearer.{TOKEN}"},
 }
-
-
-Connect = Callable[..., Client]
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    """Makes clients, and closes them when the test ends."""
-    clients: list[Client] = []
-
-    def make(port: int, **arguments: Any) -> Client:
-        clients.append(Client(port, **arguments))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
 
 
 def private(file: Path, content: str) -> str:
