@@ -118,7 +118,7 @@ class Connection:
     async def _say(self, message: Message) -> None:
         try:
             await self._send(message)
-        except (OSError, RuntimeError) as error:  # servers tell a client that is gone so
+        except Exception as error:  # each server has its own way to say that a client is gone
             raise GoneError from error
 
 

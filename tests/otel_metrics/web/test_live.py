@@ -32,7 +32,7 @@ from tests.otel_metrics.web.sockets import (
 
 TOKEN = "0123456789abcdef-one"
 OTHER = "0123456789abcdef-two"
-APP = """
+LIVE = """
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from otel_metrics.sovereignty.live import Hub
@@ -49,8 +49,27 @@ if "TOKENS" in os.environ or "USERS" in os.environ:
         count=lambda kind: None,
     )
 door = Door(authenticator=authenticator, origins=("https://shop.example",))
-serve(Starlette(routes=[WebSocketRoute(PATH, LiveSocket(door, lambda: hub))]))
+app = Starlette(routes=[WebSocketRoute(PATH, LiveSocket(door, lambda: hub))])
 """
+INSTRUMENTED = """
+import functools
+
+class Instrumented:  # wraps what the server gives, as OpenTelemetry's instrumentation of ASGI does
+    async def __call__(self, scope, receive, send):
+        @functools.wraps(receive)
+        async def received():
+            return await receive()
+        @functools.wraps(send)
+        async def sent(message):
+            await send(message)
+        await self.app(scope, received, sent)
+    def __init__(self, app):
+        self.app = app
+
+app.add_middleware(Instrumented)
+"""
+SERVED = "serve(app)\n"
+APP = LIVE + SERVED
 WAYS: dict[str, dict[str, str]] = {
     "header": {"Authorization": f"Bearer {TOKEN}"},
     "subprotocol": {"Sec-WebSocket-Protocol": f"sovereignty, bearer.{TOKEN}"},
@@ -368,6 +387,25 @@ def test_a_client_that_says_too_much_is_closed(
         assert ending[0] == code
         assert service.facts()["rss_kib"] - before < 8 * 1024
         assert other.message()["id"] > 1
+
+
+@pytest.mark.slow
+def test_an_instrumented_service_has_the_same_bounds(tmp_path: Path, connect: Connect) -> None:
+    """What wraps the server's functions hides no limit: no memory for 16 MiB, and a cut."""
+    variables = {"PADDING": "60000", "INTERVAL_S": "0.2", "SNDBUF": "4096"}
+    with running(tmp_path, LIVE + INSTRUMENTED + SERVED, **variables) as service:
+        before = service.facts()
+        connect(service.port, receive_bytes=4096)
+        bad = connect(service.port)
+        sending = threading.Thread(target=_quietly, args=(one_long_frame, bad))
+        sending.start()
+        ending = bad.ending()
+        bad.close()
+        sending.join()
+
+        assert ending[0] == 1009
+        assert service.facts()["rss_kib"] - before["rss_kib"] < 8 * 1024
+        assert waited(lambda: service.facts()["descriptors"] <= before["descriptors"]) < 10
 
 
 @pytest.mark.slow
