@@ -47,6 +47,7 @@ def draw(report: Report, file: str, kind: str) -> None:
         figures: Any = importlib.import_module("matplotlib.figure")
         agg: Any = importlib.import_module("matplotlib.backends.backend_agg")
         dates: Any = importlib.import_module("matplotlib.dates")
+        effects: Any = importlib.import_module("matplotlib.patheffects")
     except ImportError as error:
         message = "matplotlib is not installed; pip install 'otel-metrics[plot]'"
         raise MissingMatplotlibError(message) from error
@@ -59,7 +60,8 @@ def draw(report: Report, file: str, kind: str) -> None:
     times = [start + timedelta(minutes=step * at) for at in range(len(steps))]
     width = timedelta(minutes=step)
     _draw_shares(upper, times, steps, width)
-    _draw_targets(upper, start, times[-1] + width)
+    halo = effects.withStroke(linewidth=3, foreground="white")
+    _draw_targets(upper, start, times[-1] + width, halo)
     upper.set_title(
         f"Work done without a model, per {step_text(step * MINUTE_S)}, UTC", fontsize=11, loc="left"
     )
@@ -121,7 +123,7 @@ def _draw_shares(
         )
 
 
-def _draw_targets(axes: Any, start: datetime, end: datetime) -> None:
+def _draw_targets(axes: Any, start: datetime, end: datetime, halo: Any) -> None:
     """Draw what perception is to reach, as a step from hour to hour."""
     begins = [start + timedelta(hours=number - 1) for number, _ in TARGETS]
     ends = [*begins[1:], max(end, begins[-1])]
@@ -131,10 +133,11 @@ def _draw_targets(axes: Any, start: datetime, end: datetime) -> None:
         until = min(until, end)
         axes.hlines(percent, begin, until, colors=_COLOURS[0], linestyles="dashed", linewidth=1.2)
         axes.annotate(
-            f"target of perception: {percent:g} % from hour {number}",
+            f"target: {percent:g} % from hour {number}",
             (begin, percent),
             xytext=(4, 3 if percent < _ROOM_ABOVE else -12),
             textcoords="offset points",
             fontsize=8,
             color=_COLOURS[0],
+            path_effects=[halo],
         )
