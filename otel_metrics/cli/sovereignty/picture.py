@@ -131,7 +131,8 @@ def _draw_targets(axes: Any, start: datetime, end: datetime, halo: Any) -> None:
         if begin >= end:
             continue
         until = min(until, end)
-        axes.hlines(percent, begin, until, colors=_COLOURS[0], linestyles="dashed", linewidth=1.2)
+        line = axes.hlines(percent, begin, until, colors=_COLOURS[0], linestyles="dashed", lw=1.2)
+        line.set_gid(f"target-{percent:g}")  # its name in an SVG
         axes.annotate(
             f"target: {percent:g} % from hour {number}",
             (begin, percent),

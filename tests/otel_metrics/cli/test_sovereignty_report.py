@@ -288,7 +288,7 @@ def test_a_picture_has_the_layers_and_the_targets(two_runs: Path) -> None:
     run("--archive", two_runs, "--out", file)
     drawn = file.read_text()
 
-    for expected in ("perception", "90 % from hour 1", "99 % from hour 4", "USD an hour"):
+    for expected in ("perception", 'id="target-90"', 'id="target-99"', "USD an hour"):
         assert expected in drawn
     assert "narration" not in drawn
 
