@@ -26,6 +26,7 @@ from otel_metrics.rejections import reject
 from otel_metrics.version import __version__
 
 __all__ = ["Content", "bind", "emit", "filed", "is_filed", "reset", "ruled", "set_content"]
+__all__ = ["Content", "bind", "emit", "filed", "is_filed", "prepared", "reset", "set_content"]
 
 Content = Literal["full", "redacted", "none"]
 
@@ -72,6 +73,7 @@ def emit(
     *,
     body: object = None,
     timestamp_ns: int | None = None,
+    is_prepared: bool = False,
 ) -> None:
     """Emit the event `name` with a bounded copy of `attributes`, without secrets.
 
@@ -82,12 +84,14 @@ def emit(
         attributes: any data; see `values.clean` for what is kept of it.
         body: likewise.
         timestamp_ns: when it happened, Unix nanoseconds; default now.
+        is_prepared: whether `attributes` are what `prepared` returned.
     """
     sink = _sink
     if sink is None:
         return
     try:
         kept = ruled(values.clean_attributes(attributes))
+        kept: Mapping[str, AnyValue] = attributes if is_prepared else prepared(attributes)  # type: ignore[assignment]  # as its caller says
         now = time.time_ns()
         record = LogRecord(
             event_name=name,
@@ -96,6 +100,8 @@ def emit(
             severity_number=SeverityNumber.INFO,
             severity_text="INFO",
             body=None if body is None else _ruled_body(values.clean(body)),
+            body=_ruled_body(values.clean(body)),
+            attributes=kept,
         )
         record.attributes = kept
         if _limited or not isinstance(sink, SdkLogger) or not _is_flat(kept):
@@ -105,6 +111,11 @@ def emit(
             sink.emit(made)  # type: ignore[arg-type]  # which the SDK takes, and says so in no type
     except Exception as error:  # noqa: BLE001  # a processor of the service's must not stop it
         reject(name, "event_failed", f"{type(error).__qualname__}: {error}"[:200])
+
+
+def prepared(attributes: Mapping[str, object]) -> Mapping[str, AnyValue]:
+    """Return the copy of `attributes` that `emit` makes, for who keeps the event elsewhere too."""
+    return _ruled(values.clean({key: v for key, v in attributes.items() if v is not None}))
 
 
 @contextmanager

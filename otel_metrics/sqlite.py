@@ -116,6 +116,7 @@ class Database:
         busy_wait_s: how long to wait for another process's transaction.
         autocheckpoint: whether a commit now and then takes the time to shorten the `-wal`; without,
             somebody calls `checkpoint`.
+        looks_for_damage: whether to check the file when it is first opened, for `CHECK_WAIT_S`.
 
     Attributes:
         path: the file.
@@ -130,6 +131,7 @@ class Database:
         *,
         busy_wait_s: float = BUSY_WAIT_S,
         autocheckpoint: bool = True,
+        looks_for_damage: bool = True,
     ) -> None:
         self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self.is_new = False
@@ -137,6 +139,7 @@ class Database:
         self._schema = schema
         self._busy_wait_s = busy_wait_s
         self._autocheckpoint = autocheckpoint
+        self._looks_for_damage = looks_for_damage
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity: _Identity | None = None
@@ -190,33 +193,42 @@ class Database:
         """What tells the file that is open from one in its place (device and inode)."""
         return self._identity
 
-    def replace_by(self, path: str, *, word: str, last: Callable[[], None] | None = None) -> str:
-        """Put a finished database in this one's place, and return where this one was moved to.
+    def replace_by(
+        self, path: str, *, word: str, last: Callable[[sqlite3.Connection], None]
+    ) -> str | None:
+        """Put a finished database in this one's place, and return where this one was moved to; None
+        where there was none.
 
         Writers of every process wait meanwhile, and go on with the new file.
 
         Args:
-            path: the finished database, closed, in the same folder.
+            path: the finished database, in the same folder; closed once `last` has returned.
             word: what the file that is moved is called: `<path>.<word>-<time>`.
-            last: run when nobody can write any more and `path` is not yet in place.
+            last: called when nobody can write any more and `path` is not yet in place, with a
+                connection to this one.
 
         Raises:
-            DatabaseError: as `write`; a damaged one is replaced all the same.
+            DatabaseError: as `write`. A damaged one is moved aside, and replaced.
         """
+        existed, moved = os.path.lexists(self.path), len(self.moved_aside)
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(self.write())
-            except (DamagedError, NewerSchemaError, ForeignDatabaseError):
-                if last is not None:
-                    last()
-                last = None
-            if last is not None:
-                last()
+                connection = held.enter_context(self.write())
+            except DamagedError:
+                connection = held.enter_context(self.write())
+            last(connection)
+            damaged = self.moved_aside[moved:]
             held.enter_context(self._folder_held(time.monotonic() + self._busy_wait_s))
             aside = self._move_files(word)
             os.rename(path, self.path)
             _sync_folder(os.path.dirname(self.path))
-        return aside
+            if existed and not damaged:
+                return aside
+            for suffix in SUFFIXES:  # made by this call, so that nobody writes meanwhile
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(aside + suffix)
+            self.moved_aside.remove(aside)
+        return damaged[0] if damaged else None
 
     @contextlib.contextmanager
     def _transaction(self, begin: str, wait_s: float | None) -> Iterator[sqlite3.Connection]:
@@ -362,7 +374,7 @@ class Database:
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            return self._connected(self.path, uri=False)
+            return self._connected(immutable=False)
         except sqlite3.OperationalError as error:
             name = _code(error)
             if not name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
@@ -371,23 +383,29 @@ class Database:
             if has_wal or not os.access(self.path, os.R_OK) or not os.stat(self.path).st_size:
                 raise
             # A folder that nobody may write in: nobody changes the file either.
-            connection = self._connected(f"file:{quote(self.path)}?immutable=1", uri=True)
+            connection = self._connected(immutable=True)
             self._read_only = DatabaseError(f"{self.path}: {error}{_remedy(name)}")
             return connection
 
-    def _connected(self, path: str, *, uri: bool) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            path,
-            timeout=self._busy_wait_s,
-            isolation_level=None,
-            check_same_thread=False,
-            uri=uri,
-        )
+    def _connected(self, *, immutable: bool) -> sqlite3.Connection:
+        if immutable:
+            connection = _open_immutable(self.path)
+        else:
+            # Not `connect`, which instrumentations replace.
+            connection = sqlite3.Connection(
+                self.path,
+                timeout=self._busy_wait_s,
+                isolation_level=None,
+                check_same_thread=False,
+            )
         self._read_only = None
         try:
-            self._prepare(connection, immutable=uri)
-        except BaseException:
-            connection.close()
+            self._prepare(connection, immutable=immutable)
+        except BaseException as error:
+            if isinstance(error, sqlite3.Error) and _code(error).startswith(DAMAGED):
+                _abandon(connection)  # to close it could delete its -wal
+            else:
+                connection.close()
             raise
         self._identity = self._identity_now()
         return connection
@@ -396,7 +414,8 @@ class Database:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA foreign_keys = ON")
         version = self._version(connection)
-        self._look_for_damage(connection)
+        if self._looks_for_damage:
+            self._look_for_damage(connection)
         if version > self._schema.version:
             self._read_only = NewerSchemaError(
                 f"{self.path}: has version {version} of {self._schema.name}, this release knows "
@@ -423,21 +442,29 @@ class Database:
         marked = _number(connection, "application_id")
         version = _number(connection, "user_version")
         tables = {name for (name,) in connection.execute(_TABLES)}
-        if MARKER in tables:
-            said = connection.execute(_MARKED).fetchone()
-            if said is None or (said[0] == self._schema.name and marked != self._application_id):
-                raise _SelfContradictionError
-            if said[0] != self._schema.name:
-                raise ForeignDatabaseError(self._foreign(f"is a database of {said[0]}"))
-            if said[1] != version:
-                raise _SelfContradictionError
+        said = connection.execute(_MARKED).fetchone() if MARKER in tables else None
+        if said == (self._schema.name, version) and marked == self._application_id:
             return version
-        if marked == self._application_id:
+        if marked == self._application_id or (said and said[0] == self._schema.name):
             raise _SelfContradictionError
+        if self._is_ours_beneath():
+            raise _SelfContradictionError  # its -wal is another's
+        if said is not None:
+            raise ForeignDatabaseError(self._foreign(f"is a database of {said[0]}"))
         if marked or version or not tables <= {*self._schema.adopts, "sqlite_sequence"}:
             mark = f"application id {marked}" if marked else f"tables {', '.join(sorted(tables))}"
             raise ForeignDatabaseError(self._foreign(f"is another program's database ({mark})"))
         return 0
+
+    def _is_ours_beneath(self) -> bool:
+        """Tell whether the file is ours where its -wal is not looked at."""
+        if not os.path.exists(self.path + SUFFIXES[1]):
+            return False
+        try:
+            with contextlib.closing(_open_immutable(self.path)) as connection:
+                return _number(connection, "application_id") == self._application_id
+        except sqlite3.Error:
+            return False
 
     @property
     def _application_id(self) -> int:
@@ -611,6 +638,13 @@ if hasattr(os, "register_at_fork"):
         before=_registry.before_fork,
         after_in_parent=_registry.after_fork_in_parent,
         after_in_child=_registry.after_fork_in_child,
+    )
+
+
+def _open_immutable(path: str) -> sqlite3.Connection:
+    """Open a file that nobody changes: without locks, and without its -wal."""
+    return sqlite3.Connection(
+        f"file:{quote(path)}?immutable=1", isolation_level=None, check_same_thread=False, uri=True
     )
 
 

@@ -105,6 +105,14 @@ class Authenticator:
         self._count("auth")
         return self._unauthorized
 
+    def still_holds(self, request: Request) -> bool:
+        """Tell of a request that was let in whether it would be again; nothing is counted, and
+        its peer's failures do not matter. May take long: bcrypt."""
+        try:
+            return self._accepts(request.headers)
+        except BusyError:
+            return True  # asked again later
+
     def _accepts(self, headers: Mapping[str, Sequence[str]]) -> bool:
         given = headers.get("authorization", ())
         if len(given) != 1:

@@ -98,6 +98,7 @@ class Running:
     def names(self) -> list[str]:
         """Return what a flush answers for."""
         lanes = [lane.name for lane in self.hub.lanes]
+        lanes += [processor.store.name for processor in self.exporters.stores]
         event_lane = self.exporters.event_lane
         return lanes if event_lane is None else [*lanes, event_lane.name]
 
@@ -122,6 +123,7 @@ class Running:
         events_lane = self.exporters.event_lane
         if events_lane is not None:
             events_lane.finish(deadline)
+        self.exporters.finish(deadline)
         self.hub.stop(budget_s)
         if events_lane is not None:
             events_lane.join(deadline)

@@ -36,7 +36,7 @@ from otel_exporter_prometheus.service import Service
 from otel_exporter_prometheus.service_page import ServicePage
 from otel_metrics import events, instruments
 from otel_metrics.autoconfig.settings import Settings
-from otel_metrics.autoconfig.stores import openers
+from otel_metrics.autoconfig.stores import forget, openers
 from otel_metrics.errors import ConfigurationError
 from otel_metrics.pipeline.delivery import FlushResult, MetricSender, Verdict
 from otel_metrics.pipeline.event_lane import EventLane
@@ -90,6 +90,7 @@ class Exporters:
         if self.service_log_handler is not None:
             logging.getLogger().removeHandler(self.service_log_handler)
         events.reset()
+        forget()
 
     def bind_events(self) -> None:
         """Let events go where the settings say."""
@@ -166,10 +167,7 @@ class Exporters:
         if lost is not None and verdicts["ndjson"].ok:
             verdicts["ndjson"] = Verdict("failed", lost)
         for processor in self.stores:
-            lost = processor.take_lost()
-            verdicts[processor.store.name] = (
-                Verdict("failed", lost) if lost else Verdict("delivered")
-            )
+            verdicts[processor.store.name] = processor.judge(deadline)
         if self.event_lane is not None:
             verdicts[self.event_lane.name] = self.event_lane.wait(deadline)
         for name, reason in self.failed.items():
@@ -193,6 +191,11 @@ class Exporters:
             with contextlib.suppress(Exception):  # the parent has said what is wrong
                 self.page.start()
 
+    def finish(self, deadline: float) -> None:
+        """Say until when (monotonic clock) stores may write what waits once they are closed."""
+        for processor in self.stores:
+            processor.close_by = deadline
+
     def close(self, final: MetricsData | None) -> None:
         """Close what no lane closes: the event archive and the page.
 
@@ -201,6 +204,8 @@ class Exporters:
         """
         if self.page is not None:  # first: to publish takes less than to seal
             self.page.stop(_timed(final))
+        for processor in self.stores:
+            processor.end()
         self.logger_provider.shutdown()
 
     def _leave_out(self, name: str, error: Exception) -> None:
@@ -228,7 +233,8 @@ def build(settings: Settings, made_of: Resource, *, given: Collection[str]) -> E
             if isinstance(error, ValueError) and any(name.upper() in key for key in given):
                 raise ConfigurationError(str(error)) from error
             built._leave_out(name, error)
-    for name, make in openers(settings):
+    service = str(made_of.attributes.get(SERVICE_NAME) or "") or None
+    for name, make in openers(settings, service):
         try:
             built.stores.append(StoreProcessor(make()))
         except Exception as error:  # noqa: BLE001  # a disk's trouble must not stop the service

@@ -5,12 +5,14 @@ One that cannot be opened is named in one line and left out; the others are open
 
 from collections.abc import Callable, Iterator
 
+from otel_metrics.archive.feed import EventFeed
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.executions.store import EXECUTION_FILES, StoredExecutions
 from otel_metrics.pipeline.logs import Store
 from otel_metrics.skills.store import SKILL_FILES, SkillFiles
+from otel_metrics.sovereignty import configured
 
-__all__ = ["openers"]
+__all__ = ["forget", "openers"]
 
 
 def openers(settings: Settings) -> Iterator[tuple[str, Callable[[], Store]]]:
@@ -21,3 +23,29 @@ def openers(settings: Settings) -> Iterator[tuple[str, Callable[[], Store]]]:
     if settings.executions_dir is not None:
         project = settings.executions_dir
         yield EXECUTION_FILES, lambda: StoredExecutions(project)
+def openers(settings: Settings, service: str | None) -> Iterator[tuple[str, Callable[[], Store]]]:
+    """Return, for each store that has a path, its name and what opens it.
+
+    Args:
+        service: whose events are in the archive.
+    """
+    sovereignty_db = settings.sovereignty_db
+    if sovereignty_db is not None:
+        yield "sovereignty_db", lambda: _open_sovereignty(sovereignty_db, settings, service)
+
+
+def forget() -> None:
+    """Let the domains' functions know of no store any more."""
+    configured.use(None)
+
+
+def _open_sovereignty(path: str, settings: Settings, service: str | None) -> Store:
+    # Loads SQLite: for those who have set a path.
+    from otel_metrics.sovereignty.store import SovereigntyStore
+
+    store = SovereigntyStore(path)
+    if "ndjson" in settings.metrics_exporters:
+        archive = settings.ndjson.path
+        store.follow(EventFeed(path=archive, prefix=store.events, service=service))
+    configured.use(store)
+    return store

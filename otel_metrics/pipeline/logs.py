@@ -7,7 +7,7 @@ each store of a domain that has a path. An OTLP endpoint gets it through a lane.
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from opentelemetry.sdk._logs import (
     LoggerProvider,
@@ -20,10 +20,18 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.resources import Resource
 
 from otel_metrics import events
+from otel_metrics.pipeline.delivery import Verdict
 from otel_metrics.pipeline.event_lane import EventLane
 from otel_metrics.pipeline.quiet import suppressed
 
-__all__ = ["ArchiveProcessor", "LaneProcessor", "Store", "StoreProcessor", "make_provider"]
+__all__ = [
+    "ArchiveProcessor",
+    "LaneProcessor",
+    "QueueingStore",
+    "Store",
+    "StoreProcessor",
+    "make_provider",
+]
 
 UNLIMITED: Final = 2**31
 """Lifts the SDK's limits: `values.py` has capped what enters. None would bring the variables'."""
@@ -109,16 +117,37 @@ class Store(Protocol):
         """Write what waits, until this reading of the monotonic clock, and end."""
 
 
+@runtime_checkable
+class QueueingStore(Store, Protocol):
+    """A store that hands events to a thread of its own.
+
+    Attributes:
+        trouble: why what waits cannot be written at the moment; None where it can.
+    """
+
+    @property
+    def trouble(self) -> str | None:
+        """Return it."""
+
+    def wait(self, deadline: float) -> str | None:
+        """Write what waits; return what is left at `deadline` (monotonic clock), in words."""
+
+
 class StoreProcessor(LogRecordProcessor):
     """Hands each event of a domain to its store, on the caller's thread.
 
     `lost` counts by the error's class what the store did not take. It is not guarded: a count that
     two threads raise at once may be short, never zero.
+
+    Attributes:
+        close_by: until when (monotonic clock) the store may write what waits once it is closed.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.up = True
+        self.close_by: float | None = None
+        self._takes = True
+        self._ended = False
         self.lost: dict[str, int] = {}
         self._told = 0
         self._logged_s = -LOG_INTERVAL_S
@@ -129,6 +158,8 @@ class StoreProcessor(LogRecordProcessor):
         record = log_record.log_record
         name = record.event_name or ""
         if not name.startswith(self.store.events) or events.is_filed(self.store.path):
+            return
+        if self._ended:
             return
         try:
             with suppressed():
@@ -157,6 +188,28 @@ class StoreProcessor(LogRecordProcessor):
             return
         self._logged_down, self._logged_s = True, now
         _logger.warning("%s: %s; events are counted as lost until it works", self.store.name, error)
+            if self._takes:
+                _logger.warning(
+                    "%s: %s; events are counted as lost until it works", self.store.name, error
+                )
+            self._takes = False
+        else:
+            if not self._takes:
+                _logger.warning("%s: works again", self.store.name)
+            self._takes = True
+
+    @property
+    def up(self) -> bool:
+        """Whether the store takes events, and writes them."""
+        return self._takes and getattr(self.store, "trouble", None) is None
+
+    def judge(self, deadline: float) -> Verdict:
+        """Let the store write what waits, by `deadline`, and say what became of the events."""
+        left = self.store.wait(deadline) if isinstance(self.store, QueueingStore) else None
+        lost = self.take_lost()
+        if lost is not None:
+            return Verdict("failed", lost)
+        return Verdict("delivered") if left is None else Verdict("timed_out", left)
 
     def take_lost(self) -> str | None:
         """Say what was lost since this was last asked; None where nothing was."""
@@ -165,9 +218,14 @@ class StoreProcessor(LogRecordProcessor):
         kinds = ", ".join(self.lost)
         return f"{lost} events were not kept in {self.store.path}: {kinds}" if lost else None
 
+    def end(self) -> None:
+        """Take no more for a queue: what is recorded from now on reaches the archive or nothing, so
+        that the store has nothing that is not in the archive."""
+        self._ended = isinstance(self.store, QueueingStore)
+
     def shutdown(self) -> None:
-        """End the store, as it is also ended by the deadline of the exit."""
-        self.store.close(time.monotonic())
+        """End the store; what waits there is written until the deadline of the exit."""
+        self.store.close(time.monotonic() if self.close_by is None else self.close_by)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Tell whether the last event was kept; nothing waits here."""

@@ -4,35 +4,32 @@ Nothing here raises, whatever the metadata holds. Percentages are recording rule
 counters, never gauges.
 """
 
-import difflib
+import time
 from collections.abc import Mapping
-from typing import Final
+from typing import NamedTuple
+
+from opentelemetry.util.types import AnyValue
 
 from otel_metrics import events, instruments, values
-from otel_metrics.amounts import amount, never_raises
+from otel_metrics.amounts import amount, name, never_raises
+from otel_metrics.sovereignty.identity import new_id
+from otel_metrics.sovereignty.kinds import EVENT_TYPES, PLACES, accepted
+from otel_metrics.sovereignty.rows import ENDED, EVENTS, STARTED
 
-__all__ = ["EVENT_TYPES", "record"]
-
-_PLACES: Final[Mapping[str, tuple[str, str] | None]] = {
-    "perception_cache_hit": ("perception", "sovereign"),
-    "perception_vlm_call": ("perception", "model"),
-    "decision_rule_hit": ("decision", "sovereign"),
-    "decision_llm_call": ("decision", "model"),
-    "narration_template": ("narration", "sovereign"),
-    "narration_llm": ("narration", "model"),
-    "skill_crystallized": None,
-    "api_call": None,
-    "api_cost": None,
-}
-"""Layer and path of each event type; three have neither."""
-
-EVENT_TYPES: Final = tuple(_PLACES)
-"""The nine event types."""
+__all__ = ["Happened", "end_session", "record", "record_event", "record_mark", "start_session"]
 
 _events = instruments.metric("sovereignty.events")
 _crystallized = instruments.metric("sovereignty.skills.crystallized")
 _api_calls = instruments.metric("sovereignty.api.calls")
 _api_cost = instruments.metric("sovereignty.api.cost")
+
+
+class Happened(NamedTuple):
+    """An event as it was emitted."""
+
+    name: str
+    attributes: Mapping[str, AnyValue]
+    time_ns: int
 
 
 @never_raises("sovereignty.events")
@@ -43,6 +40,8 @@ def record(
     session_id: str | None = None,
 ) -> None:
     """Count a piece of work as sovereign or as a model's, and keep its particulars as an event.
+
+    Where `OTEL_PYTHON_METRICS_SOVEREIGNTY_DB` names a database, the event is also kept there.
 
     Args:
         event_type: one of `EVENT_TYPES`; another is counted as rejected, and nothing is recorded.
@@ -56,12 +55,54 @@ def record(
         >>> sovereignty.record("api_cost", {"cost_usd": 0.004}, session_id="s-1")
     """
     kind = values.label(event_type)  # plain, whatever it was
-    if not isinstance(kind, str) or kind not in _PLACES:
-        instruments.reject("sovereignty.events", "unknown_event_type", _accepted(kind))
+    if not isinstance(kind, str) or kind not in PLACES:
+        asked = accepted(kind, EVENT_TYPES)
+        instruments.reject("sovereignty.events", "unknown_event_type", asked)
         return
+    record_event(kind, metadata, session_id)
+
+
+@never_raises("sovereignty.events")
+def start_session(session_id: str, game: str) -> None:
+    """Say that a session begins. One that has begun stays as it is; one that has ended runs again.
+
+    Args:
+        session_id: names the session; the events of it carry the same.
+        game: what it is about.
+    """
+    taken = name("sovereignty.events", session_id, "a text that is not empty")
+    if taken is not None:
+        record_mark(STARTED, taken, game)
+
+
+@never_raises("sovereignty.events")
+def end_session(session_id: str) -> None:
+    """Say that a session ends. That it has ended already, or was never begun, does no harm.
+
+    Args:
+        session_id: as given to `start_session`.
+    """
+    taken = name("sovereignty.events", session_id, "a text that is not empty")
+    if taken is not None:
+        record_mark(ENDED, taken, None)
+
+
+def record_event(
+    kind: str,
+    metadata: Mapping[str, object] | None,
+    session_id: str | None,
+    *,
+    filed_at: str | None = None,
+) -> Happened | None:
+    """Count an event of a known type, and emit it.
+
+    Args:
+        filed_at: the path of the store that keeps it and is given it by this call; without, there
+            is nothing to return.
+    """
     about = {"sovereignty.event.type": kind}
     cost_usd = _cost_usd(metadata)
-    place = _PLACES[kind]
+    place = PLACES[kind]
     if place is not None:
         about["sovereignty.layer"], about["sovereignty.path"] = place
 
@@ -72,10 +113,36 @@ def record(
         _api_calls.add(1)
     if cost_usd is not None:
         _api_cost.add(cost_usd)
-    events.emit(
-        f"sovereignty.{kind}",
-        {**about, "session.id": session_id, "metadata": metadata},
-    )
+    said = {
+        **about,
+        "sovereignty.cost_usd": cost_usd,
+        "session.id": session_id,
+        "metadata": metadata,
+    }
+    return _emit(kind, said, filed_at)
+
+
+def record_mark(
+    kind: str, session_id: str, game: object, *, filed_at: str | None = None
+) -> Happened | None:
+    """Emit the start or the end of a session; arguments and result as `record_event`."""
+    return _emit(kind, {"session.id": session_id, "sovereignty.game": game}, filed_at)
+
+
+def _emit(kind: str, attributes: Mapping[str, object], filed_at: str | None) -> Happened | None:
+    said = {"sovereignty.event.id": new_id(), **attributes}
+    if filed_at is None:
+        events.emit(f"{EVENTS}{kind}", said)
+        return None
+    happened = Happened(f"{EVENTS}{kind}", events.prepared(said), time.time_ns())
+    with events.filed(filed_at):
+        events.emit(
+            happened.name,
+            happened.attributes,
+            timestamp_ns=happened.time_ns,
+            is_prepared=True,
+        )
+    return happened
 
 
 def _cost_usd(metadata: object) -> float | None:
@@ -84,9 +151,3 @@ def _cost_usd(metadata: object) -> float | None:
     except Exception:  # noqa: BLE001  # a mapping of the caller's own
         return None
     return None if given is None else amount("sovereignty.api.cost", given)
-
-
-def _accepted(given: object) -> str:
-    near = difflib.get_close_matches(str(given)[:64], EVENT_TYPES, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"one of {', '.join(EVENT_TYPES)}{hint}"

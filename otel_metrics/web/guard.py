@@ -5,7 +5,7 @@ does not know is denied. Nothing here waits but for a password's hash, in a thre
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,7 +16,7 @@ from otel_exporter_prometheus.protocol import Answer, Request, plain
 from otel_exporter_prometheus.settings import is_loopback_address
 from otel_metrics.web.threads import BusyError, in_thread
 
-__all__ = ["BUSY", "Door", "Guard", "request_of", "send_answer"]
+__all__ = ["BUSY", "Door", "Guard", "place_of", "request_of", "send_answer"]
 
 BUSY: Final = plain(503, "Too many requests at once; try again.")
 
@@ -35,17 +35,26 @@ class Door:
         authenticator: who checks credentials, None where nobody does.
         hosts: names that lead here beside those of loopback; none given, any does where others
             than this machine may ask.
+        origins: sites whose scripts may ask, beside the service's own pages.
         for_all: whether others may ask without credentials.
         closed: why nobody may, None where somebody may.
     """
 
     authenticator: Authenticator | None = None
     hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
     for_all: bool = False
     closed: str | None = None
 
     def refusal(self, request: Request, scheme: str, port: int) -> Answer | None:
         """Return what refuses a request. May take long: bcrypt."""
+        refusal = self.outer_refusal(request, scheme, port)
+        if refusal is None and self.authenticator is not None:
+            refusal = self.authenticator.refusal(request)
+        return refusal
+
+    def outer_refusal(self, request: Request, scheme: str, port: int) -> Answer | None:
+        """Return what refuses a request whatever its credentials; never waits."""
         if self.closed is not None:
             return plain(503, "This page is closed; the service's log says why.")
         private = self.authenticator is None and not self.for_all
@@ -57,10 +66,15 @@ class Door:
             hosts=tuple(self.hosts),
             any_host=not private and not self.hosts,
         )
-        refusal = guard.admit(request, rules)
-        if refusal is None and self.authenticator is not None:
-            refusal = self.authenticator.refusal(request)
-        return refusal
+        return guard.admit(self._without_allowed_origins(request), rules)
+
+    def _without_allowed_origins(self, request: Request) -> Request:
+        foreign = [
+            origin
+            for origin in request.headers.get("origin", ())
+            if origin.lower() not in self.origins
+        ]
+        return replace(request, headers={**request.headers, "origin": tuple(foreign)})
 
 
 class Guard:
@@ -90,9 +104,7 @@ class Guard:
 
     async def _refusal(self, scope: Scope) -> Answer | None:
         request = request_of(scope)
-        server = scope.get("server") or ("", None)
-        scheme = str(scope.get("scheme", "http")).replace("ws", "http", 1)
-        port = server[1] or guard.PORTS.get(scheme, 0)
+        scheme, port = place_of(scope)
         if self._door.authenticator is None:
             return self._door.refusal(request, scheme, port)
         try:
@@ -112,6 +124,13 @@ def request_of(scope: Scope) -> Request:
     return Request(
         scope.get("method", "GET"), path, headers.get("host", ()), headers, str(client[0])
     )
+
+
+def place_of(scope: Scope) -> tuple[str, int]:
+    """Return the scheme, of HTTP, and the port that a request came to."""
+    server = scope.get("server") or ("", None)
+    scheme = str(scope.get("scheme", "http")).replace("ws", "http", 1)
+    return scheme, server[1] or guard.PORTS.get(scheme, 0)
 
 
 async def send_answer(answer: Answer, scope: Scope, send: Send) -> None:

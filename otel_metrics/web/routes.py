@@ -1,5 +1,5 @@
-"""`routes`: the metrics and telemetry's health under a service's own port, for Starlette and
-FastAPI.
+"""`routes`: the metrics, telemetry's health and live sovereignty under a service's own port, for
+Starlette and FastAPI.
 
 Plain routes and no mounted application, which would answer `/metrics` with a redirect. The page is
 the running telemetry's; it is looked for at each request, so the order of `configure()` and
@@ -20,14 +20,16 @@ from otel_metrics.autoconfig import startup
 from otel_metrics.web.threads import BusyError, in_flight, in_thread
 
 try:
-    from starlette.routing import BaseRoute, Route
+    from starlette.routing import BaseRoute, Route, WebSocketRoute
     from starlette.types import Receive, Scope, Send
 except ImportError as error:
     raise ImportError(
         "otel_metrics.web needs Starlette; pip install 'otel-metrics[web]'"
     ) from error
 
+from otel_metrics.web.board import Board
 from otel_metrics.web.guard import BUSY, Door, Guard, request_of, send_answer
+from otel_metrics.web.live import PATH, LiveSocket
 
 __all__ = ["routes"]
 
@@ -45,9 +47,12 @@ def routes(
     bearer_token_file: str | os.PathLike[str] | None = None,
     basic_auth_file: str | os.PathLike[str] | None = None,
     allowed_hosts: Sequence[str] = (),
+    allowed_origins: Sequence[str] = (),
     allow_unauthenticated: bool = False,
+    sovereignty_db: str | os.PathLike[str] | None = None,
 ) -> list[BaseRoute]:
-    """Return `/metrics` and `/healthz`, for `Starlette(routes=…)` or `app.router.routes.extend(…)`.
+    """Return `/metrics`, `/healthz` and the WebSocket `/ws/sovereignty`, for
+    `Starlette(routes=…)` or `app.router.routes.extend(…)`.
 
     What is not given is read from the variables of the page, `OTEL_EXPORTER_PROMETHEUS_*`. Without
     a file of credentials only this machine is answered, by its loopback names.
@@ -57,7 +62,13 @@ def routes(
         basic_auth_file: `user:hash` lines with bcrypt hashes, another way to be let in.
         allowed_hosts: names under which the service may be asked, beside those of loopback;
             without, any, where others than this machine may ask at all.
+        allowed_origins: sites whose scripts may ask, as browsers name them:
+            `https://shop.example`, with the port where it is not the scheme's own. The service's
+            own pages need not be named where they are reached directly, under loopback or an
+            allowed host.
         allow_unauthenticated: answer everybody without credentials.
+        sovereignty_db: the database that `/ws/sovereignty` shows; by default the running
+            telemetry's.
 
     Raises:
         SettingError: a file that is an argument cannot be used. One that a variable names closes
@@ -67,19 +78,23 @@ def routes(
         >>> from starlette.applications import Starlette
         >>> app = Starlette(routes=routes())
         >>> [route.path for route in app.routes]
-        ['/metrics', '/healthz']
+        ['/metrics', '/healthz', '/ws/sovereignty']
     """
     given = {
         "bearer_token_file": bearer_token_file,
         "basic_auth_file": basic_auth_file,
         "allow_unauthenticated": allow_unauthenticated or None,
     }
-    door = _door(given, tuple(allowed_hosts))
+    door = _door(given, tuple(allowed_hosts), tuple(map(str.lower, allowed_origins)))
     startup.want_page()
     guarded = Guard(_Pages(), door)
+    board = Board(None if sovereignty_db is None else os.fspath(sovereignty_db))
     return [
-        Route(path, guarded, name=f"otel-{path[1:]}", include_in_schema=False)
-        for path in (guard.METRICS, guard.HEALTHZ)
+        *(
+            Route(path, guarded, name=f"otel-{path[1:]}", include_in_schema=False)
+            for path in (guard.METRICS, guard.HEALTHZ)
+        ),
+        WebSocketRoute(PATH, LiveSocket(door, board.hub), name="otel-sovereignty"),
     ]
 
 
@@ -117,7 +132,7 @@ class _Pages:
         return contents.answer(request, page, self._watch, pressed=pressed)
 
 
-def _door(given: Mapping[str, object], hosts: Sequence[str]) -> Door:
+def _door(given: Mapping[str, object], hosts: Sequence[str], origins: Sequence[str]) -> Door:
     read, _ = settings.from_environ(os.environ)
     # Where the page's own port listens, and its TLS, are no concern of a service's own port.
     kept = settings.Settings(
@@ -131,9 +146,14 @@ def _door(given: Mapping[str, object], hosts: Sequence[str]) -> Door:
     except SettingError as error:
         if given["bearer_token_file"] is not None or given["basic_auth_file"] is not None:
             raise
-        _logger.error("%s; the routes /metrics and /healthz stay closed", error)
+        _logger.error("%s; the routes /metrics, /healthz and %s stay closed", error, PATH)
         return Door(closed=str(error))
-    return Door(authenticator=authenticator, hosts=hosts, for_all=asked.allow_unauthenticated)
+    return Door(
+        authenticator=authenticator,
+        hosts=hosts,
+        origins=origins,
+        for_all=asked.allow_unauthenticated,
+    )
 
 
 def _count(kind: str) -> None:

@@ -91,7 +91,7 @@ def test_the_program_of_the_page_runs(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
 
-    assert (done.stdout, done.stderr) == ("['/metrics', '/healthz']\n", "")
+    assert (done.stdout, done.stderr) == ("['/metrics', '/healthz', '/ws/sovereignty']\n", "")
 
 
 def test_the_call_of_the_page_is_the_default() -> None:
@@ -99,7 +99,7 @@ def test_the_call_of_the_page_is_the_default() -> None:
     _, call = blocks("python")
     found = eval(call, {"routes": routes})  # our own page
 
-    assert [route.path for route in found] == ["/metrics", "/healthz"]
+    assert [route.path for route in found] == ["/metrics", "/healthz", "/ws/sovereignty"]
     annotations = set(routes.__annotations__) - {"return"}
     assert set(re.findall(r"^    (\w+)=", call, re.MULTILINE)) == annotations
 

@@ -17,6 +17,8 @@ NO_RECORDERS = (
     *("compute_denominator", "compute_efficiency", "compute_entropy", "compute_numerator"),
 )
 NO_RECORDERS = ("execution", "current_execution", "configure", "rollback_reasons")
+    *("get_cost_per_hour", "get_skills_crystallized", "get_sovereignty_pct", "snapshot"),
+)
 
 METHODS = (
     *("__bool__", "__bytes__", "__contains__", "__eq__", "__float__", "__format__", "__ge__"),
@@ -68,6 +70,8 @@ SOUND: dict[str, dict[str, object]] = {
     "record_rollback": {"skill": "s", "from_state": "production", "to_state": "staged"},
     "recovery_action": {"action_type": "retry"},
     "update_state_gauges": {"state": {"efficiency": 0.1}},
+    "start_session": {"session_id": "s-1", "game": "chess"},
+    "end_session": {"session_id": "s-1"},
     "executions.record": {"agent": "a", "success": True},
     "sovereignty.record": {"event_type": "api_cost", "metadata": {"cost_usd": 1}},
     "tokens.record": {"provider": "openai", "model": "gpt-4o", "input": 9, "output": 3},

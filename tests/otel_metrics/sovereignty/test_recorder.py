@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,7 @@ def test_the_particulars_are_in_the_event(captured_telemetry: Captured) -> None:
     sovereignty.record("decision_rule_hit", {"rule": "r1", "tags": {"x": 1}}, session_id="s-1")
 
     assert captured_telemetry.event("sovereignty.decision_rule_hit").attributes == {
+        "sovereignty.event.id": ANY,
         "sovereignty.event.type": "decision_rule_hit",
         "sovereignty.layer": "decision",
         "sovereignty.path": "sovereign",

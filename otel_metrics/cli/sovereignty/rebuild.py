@@ -1,0 +1,73 @@
+"""`otel-metrics sovereignty rebuild`: build the database anew from the archive."""
+
+from typing import Final
+
+import click
+
+from otel_exporter_ndjson import Finding
+from otel_metrics.archive.feed import EventFeed
+from otel_metrics.cli import formats
+from otel_metrics.cli.archive.options import (
+    EXIT_NO,
+    EXIT_PARTLY,
+    EXIT_WRONG,
+    archive_option,
+    segments,
+    service_option,
+    tell,
+    tell_service,
+)
+from otel_metrics.cli.archive.progress import bar
+from otel_metrics.cli.sovereignty.options import db_option, named_db
+
+__all__ = ["rebuild"]
+
+_COLUMNS: Final = ("db", "events", "events_before", "sessions", "old")
+
+
+@click.command()
+@archive_option
+@db_option
+@service_option
+@formats.option
+@click.pass_context
+def rebuild(context: click.Context, *, path: str, db: str, service: str | None, form: str) -> None:
+    """Build the database anew from the archive, and put it in place of the old one.
+
+    The new database holds the events and sessions that the archive has, and the rows of the old one
+    that other programs inserted. Services may run meanwhile, and go on with the new file; other
+    programs that have the old one open are to close it first. The old one is moved aside and never
+    deleted: look there for events that the archive has no more.
+
+    Exit status 1 when the folder is no archive or the disk refuses, 2 when the file is another
+    program's, 3 when some of the archive is damaged.
+    """
+    # Loads SQLite.
+    from otel_metrics.sovereignty.rebuild import rebuild as rebuilt
+    from otel_metrics.sovereignty.rows import EVENTS
+    from otel_metrics.sqlite import DatabaseError, ForeignDatabaseError
+
+    found = segments(context, path)
+    if tell_service(found, service):
+        context.exit(EXIT_NO)
+    findings: list[Finding] = []
+    feed = EventFeed(path=path, prefix=EVENTS, service=service, findings=findings)
+    try:
+        with bar("rebuilding", "pieces") as update:
+            done = rebuilt(db, feed, progress=lambda records: update(records, records))
+    except DatabaseError as error:
+        click.echo(formats.printable(f"{named_db(context)}={db}: {error}"), err=True)
+        context.exit(EXIT_WRONG if isinstance(error, ForeignDatabaseError) else EXIT_NO)
+    row = {
+        "db": done.path,
+        "events": done.events,
+        "events_before": done.events_before,
+        "sessions": done.sessions,
+        "old": done.aside,
+    }
+    click.echo(formats.printable(formats.formatted([row], form, columns=_COLUMNS)))
+    if done.events_before is not None and done.events_before > done.events:
+        missing = done.events_before - done.events
+        message = f"{missing} events of the old database are not in the archive: see {done.aside}"
+        click.echo(formats.printable(message), err=True)
+    context.exit(EXIT_PARTLY if tell(findings) else 0)

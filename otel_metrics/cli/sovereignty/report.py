@@ -1,0 +1,185 @@
+"""`otel-metrics sovereignty report`: how sovereign a service became, and what is missing."""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Final, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from otel_exporter_ndjson import Finding, read
+from otel_metrics.archive.output import STDOUT
+from otel_metrics.cli import formats
+from otel_metrics.cli.archive.options import (
+    EXIT_NO,
+    EXIT_PARTLY,
+    EXIT_WRONG,
+    archive_option,
+    segments,
+    service_option,
+    since_option,
+    tell,
+    tell_service,
+    until_option,
+)
+from otel_metrics.cli.archive.target import check, written
+from otel_metrics.cli.matching import suggestion
+from otel_metrics.cli.sovereignty.layout import laid_out
+from otel_metrics.cli.sovereignty.picture import ENDINGS, MissingMatplotlibError, draw
+from otel_metrics.cli.sovereignty.reading import (
+    Mark,
+    UnreadableError,
+    events_of_database,
+    events_of_records,
+    sessions_of_database,
+)
+from otel_metrics.sovereignty.graduation import conditions
+from otel_metrics.sovereignty.report import Event, Report, TooMuchError, reported, with_session
+
+__all__ = ["report"]
+
+SESSIONS_NAMED_MAX: Final = 1_000
+"""Session ids that are kept for a hint."""
+
+
+class _OfSession:
+    """Lets the events of one session through, and remembers which others there are."""
+
+    def __init__(self, wanted: str | None) -> None:
+        self._wanted = wanted
+        self.others: set[str] = set()
+
+    def __call__(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Return the events that are asked for."""
+        for event in events:
+            if self._wanted in (None, event.session_id):
+                yield event
+            elif event.session_id is not None and len(self.others) < SESSIONS_NAMED_MAX:
+                self.others.add(event.session_id)
+
+
+@click.command()
+@archive_option
+@click.option(
+    "--db", type=click.Path(), help="Read this database of sovereignty, and not an archive."
+)
+@service_option
+@click.option("--session", help="Only this session; its hours count from its first event.")
+@since_option
+@until_option
+@formats.option
+@click.option("--out", type=click.Path(), help="Draw into this file, .png or .svg, too.")
+@click.pass_context
+def report(
+    context: click.Context,
+    *,
+    path: str,
+    db: str | None,
+    service: str | None,
+    session: str | None,
+    since: int | None,
+    until: int | None,
+    form: str,
+    out: str | None,
+) -> None:
+    """Say how sovereign a service became: per layer and hour, against the targets.
+
+    Also what it cost an hour, its sessions, and the five conditions of graduation: each met, not
+    met, or without an answer, with the figure or the reason. Hours count from the first event.
+
+    Exit status 1 when there is no such archive or no event, 2 when an option is wrong, 3 when some
+    of the archive is damaged.
+    """
+    _check(context, db, service, out)
+    only = _OfSession(session)
+    findings: list[Finding] = []
+    try:
+        if db is None:
+            made = _of_archive(context, only, path, service, (since, until), findings)
+        else:
+            db = os.path.expanduser(db)
+            made = reported(only(events_of_database(db, since=since, until=until)))
+            _mark(made, sessions_of_database(db))
+    except UnreadableError as error:
+        _end(context, f"--db={db}: {error}", EXIT_NO)
+    except TooMuchError as error:
+        _end(context, str(error), EXIT_WRONG)
+    damaged = tell(findings)
+    if not made.events:
+        _end(context, _nothing(session, only.others, db or path, (since, until)), EXIT_NO)
+    click.echo(formats.printable(laid_out(made, conditions(made), form)))
+    if made.left_out:
+        click.echo(f"{made.left_out:,} events are of sessions that are not listed", err=True)
+    if out is not None and out != STDOUT:
+        _draw(context, made, out)
+    context.exit(EXIT_PARTLY if damaged else 0)
+
+
+def _check(context: click.Context, db: str | None, service: str | None, out: str | None) -> None:
+    if db is not None and context.get_parameter_source("path") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--db and --archive are two places; leave one of them out")
+    if db is not None and service is not None:
+        raise click.UsageError("--service: a database has the events of all its services together")
+    if out is None or out == STDOUT:
+        return
+    if os.path.splitext(out)[1].lower() not in ENDINGS:
+        _end(context, f"--out={out}: the file must end in {', '.join(ENDINGS)}", EXIT_WRONG)
+    check(context, out)
+
+
+def _of_archive(
+    context: click.Context,
+    only: _OfSession,
+    path: str,
+    service: str | None,
+    window: tuple[int | None, int | None],
+    findings: list[Finding],
+) -> Report:
+    found = segments(context, path)
+    if tell_service(found, service):
+        context.exit(EXIT_NO)
+    since, until = window
+    records = read(
+        path, signal="events", service=service, since=since, until=until, findings=findings
+    )
+    marks: list[Mark] = []
+    made = reported(only(events_of_records(records, marks)))
+    _mark(made, marks)
+    return made
+
+
+def _mark(made: Report, marks: Iterable[Mark]) -> None:
+    for mark in marks:
+        with_session(
+            made,
+            mark.session_id,
+            game=mark.game,
+            started_s=mark.started_s,
+            ended_s=mark.ended_s,
+        )
+
+
+def _nothing(
+    session: str | None,
+    others: set[str],
+    place: str,
+    window: tuple[int | None, int | None],
+) -> str:
+    if session is not None and others:
+        return f"--session={session}: nothing matches{suggestion(session, sorted(others))}"
+    if window != (None, None):
+        return f"{place}: no event of sovereignty is of that time"
+    return f"{place}: holds no event of sovereignty; a service makes them by sovereignty.record"
+
+
+def _draw(context: click.Context, made: Report, out: str) -> None:
+    try:
+        with written(context, out) as target:
+            draw(made, target, os.path.splitext(out)[1][1:].lower())
+    except MissingMatplotlibError as error:
+        _end(context, str(error), EXIT_WRONG)
+
+
+def _end(context: click.Context, message: str, status: int) -> NoReturn:
+    click.echo(formats.printable(message), err=True)
+    context.exit(status)

@@ -1,0 +1,199 @@
+"""Brings into a store what an archive has and the store has not: after a kill, a full queue, a
+damaged file, or when the store is new.
+
+How far an archive was read is kept in the same transaction as the rows, so that a kill at any
+moment costs no more than to read a little again. Of several processes one reads, the others wait.
+
+Threads: runs on the store's own thread, in small steps, so that new rows do not wait for it.
+"""
+
+import logging
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from otel_metrics.sovereignty.rows import Event, Mark, Position, of_event
+from otel_metrics.sovereignty.tables import insert
+from otel_metrics.sqlite import Database
+
+__all__ = ["Archive", "Archived", "CatchUp", "Reached"]
+
+STEP_RECORDS_MAX: Final = 500
+"""Records of one transaction, so that it is short."""
+STEP_S: Final = 0.05
+"""How long a step reads before it writes what it has."""
+LEASE_S: Final = 10.0
+"""A reader that does nothing for so long is taken for dead."""
+WAIT_S: Final = 1.0
+"""How long to wait for another reader before looking again."""
+REST: Final = 1.0
+"""Rest after a step, as a multiple of the time that it took: the service comes first."""
+
+_logger = logging.getLogger("otel_metrics.sovereignty")
+
+Reached = Mapping[tuple[str, str], tuple[int, int]]
+"""How far an archive was read: service and writer's instance -> segment sequence and line."""
+
+
+class Archived(Protocol):
+    """A record of an archive and its place, or, without a name, only how far was read."""
+
+    @property
+    def service(self) -> str:
+        """Whose it is."""
+
+    @property
+    def instance(self) -> str:
+        """Who wrote it."""
+
+    @property
+    def sequence(self) -> int:
+        """The number of its segment."""
+
+    @property
+    def line(self) -> int:
+        """Its line in the segment."""
+
+    @property
+    def name(self) -> str:
+        """The event's name."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The event's attributes."""
+
+    @property
+    def time_ns(self) -> int | None:
+        """When it was, in Unix nanoseconds."""
+
+
+class Archive(Protocol):
+    """Where lost rows can be found again."""
+
+    @property
+    def id(self) -> str:
+        """What tells this archive from others; empty where there is none yet."""
+
+    def events_after(self, reached: Reached) -> Iterator[Archived]:
+        """Return this domain's events behind the places that were reached, and new places."""
+
+
+class CatchUp:
+    """Takes from one archive what one store lacks."""
+
+    def __init__(self, database: Database, archive: Archive) -> None:
+        self._database = database
+        self._archive = archive
+        self._complete: tuple[int, int] | None = None  # the file that was brought up to date
+        self.records = 0
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Leave to the parent process what it was reading, in a forked child."""
+        self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._reading: Iterator[Archived] | None = None
+        self._reading_for: tuple[int, int] | None = None
+        self._held: list[Archived] = []
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the file that is open has not been brought up to date."""
+        return self._complete is None or self._database.identity != self._complete
+
+    def ask_again(self) -> None:
+        """Look once more for what the archive has by now."""
+        self._complete = None
+
+    def step(self) -> float | None:
+        """Take a few records; return in how many seconds to go on, None when all is there."""
+        begun = time.monotonic()
+        if self._reading is None:
+            if not self.is_due or not self._archive.id:
+                return None
+            if not self._begin():
+                return WAIT_S
+        self._take()
+        return REST * (time.monotonic() - begun) if self.is_due else None
+
+    def run(self) -> None:
+        """Take all there is, without rest."""
+        self.ask_again()
+        while self.step() is not None:
+            pass
+
+    def _begin(self) -> bool:
+        """Begin to read, unless another process does."""
+        with self._database.write() as connection:
+            if not self._lease(connection):
+                return False
+            rows = connection.execute(_REACHED, (self._archive.id,))
+            reached = {(row[0], row[1]): (row[2], row[3]) for row in rows}
+            self._reading_for = self._database.identity
+        self._reading = self._archive.events_after(reached)
+        self._held = []
+        return True
+
+    def _take(self) -> None:
+        """Bring the next few records, and how far they reach, into the store at once."""
+        assert self._reading is not None
+        if not self._held:
+            self._held = self._next(self._reading)
+        records = self._held
+        with self._database.write() as connection:
+            if self._database.identity != self._reading_for or not self._lease(connection):
+                self._reading = None  # another file, or another reader: begin again
+                return
+            insert(connection, [row for each in records if (row := _row(each)) is not None])
+            last = {(each.service, each.instance): each for each in records}
+            places = [(*writer, each.sequence, each.line) for writer, each in last.items()]
+            connection.executemany(_REACH, [(self._archive.id, *place) for place in places])
+            if not records:
+                connection.execute(_RELEASE, (self._archive.id,))
+        self._held = []
+        self.records += sum(bool(each.name) for each in records)
+        if not records:
+            self._reading, self._complete = None, self._reading_for
+
+    def _next(self, reading: Iterator[Archived]) -> list[Archived]:
+        records: list[Archived] = []
+        deadline = time.monotonic() + STEP_S
+        try:
+            for each in reading:
+                records.append(each)
+                if len(records) >= STEP_RECORDS_MAX or time.monotonic() >= deadline:
+                    break
+        except Exception:  # a folder that cannot be read; what was read is kept
+            _logger.warning("the archive cannot be read to its end", exc_info=True)
+        return records
+
+    def _lease(self, connection: sqlite3.Connection) -> bool:
+        """Be the one who reads for a while; False where another is."""
+        now = time.time()
+        taken = connection.execute(
+            _LEASE, {"archive": self._archive.id, "holder": self._holder, "now": now, "s": LEASE_S}
+        )
+        return taken.rowcount > 0
+
+
+def _row(record: Archived) -> Event | Mark | None:
+    at = Position(record.instance, record.sequence, record.line)
+    return of_event(record.name, record.attributes, record.time_ns, at)
+
+
+_REACHED: Final = (
+    "SELECT service, instance, sequence, line FROM archive_positions WHERE archive = ?"
+)
+_REACH: Final = """
+INSERT INTO archive_positions VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET sequence = excluded.sequence, line = excluded.line
+WHERE (excluded.sequence, excluded.line) > (sequence, line)
+"""
+_LEASE: Final = """
+INSERT INTO archive_reader VALUES (:archive, :holder, :now + :s)
+ON CONFLICT DO UPDATE SET holder = :holder, until = :now + :s
+WHERE holder = :holder OR until NOT BETWEEN :now AND :now + :s
+"""
+_RELEASE: Final = "DELETE FROM archive_reader WHERE archive = ?"
