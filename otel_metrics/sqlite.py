@@ -57,8 +57,8 @@ CHECK_STEPS: Final = 1_000
 """SQLite's instructions between two looks at the clock, while it checks."""
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
-SUFFIXES: Final = ("", "-wal", "-shm")
-"""The files of one database."""
+SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+"""The files of one database; the last is there until it is in WAL mode."""
 DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """Codes by which SQLite says that a file is not what it wrote."""
 MARKER: Final = "otel_metrics_schema"
@@ -364,9 +364,9 @@ class Database:
         if facts is not None and not stat.S_ISREG(facts.st_mode):
             what = "a symbolic link" if stat.S_ISLNK(facts.st_mode) else "no plain file"
             raise ForeignDatabaseError(f"{self.path}: is {what}; give the path of a file")
-        has_wal = os.path.lexists(self.path + SUFFIXES[1])
-        if has_wal and (facts is None or not facts.st_size):
-            self._move_files("damaged")  # its -wal would be removed by SQLite
+        beside = [each for each in SUFFIXES[1:] if os.path.lexists(self.path + each)]
+        if (beside and facts is None) or ("-wal" in beside and facts and not facts.st_size):
+            self._move_files("damaged")  # its -wal would be removed by SQLite, or used for another
             facts = None
         if facts is None:
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC

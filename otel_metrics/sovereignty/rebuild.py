@@ -90,7 +90,7 @@ def rebuild(
 def _beside(path: str) -> Iterator[str]:
     """Return a path for the unfinished file; remove it in the end, and what killed runs left."""
     folder, name = os.path.split(path)
-    left = re.compile(re.escape(name) + r"\.rebuilding-(\d+)(?:-wal|-shm)?")
+    left = re.compile(re.escape(name) + r"\.rebuilding-(\d+)(?:-wal|-shm|-journal)?")
     for file in os.listdir(folder) if os.path.isdir(folder) else ():
         match = left.fullmatch(file)
         if match is not None and not _is_alive(int(match[1])):

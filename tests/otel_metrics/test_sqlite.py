@@ -1,6 +1,5 @@
 """Databases of several processes: nothing is lost to locks, forks, kills, damage and full disks."""
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -164,37 +163,6 @@ def test_a_thread_inside_its_own_transaction_is_told(path: Path) -> None:
             pass
 
     assert said(database) == ["a"]
-
-
-def mixed(path: Path, seed: int, rounds: int) -> None:
-    """Read and write as they come, reading before writing in one transaction too."""
-    dice = random.Random(seed)
-    database = Database(path, ONE, busy_wait_s=60)
-    for _ in range(rounds):
-        if dice.random() < 0.5:
-            with database.read() as connection:
-                connection.execute("SELECT count(*), max(n) FROM notes").fetchone()
-        else:
-            with database.write() as connection:
-                (last,) = connection.execute("SELECT max(n) FROM notes").fetchone()
-                connection.execute("INSERT INTO notes (n) VALUES (?)", ((last or 0) + 1,))
-
-
-@pytest.mark.slow
-def test_who_reads_and_then_writes_is_never_refused(path: Path) -> None:
-    """Four processes at once: no error, and each number that was read was still the last one."""
-    rounds = int(os.environ.get("TORTURE_SQLITE_ROUNDS", "2000"))
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=mixed, args=(path, seed, rounds)) for seed in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(600)
-
-    assert [process.exitcode for process in processes] == [0] * 4
-    with Database(path, ONE).read() as connection:
-        numbers = [n for (n,) in connection.execute("SELECT n FROM notes ORDER BY rowid")]
-    assert numbers == list(range(1, len(numbers) + 1))
 
 
 @pytest.mark.slow

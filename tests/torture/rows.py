@@ -14,12 +14,15 @@ from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.simulated import simulated
 from tests.torture.skill_files import large_lines, shared_skill
+from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 
 __all__ = ["GROUPS"]
 
 LARGE_PART: Final = 0.1
 """The part of the kills that hits large writes."""
+STORE_PART: Final = 0.05
+"""The number of kills of stores, as a part of those of archives."""
 CUT_PARTS: Final = {"always": 0.6, "interval": 0.3, "never": 0.1}
 """The part of the power cuts that each mode gets; the last is the control."""
 _FSYNC: Final = (
@@ -58,6 +61,11 @@ def _crowds(plan: Plan) -> Iterator[Figures]:
         yield removed_under_a_writer(plan, removal)
 
 
+def _stores(plan: Plan) -> Iterator[Figures]:
+    yield killed_stores(plan, ceil(plan.cycles * STORE_PART))
+    yield mixed_operations(plan)
+
+
 def _damage(plan: Plan) -> Iterator[Figures]:
     yield damage.truncations(plan)
     yield damage.flips(plan)
@@ -92,6 +100,7 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "damage": _damage,
     "files": lambda plan: iter([shared_skill(plan), large_lines(plan)]),
     "forks": lambda plan: iter([forks_under_load(plan)]),
+    "stores": _stores,
     "simulated": lambda plan: iter([simulated(plan)]),
 }
 """The rows of each group, run one after the other as they are asked for."""

@@ -18,6 +18,7 @@ from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.skill_files import large_lines, shared_skill
+from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 from tests.torture.workers import Load
 
@@ -133,6 +134,16 @@ def test_many_at_once_lose_nothing(plan: Plan, row: Callable[[Plan], Figures]) -
 def test_forks_under_load_start_from_zero(plan: Plan) -> None:
     """D2: no child hangs on what a thread of its parent held, or counts what that counted."""
     held(forks_under_load(plan))
+
+
+def test_killed_stores_are_made_whole(plan: Plan) -> None:
+    """I-4: after the next start a store has the events of the archive, each once."""
+    held(killed_stores(plan, 30))
+
+
+def test_who_reads_and_then_writes_is_never_refused(plan: Plan) -> None:
+    """I-2: no process is told that a database is busy, and what it read was the last."""
+    held(mixed_operations(plan))
 
 
 @pytest.mark.parametrize("removal", REMOVALS)
