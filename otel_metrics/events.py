@@ -25,8 +25,17 @@ from otel_metrics import values
 from otel_metrics.rejections import reject
 from otel_metrics.version import __version__
 
-__all__ = ["Content", "bind", "emit", "filed", "is_filed", "reset", "ruled", "set_content"]
-__all__ = ["Content", "bind", "emit", "filed", "is_filed", "prepared", "reset", "set_content"]
+__all__ = [
+    "Content",
+    "bind",
+    "emit",
+    "filed",
+    "is_filed",
+    "prepared",
+    "reset",
+    "ruled",
+    "set_content",
+]
 
 Content = Literal["full", "redacted", "none"]
 
@@ -90,7 +99,6 @@ def emit(
     if sink is None:
         return
     try:
-        kept = ruled(values.clean_attributes(attributes))
         kept: Mapping[str, AnyValue] = attributes if is_prepared else prepared(attributes)  # type: ignore[assignment]  # as its caller says
         now = time.time_ns()
         record = LogRecord(
@@ -100,8 +108,6 @@ def emit(
             severity_number=SeverityNumber.INFO,
             severity_text="INFO",
             body=None if body is None else _ruled_body(values.clean(body)),
-            body=_ruled_body(values.clean(body)),
-            attributes=kept,
         )
         record.attributes = kept
         if _limited or not isinstance(sink, SdkLogger) or not _is_flat(kept):
@@ -115,7 +121,7 @@ def emit(
 
 def prepared(attributes: Mapping[str, object]) -> Mapping[str, AnyValue]:
     """Return the copy of `attributes` that `emit` makes, for who keeps the event elsewhere too."""
-    return _ruled(values.clean({key: v for key, v in attributes.items() if v is not None}))
+    return ruled(values.clean_attributes(attributes))
 
 
 @contextmanager

@@ -15,20 +15,18 @@ from otel_metrics.sovereignty import configured
 __all__ = ["forget", "openers"]
 
 
-def openers(settings: Settings) -> Iterator[tuple[str, Callable[[], Store]]]:
-    """Return, for each store that has a path, its name and what opens it."""
-    if settings.skills_dir is not None:
-        folder = settings.skills_dir
-        yield SKILL_FILES, lambda: SkillFiles(folder)
-    if settings.executions_dir is not None:
-        project = settings.executions_dir
-        yield EXECUTION_FILES, lambda: StoredExecutions(project)
 def openers(settings: Settings, service: str | None) -> Iterator[tuple[str, Callable[[], Store]]]:
     """Return, for each store that has a path, its name and what opens it.
 
     Args:
         service: whose events are in the archive.
     """
+    if settings.skills_dir is not None:
+        folder = settings.skills_dir
+        yield SKILL_FILES, lambda: SkillFiles(folder)
+    if settings.executions_dir is not None:
+        project = settings.executions_dir
+        yield EXECUTION_FILES, lambda: StoredExecutions(project)
     sovereignty_db = settings.sovereignty_db
     if sovereignty_db is not None:
         yield "sovereignty_db", lambda: _open_sovereignty(sovereignty_db, settings, service)

@@ -167,10 +167,10 @@ class StoreProcessor(LogRecordProcessor):
         except Exception as error:  # noqa: BLE001  # the service must not see a disk's trouble
             kind = type(error).__qualname__
             self.lost[kind] = self.lost.get(kind, 0) + 1
-            self.up = False
+            self._takes = False
             self._tell_down(error)
         else:
-            self.up = True
+            self._takes = True
             if self._logged_down:
                 self._logged_down = False
                 _logger.warning("%s: works again", self.store.name)
@@ -188,15 +188,6 @@ class StoreProcessor(LogRecordProcessor):
             return
         self._logged_down, self._logged_s = True, now
         _logger.warning("%s: %s; events are counted as lost until it works", self.store.name, error)
-            if self._takes:
-                _logger.warning(
-                    "%s: %s; events are counted as lost until it works", self.store.name, error
-                )
-            self._takes = False
-        else:
-            if not self._takes:
-                _logger.warning("%s: works again", self.store.name)
-            self._takes = True
 
     @property
     def up(self) -> bool:

@@ -15,8 +15,7 @@ DOMAINS = (efficiency, executions, skills, sovereignty, tokens)
 NO_RECORDERS = (
     *("execution", "current_execution", "configure"),
     *("compute_denominator", "compute_efficiency", "compute_entropy", "compute_numerator"),
-)
-NO_RECORDERS = ("execution", "current_execution", "configure", "rollback_reasons")
+    "rollback_reasons",
     *("get_cost_per_hour", "get_skills_crystallized", "get_sovereignty_pct", "snapshot"),
 )
 
