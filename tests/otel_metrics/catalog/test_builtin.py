@@ -142,7 +142,8 @@ BUCKETS = {
 WHO = {"gen_ai.skill.name", "gen_ai.skill.version"}
 RAN = WHO | {"gen_ai.agent.name", "execution_id"}
 MOVED = WHO | {"event_id", "skill.promotion.from", "skill.promotion.to"}
-WORK = {"sovereignty.event.type", "session.id", "metadata"}
+WORK = {"sovereignty.event.type", "sovereignty.event.id", "sovereignty.cost_usd"}
+WORK |= {"session.id", "metadata"}
 LAYERED = WORK | {"sovereignty.layer", "sovereignty.path"}
 EVENTS = {
     "skill.performance": RAN
@@ -164,6 +165,8 @@ EVENTS = {
     "sovereignty.skill_crystallized": WORK,
     "sovereignty.api_call": WORK,
     "sovereignty.api_cost": WORK,
+    "sovereignty.session_started": {"sovereignty.event.id", "session.id", "sovereignty.game"},
+    "sovereignty.session_ended": {"sovereignty.event.id", "session.id"},
     "efficiency.plan": {"plan_id", "priority", "cost_usd"},
     "efficiency.dip": {"gaps", "misfits", "false_pieces", "risk", "backtracks", "entropy", "decay"}
     | {"phi", "total_issues", "closed_issues", "passing_tests", "total_tests", "efficiency"}
