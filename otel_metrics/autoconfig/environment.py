@@ -142,7 +142,7 @@ _OWN: Final = (
     _own(
         "OTEL_PYTHON_METRICS_SOVEREIGNTY_DB",
         "unset",
-        "An SQLite file: what `sovereignty` records is also kept there.",
+        "An SQLite file: what `sovereignty` records is also kept there, and asked for.",
         "Files of the domains",
     ),
     _own(

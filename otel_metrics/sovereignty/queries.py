@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypedDict
 
-from otel_metrics.sovereignty.kinds import LAYERS, PLACES
+from otel_metrics.sovereignty.kinds import EVENT_TYPES, LAYERS, PLACES
 
 __all__ = [
     "LayerShare",
@@ -24,26 +24,34 @@ __all__ = [
 ]
 
 MINUTE_S: Final = 60
+COUNTED_S_MAX: Final = 2 * MINUTE_S
+"""In a shorter window every event is counted by itself."""
 HOUR_S: Final = 3600.0
 
+_KNOWN: Final = ", ".join(f"'{kind}'" for kind in EVENT_TYPES)
 _WITH_WHOLE_MINUTES: Final = """
 SELECT event_type, sum(events), sum(cost_usd) FROM (
     SELECT event_type, events, cost_usd FROM events_by_minute
-    WHERE minute BETWEEN :whole AND :last
+    WHERE event_type IN (KNOWN) AND minute BETWEEN :whole AND :last
     UNION ALL
-    SELECT event_type, count(*), total(cost_usd) FROM events INDEXED BY events_by_time
-    WHERE timestamp >= :since AND timestamp < :whole * 60 GROUP BY event_type
+    SELECT event_type, :sign * count(*), :sign * total(cost_usd)
+    FROM events INDEXED BY events_by_time
+    WHERE timestamp >= :first AND timestamp < :second GROUP BY event_type
     UNION ALL
     SELECT event_type, -count(*), -total(cost_usd) FROM events INDEXED BY events_by_time
     WHERE timestamp > :until AND timestamp < (:last + 1) * 60 GROUP BY event_type
-) GROUP BY event_type
-"""
-_WITHOUT: Final = """
+) WHERE event_type IN (KNOWN) GROUP BY event_type
+""".replace("KNOWN", _KNOWN)
+_ONE_BY_ONE: Final = """
 SELECT event_type, count(*), total(cost_usd) FROM events INDEXED BY events_by_time
-WHERE timestamp >= :since AND timestamp <= :until GROUP BY event_type
-"""
+WHERE timestamp >= :since AND timestamp <= :until AND event_type IN (KNOWN) GROUP BY event_type
+""".replace("KNOWN", _KNOWN)
 _CRYSTALLIZED: Final = """
-SELECT count(*) FROM events INDEXED BY events_crystallized WHERE event_type = 'skill_crystallized'
+SELECT coalesce(sum(events), 0) FROM events_by_minute WHERE event_type = 'skill_crystallized'
+"""
+_CRYSTALLIZED_IN: Final = """
+SELECT count(*) FROM events INDEXED BY events_crystallized
+WHERE event_type = 'skill_crystallized' AND session_id = ?
 """
 
 
@@ -116,14 +124,26 @@ def seconds(time_window: timedelta | float) -> float:
 
 def totals(connection: sqlite3.Connection, *, since: float, until: float) -> Totals:
     """Return what happened from `since` to `until`, in Unix seconds, both included."""
-    whole, last = math.ceil(since / MINUTE_S), math.floor(until / MINUTE_S)
-    question = _WITH_WHOLE_MINUTES if whole <= last else _WITHOUT
-    asked = {"since": since, "until": until, "whole": whole, "last": last}
-    if question is _WITHOUT:
-        del asked["whole"], asked["last"]
-    rows = connection.execute(question, asked).fetchall()
+    if until - since < COUNTED_S_MAX:
+        rows = connection.execute(_ONE_BY_ONE, {"since": since, "until": until}).fetchall()
+    else:
+        rows = connection.execute(_WITH_WHOLE_MINUTES, _pieces(since, until)).fetchall()
     found = {kind: events for kind, events, _ in rows if events}
     return Totals(found, math.fsum(cost for _, _, cost in rows))
+
+
+def _pieces(since: float, until: float) -> dict[str, float]:
+    """Return whole minutes, and what is to be added to them and taken from them.
+
+    Of the first minute the shorter part is counted. Of the last the rest: it is still to come.
+    """
+    minute = math.floor(since / MINUTE_S)
+    start, end = minute * MINUTE_S, (minute + 1) * MINUTE_S
+    last = math.floor(until / MINUTE_S)
+    pieces: dict[str, float] = {"last": last, "until": until}
+    if since - start < end - since:
+        return pieces | {"whole": minute, "sign": -1, "first": start, "second": since}
+    return pieces | {"whole": minute + 1, "sign": 1, "first": since, "second": end}
 
 
 def count_crystallized(connection: sqlite3.Connection, session_id: str | None) -> int:
@@ -131,7 +151,7 @@ def count_crystallized(connection: sqlite3.Connection, session_id: str | None) -
     if session_id is None:
         row = connection.execute(_CRYSTALLIZED).fetchone()
     else:
-        row = connection.execute(f"{_CRYSTALLIZED} AND session_id = ?", (session_id,)).fetchone()
+        row = connection.execute(_CRYSTALLIZED_IN, (session_id,)).fetchone()
     return int(row[0])
 
 

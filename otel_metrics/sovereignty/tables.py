@@ -31,16 +31,16 @@ CREATE INDEX events_by_time ON events (timestamp, event_type, cost_usd);
 CREATE INDEX events_crystallized ON events (session_id) WHERE event_type = 'skill_crystallized';
 
 CREATE TABLE events_by_minute (
-    minute INTEGER NOT NULL,      -- Unix minutes
     event_type TEXT NOT NULL,
+    minute INTEGER NOT NULL,      -- Unix minutes
     events INTEGER NOT NULL,
     cost_usd REAL NOT NULL,
-    PRIMARY KEY (minute, event_type)
+    PRIMARY KEY (event_type, minute)
 ) WITHOUT ROWID;
 
 CREATE TRIGGER events_counted AFTER INSERT ON events WHEN NEW.writer IS NOT NULL BEGIN
     INSERT INTO events_by_minute
-    VALUES (CAST(NEW.timestamp / 60 AS INTEGER), NEW.event_type, 1, coalesce(NEW.cost_usd, 0))
+    VALUES (NEW.event_type, CAST(NEW.timestamp / 60 AS INTEGER), 1, coalesce(NEW.cost_usd, 0))
     ON CONFLICT DO UPDATE SET events = events + 1, cost_usd = cost_usd + excluded.cost_usd;
 END;
 
@@ -50,7 +50,7 @@ CREATE TRIGGER events_of_others_counted AFTER INSERT ON events WHEN NEW.writer I
         metadata_json, instr(metadata_json, '"cost_usd":') + length('"cost_usd":')) AS REAL))
     WHERE rowid = NEW.rowid AND cost_usd IS NULL AND instr(metadata_json, '"cost_usd":');
     INSERT INTO events_by_minute
-    SELECT CAST(timestamp / 60 AS INTEGER), event_type, 1, coalesce(cost_usd, 0)
+    SELECT event_type, CAST(timestamp / 60 AS INTEGER), 1, coalesce(cost_usd, 0)
     FROM events WHERE rowid = NEW.rowid
     ON CONFLICT DO UPDATE SET events = events + 1, cost_usd = cost_usd + excluded.cost_usd;
 END;

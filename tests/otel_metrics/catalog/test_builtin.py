@@ -142,7 +142,8 @@ BUCKETS = {
 WHO = {"gen_ai.skill.name", "gen_ai.skill.version", "skill.record.id", "metadata"}
 RAN = WHO | {"gen_ai.agent.name", "execution_id"}
 MOVED = WHO | {"event_id", "skill.promotion.from", "skill.promotion.to"}
-WORK = {"sovereignty.event.type", "session.id", "metadata"}
+WORK = {"sovereignty.event.type", "sovereignty.event.id", "sovereignty.cost_usd"}
+WORK |= {"session.id", "metadata"}
 LAYERED = WORK | {"sovereignty.layer", "sovereignty.path"}
 STANDING = {"budget.name", "budget.unit", "budget.scope", "budget.subject", "budget.period"}
 STANDING |= {f"budget.amount_{field}" for field in ("limit", "used", "reserved", "remaining")}
@@ -169,6 +170,8 @@ EVENTS = {
     "sovereignty.api_cost": WORK,
     "budget.refused": STANDING | {"budget.requested", "budget.refused_since"},
     "budget.warned": STANDING | {"budget.soft_limit"},
+    "sovereignty.session_started": {"sovereignty.event.id", "session.id", "sovereignty.game"},
+    "sovereignty.session_ended": {"sovereignty.event.id", "session.id"},
     "efficiency.plan": {"plan_id", "priority", "cost_usd"},
     "efficiency.dip": {"gaps", "misfits", "false_pieces", "risk", "backtracks", "entropy", "decay"}
     | {"phi", "total_issues", "closed_issues", "passing_tests", "total_tests", "efficiency"}

@@ -13,6 +13,7 @@ def test_the_router_has_the_routes() -> None:
     assert [getattr(route, "path", None) for route in fastapi.router.routes] == [
         "/metrics",
         "/healthz",
+        "/ws/sovereignty",
     ]
     assert fastapi.router is fastapi.router
 
