@@ -13,12 +13,15 @@ thread would wait for itself. A forked child closes what other threads of its pa
 their lock would outlive a parent that is killed.
 """
 
+import base64
 import contextlib
 import errno
 import itertools
 import json
+import math
 import os
 import random
+import re
 import stat
 import sys
 import threading
@@ -63,6 +66,7 @@ _FIRST_STEP_BYTES: Final = 32 * 1024
 _POSIX: Final = sys.platform != "win32"  # elsewhere the module can be imported, and not used
 _READ_FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK if _POSIX else 0
 _WRITE_FLAGS: Final = os.O_RDWR | os.O_APPEND | (os.O_NOFOLLOW | _READ_FLAGS if _POSIX else 0)
+_LINE_ENDS: Final = re.compile("[\x85\u2028\u2029]")
 _BOM: Final = b"\xef\xbb\xbf"
 _ACCEPTED: Final = f"accepted: at most {LINE_BYTES_MAX:,} bytes, without a line end"
 
@@ -141,9 +145,21 @@ def locked(
         _close(descriptor)
 
 
-def encode(record: Mapping[str, Any]) -> bytes:
-    """Return a record as one line's bytes, without its end; non-ASCII is not escaped."""
-    return msgspec.json.encode(record)
+def encode(record: Mapping[str, object]) -> bytes:
+    """Return a record as the bytes of one line, without its end.
+
+    It is what Python's `json.dumps(record, ensure_ascii=False)` gives, with `", "` and `": "`
+    between its parts, as services have long written such files. What that leaves in a line and JSON
+    does not know, or takes for the end of a line, is written otherwise: NaN and infinities as text,
+    bytes as `{"$bytes": base64}`, and U+0085, U+2028 and U+2029 escaped.
+    """
+    try:
+        text = _plain(record)
+    except (TypeError, ValueError):  # bytes; NaN or an infinity
+        text = _plain(_writable(record))
+    if not text.isascii():
+        text = _LINE_ENDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return text.encode("utf-8", "replace")
 
 
 def scan(path: str | os.PathLike[str]) -> Iterator[Line]:
@@ -436,3 +452,18 @@ def _close_inherited() -> None:
             del _open_files[descriptor]
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+
+def _writable(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, Mapping):
+        return {key: _writable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(item) for item in value]
+    return value
+
+
+_plain: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode

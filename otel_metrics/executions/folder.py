@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_metrics import line_files
-from otel_metrics.executions import names, records
+from otel_metrics import line_files, safe_names
+from otel_metrics.executions import records
 from otel_metrics.executions.outbox import Outbox
 from otel_metrics.executions.replacing import replacing
 from otel_metrics.executions.summary import Tally
@@ -129,7 +129,7 @@ class Folder:
             found = os.listdir(self.metrics)
         except FileNotFoundError:
             return []
-        named = (names.decoded(name) for name in found)
+        named = (safe_names.decoded(name) for name in found)
         return sorted(agent for agent in named if agent is not None and self.has(agent))
 
     def has(self, agent: str) -> bool:
@@ -167,7 +167,7 @@ class Folder:
             return Tally()
         try:
             with line_files.locked(path):
-                known = self._index.look(names.encoded(agent), path)
+                known = self._index.look(safe_names.encoded(agent, setting="agent"), path)
                 self._put_right(agent, known.tally.summary())
         except OSError:  # not ours to write, or a lock that is held: reading is enough
             known = self._index.read_all(path)
@@ -210,7 +210,7 @@ class Folder:
         return Index(os.path.join(self.metrics, INDEX))
 
     def _at(self, agent: str, name: str) -> str:
-        return os.path.join(self.metrics, names.encoded(agent), name)
+        return os.path.join(self.metrics, safe_names.encoded(agent, setting="agent"), name)
 
     def _keep(
         self,
@@ -220,7 +220,7 @@ class Folder:
         announce: Callable[[Mapping[str, Any]], bytes] | None,
     ) -> Kept:
         path = self._at(agent, EXECUTIONS)
-        folder = names.encoded(agent)
+        folder = safe_names.encoded(agent, setting="agent")
         with line_files.locked(path, wait_s=self._wait_s) as append:
             known = self._index.look(folder, path, key)
             if known.has_key:
@@ -238,7 +238,7 @@ class Folder:
         announce: Callable[[Mapping[str, Any]], bytes] | None,
     ) -> Kept:
         """Bring up to date what is derived. The record is on the disk: nothing here may raise."""
-        path, folder = self._at(agent, EXECUTIONS), names.encoded(agent)
+        path, folder = self._at(agent, EXECUTIONS), safe_names.encoded(agent, setting="agent")
         try:
             if before is None:  # behind a line without its end, which counts from now on
                 known = self._index.look(folder, path)

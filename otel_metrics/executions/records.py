@@ -1,13 +1,9 @@
 """Records of runs: what one holds, checked, and its bytes. Pure functions.
 
-A contract: services have written and read these files for long. A line is what Python's
-`json.dumps(record, ensure_ascii=False)` gives, with `", "` and `": "` between its parts; what is
-not known is left out. What that leaves in a line and JSON does not know, or takes for the end of a
-line, is written otherwise: NaN and infinities as text, bytes as `{"$bytes": base64}`, and U+0085,
-U+2028 and U+2029 escaped.
+A contract: services have written and read these files for long. `line_files.encode` has the form
+of a line; what is not known is left out.
 """
 
-import base64
 import difflib
 import json
 import math
@@ -19,8 +15,7 @@ from typing import Any, Final
 import msgspec
 from opentelemetry.util.types import AnyValue
 
-from otel_metrics import events, values
-from otel_metrics.executions import names
+from otel_metrics import events, line_files, safe_names, values
 
 __all__ = ["FIELDS", "Facts", "checked", "encode", "facts", "of_event", "time_of", "time_text"]
 
@@ -46,7 +41,6 @@ SHOWN_CHARS_MAX: Final = 80
 """Characters of a refused value that a message shows."""
 
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_LINE_ENDS: Final = re.compile("[\x85\u2028\u2029]")
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -74,7 +68,7 @@ def checked(given: Mapping[str, object]) -> dict[str, AnyValue]:
             near = difflib.get_close_matches(str(key), FIELDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}"
             raise ValueError(f"{_shown(key)}: is no field of a record; {hint}")
-    names.encoded(given.get("agent"))  # type: ignore[arg-type]  # which refuses what is no text
+    safe_names.encoded(given.get("agent"), setting="agent")  # type: ignore[arg-type]  # which refuses what is no text
     metadata = given.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
         raise ValueError(f"metadata={_shown(metadata)}: is no mapping; give names with values")
@@ -130,13 +124,7 @@ def encode(record: Mapping[str, object]) -> bytes:
     Raises:
         ValueError: it is longer than `RECORD_BYTES_MAX`.
     """
-    try:
-        text = _plain(record)
-    except (TypeError, ValueError):  # bytes; NaN or an infinity
-        text = _plain(_writable(record))
-    if not text.isascii():
-        text = _LINE_ENDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    line = text.encode("utf-8", "replace")
+    line = line_files.encode(record)
     if len(line) > RECORD_BYTES_MAX:
         raise ValueError(
             f"a record of {len(line):,} bytes; accepted: at most {RECORD_BYTES_MAX:,} bytes"
@@ -289,17 +277,4 @@ def _found(line: bytes) -> Facts | None:
         return None
 
 
-def _writable(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode()}
-    if isinstance(value, Mapping):
-        return {key: _writable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_writable(item) for item in value]
-    return value
-
-
 _decoder: Final = msgspec.json.Decoder(Facts)
-_plain: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from otel_metrics import events, values
+from otel_metrics import events, line_files, values
 from otel_metrics.line_files import BadLine
 from otel_metrics.skills import file_records, folder, recorder, stages
 from otel_metrics.skills.file_names import file_name
@@ -322,7 +322,7 @@ class MetricsAppender:
         return records
 
     def _append(self, name: str, event: str, given: Mapping[str, object]) -> bool:
-        line = file_records.encode(file_records.record(event, given))
+        line = line_files.encode(file_records.record(event, given))
         try:
             self._folder.append(name, line)
         except OSError as error:
@@ -338,7 +338,7 @@ class MetricsAppender:
         event_id = file_records.event_id(record)
         try:
             event_id = self._folder.append_move(
-                name, event_id, lambda free: file_records.encode({**record, "event_id": free})
+                name, event_id, lambda free: line_files.encode({**record, "event_id": free})
             )
         except OSError as error:
             self._failed(error, lost=True)

@@ -1,16 +1,10 @@
-"""Records of skill files: their fields in the order in which they are written, and their bytes.
+"""Records of skill files: their fields in the order in which they are written.
 
-A contract: services have written and read these files for long. A line is what Python's
-`json.dumps(record, ensure_ascii=False)` gives, with `", "` and `": "` between its parts, null where
-there is nothing. What that leaves in a line and JSON does not know, or takes for the end of a line,
-is written otherwise: NaN and infinities as text, bytes as `{"$bytes": base64}`, and U+0085, U+2028
-and U+2029 escaped. Pure functions; the content rule of events holds for records too.
+A contract: services have written and read these files for long. `line_files.encode` has the form
+of a line; there is null where there is nothing. Pure functions; the content rule of events holds
+for records too.
 """
 
-import base64
-import json
-import math
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,7 +18,6 @@ __all__ = [
     "KINDS",
     "TIMESTAMP_MAX",
     "attributes_of",
-    "encode",
     "event_id",
     "iso",
     "of_event",
@@ -91,7 +84,6 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
 _MADE: Final = frozenset({"timestamp", "timestamp_iso", "metric_type", "event_type"})
 """Fields that no attribute says."""
 _NS: Final = 10**9
-_LINE_ENDS: Final = re.compile("[\x85\u2028\u2029]")
 
 
 def record(event: str, given: Mapping[str, object]) -> dict[str, AnyValue]:
@@ -130,17 +122,6 @@ def attributes_of(event: str, record: Mapping[str, object]) -> dict[str, object]
     return {**said, "metadata": rest} if rest else said
 
 
-def encode(record: Mapping[str, object]) -> bytes:
-    """Return a record as the bytes of one line, without its end."""
-    try:
-        text = _plain(record)
-    except (TypeError, ValueError):  # bytes; NaN or an infinity
-        text = _plain(_writable(record))
-    if not text.isascii():
-        text = _LINE_ENDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return text.encode()
-
-
 def event_id(record: Mapping[str, object]) -> str:
     """Return the id of a promotion or rollback: what it is, of which skill, in which second."""
     kind = "promo" if record["event_type"] == "promotion" else "rollback"
@@ -158,18 +139,3 @@ def iso(timestamp: object) -> str:
     assert isinstance(timestamp, int | float)
     moment = datetime.fromtimestamp(timestamp, UTC)
     return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
-
-
-_plain: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
-def _writable(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode()}
-    if isinstance(value, Mapping):
-        return {key: _writable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_writable(item) for item in value]
-    return value

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_metrics import instruments
+from otel_metrics import instruments, line_files
 from otel_metrics.skills import file_records
 from otel_metrics.skills.file_names import NAME_BYTES_MAX, file_name
 from otel_metrics.skills.folder import Folder
@@ -49,12 +49,12 @@ class SkillFiles:
             instruments.reject(SKILL_FILES, "no_file_name", accepted)
             return
         if kind != "promotion":
-            self._folder.append(file, file_records.encode(file_records.record(name, given)))
+            self._folder.append(file, line_files.encode(file_records.record(name, given)))
             return
         made = file_records.record(name, {**given, "event_id": None})
         wanted = given["event_id"] or file_records.event_id(made)
         self._folder.append_move(
-            file, wanted, lambda free: file_records.encode({**made, "event_id": free})
+            file, wanted, lambda free: line_files.encode({**made, "event_id": free})
         )
 
     def after_fork(self) -> None:

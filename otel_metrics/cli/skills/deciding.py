@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from otel_exporter_ndjson import NdjsonError, find_segments
 from otel_exporter_ndjson.folders import ARCHIVE_FILE
-from otel_metrics import events
+from otel_metrics import events, line_files
 from otel_metrics.archive.adding import adding
 from otel_metrics.autoconfig.settings import from_environ
 from otel_metrics.cli import formats
@@ -171,7 +171,7 @@ def _written(decision: Decision, folder: str) -> dict[str, Any]:
                 "nothing was decided"
             )
         record["event_id"] = event_id
-        return file_records.encode(record)
+        return line_files.encode(record)
 
     name = file_name(decision.skill, "promotion")
     Folder(folder).append_move(name, file_records.event_id(record), line)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_metrics import values
+from otel_metrics import line_files, values
 from otel_metrics.skills import file_records
 
 NOW = 1_772_359_200.5
@@ -23,7 +23,7 @@ anything = st.recursive(
 def line(**fields: object) -> bytes:
     """Return the line of an outcome."""
     given = {"timestamp": NOW, "skill_name": "triage", "execution_id": "e", **fields}
-    return file_records.encode(file_records.record("skill.outcome", given))
+    return line_files.encode(file_records.record("skill.outcome", given))
 
 
 @given(anything, st.text())
@@ -60,7 +60,7 @@ def test_plain_data_is_written_as_pythons_writer_does(decision: object) -> None:
     )
 
     assert record["decision"] == decision
-    assert file_records.encode(record) == json.dumps(record, ensure_ascii=False).encode()
+    assert line_files.encode(record) == json.dumps(record, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
-"""Agents' names as names of folders: safe, one folder each, and back again."""
+"""Any name as that of a file or folder: safe, one each, and back again."""
 
 import os
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_metrics.executions.names import decoded, encoded
+from otel_metrics import safe_names
+from otel_metrics.safe_names import decoded
+
+encoded = partial(safe_names.encoded, setting="agent")
 
 NAMES = [
     *("../../etc/passwd", "a/b", "a\\b", "/etc", ".", "..", ".hidden", "a\nb", "-rf", "dot."),
