@@ -116,9 +116,8 @@ class SovereigntyStore:
         Raises:
             ValueError: `event_type` is none of the nine.
         """
-        if not issubclass(type(event_type), str) or event_type not in EVENT_TYPES:
-            raise ValueError(_refusal("event_type", event_type, EVENT_TYPES))
-        self._keep(record_event(event_type, metadata, session_id, filed_at=self.path))
+        kind = _one_of("event_type", event_type, EVENT_TYPES)
+        self._keep(record_event(kind, metadata, session_id, filed_at=self.path))
 
     def start_session(self, session_id: str, game: str) -> None:
         """Say that a session begins. One that has begun stays as it is; one that ended runs again.
@@ -151,9 +150,8 @@ class SovereigntyStore:
             ValueError: an argument is none of these.
             DatabaseError: the file cannot be read.
         """
-        if not issubclass(type(layer), str) or layer not in LAYERS:
-            raise ValueError(_refusal("layer", layer, LAYERS))
-        return self._totals(time_window).share(layer)["sovereignty_pct"]
+        named = _one_of("layer", layer, LAYERS)
+        return self._totals(time_window).share(named)["sovereignty_pct"]
 
     def get_cost_per_hour(self, time_window: timedelta | float) -> float:
         """Return what the window cost, in USD per hour; argument and errors as above."""
@@ -388,18 +386,21 @@ def _end_with_the_process(store: SovereigntyStore) -> None:
         os.register_at_fork(after_in_child=_alive.after_fork)
 
 
-def _refusal(argument: str, given: object, choices: Sequence[str]) -> str:
-    shown = values.label(given)
-    return f"{argument}={shown!r}: is not known; give {accepted(shown, choices)}"
+def _one_of(argument: str, given: object, choices: Sequence[str]) -> str:
+    shown = values.label(given)  # plain, whatever it was
+    if isinstance(shown, str) and shown in choices:
+        return shown
+    raise ValueError(f"{argument}={shown!r}: is not known; give {accepted(shown, choices)}")
 
 
 def _session_id(given: str) -> str:
-    if not issubclass(type(given), str) or not given:
+    taken = values.text(given) if issubclass(type(given), str) else ""
+    if not taken:
         raise ValueError(f"session_id={values.label(given)!r}: give a text that is not empty")
-    return given
+    return taken
 
 
 def _game(given: str) -> str:
     if not issubclass(type(given), str):
         raise ValueError(f"game={values.label(given)!r}: give a text")
-    return given
+    return values.text(given)

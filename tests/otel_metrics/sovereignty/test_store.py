@@ -1,5 +1,6 @@
 """The store: what is recorded is there, whatever happens to the file, and no caller waits."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -24,6 +25,9 @@ from otel_metrics.sovereignty import SovereigntyStore, writer
 from otel_metrics.sovereignty.rows import EVENTS, Event, Position, of_event
 from otel_metrics.testing import Captured
 from tests.otel_metrics.sqlite_holder import held_by_another
+from tests.otel_metrics.test_recorders import HOSTILE
+from tests.torture.figures import NotRunError
+from tests.torture.mounts import resize, tmpfs
 
 EVENT_ROWS = """
 SELECT name, number, timestamp, event_type, session_id, metadata_json, events.cost_usd
@@ -522,3 +526,43 @@ def test_a_database_of_a_later_release_is_read(
         later.record("decision_llm_call")
         assert later.get_sovereignty_pct("decision", 3600) == 100.0
     assert any("update otel-metrics to write it" in each.getMessage() for each in caplog.records)
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_the_rows_waiting(tmp_path: Path) -> None:
+    """Callers notice nothing; all rows are there once there is room again."""
+    try:
+        with tmpfs(tmp_path, "size=600k") as folder, SovereigntyStore(folder / "s.db") as store:
+            count = 0
+            while store.trouble is None:
+                store.record("api_call", {"text": "x" * 1_000})
+                count += 1
+                assert count < 50_000
+
+            assert not store.flush(0.1)
+            resize(folder, "size=64m")
+            assert store.flush(30)
+            assert len(rows(folder / "s.db")) == count
+            assert store.lost == {}
+    except NotRunError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_arguments_raise_nothing_but_value_errors(
+    store: SovereigntyStore, kind: str
+) -> None:
+    """Of objects whose every method raises none is asked."""
+    given: Any = HOSTILE[kind]
+    store.record("api_cost", given, session_id=given)
+    calls: list[Callable[[], object]] = [
+        lambda: store.record(given),
+        lambda: store.get_sovereignty_pct(given, 60),
+        lambda: store.start_session(given, given),
+        lambda: store.end_session(given),
+    ]
+    for call in calls:
+        with contextlib.suppress(ValueError):
+            call()
+
+    assert len(rows(Path(store.path))) == 1
