@@ -262,6 +262,8 @@ def test_a_fork_waits_for_a_transaction(path: Path) -> None:
     assert sorted(map(str, said(database))) == ["child", "thread"]
 
 
+WITH_TESTS = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+"""The variables of a program that imports from the tests."""
 KILLED = """
 import os, sys
 from otel_metrics.sqlite import Database
@@ -281,7 +283,7 @@ def test_what_was_committed_survives_a_kill(path: Path) -> None:
     for round_ in range(10):
         target = path.with_name(f"{round_}.db")
         with subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(target)], stdout=subprocess.PIPE
+            [sys.executable, "-c", KILLED, str(target)], stdout=subprocess.PIPE, env=WITH_TESTS
         ) as process:
             assert process.stdout is not None
             process.stdout.readline()
@@ -580,7 +582,7 @@ def test_a_migration_that_was_killed_is_done_again(path: Path) -> None:
     say(first, "a")
     first.close()
     with subprocess.Popen(
-        [sys.executable, "-c", MIGRATING, str(path)], stdout=subprocess.PIPE
+        [sys.executable, "-c", MIGRATING, str(path)], stdout=subprocess.PIPE, env=WITH_TESTS
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
