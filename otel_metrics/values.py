@@ -420,7 +420,9 @@ def _may_hold_secret(value: str) -> bool:
     """Tell whether a text has a part that each secret of its kind has: ten times faster than to
     look for the secrets themselves."""
     # Beyond ASCII there are letters that stand for those of ASCII where case is ignored.
-    low = value.lower() if value.isascii() else value.casefold().replace("\u0131", "i")
+    low = value.lower()
+    if not value.isascii():
+        low = value.casefold().replace("\u0131", "i").replace("i\u0307", "i")
     if "-" in low and ("k-" in low or "-----b" in low or "glpat-" in low or "xox" in low):
         return True
     if "_" in low and any(part in low for part in _PARTS_WITH_UNDERSCORE):

@@ -11,6 +11,7 @@ not guarded: two threads that set it at once at worst wait once more.
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections import Counter
@@ -220,6 +221,10 @@ class Folder:
         announce: Callable[[Mapping[str, Any]], bytes] | None,
     ) -> Kept:
         path = self._at(agent, EXECUTIONS)
+        if os.path.islink(os.path.dirname(path)):
+            raise OSError(
+                errno.ELOOP, "is a symbolic link; make it a folder", os.path.dirname(path)
+            )
         folder = safe_names.encoded(agent, setting="agent")
         with line_files.locked(path, wait_s=self._wait_s) as append:
             known = self._index.look(folder, path, key)

@@ -5,6 +5,7 @@ of a line; what is not known is left out.
 """
 
 import difflib
+import hashlib
 import json
 import math
 import re
@@ -79,8 +80,8 @@ def checked(given: Mapping[str, object]) -> dict[str, AnyValue]:
         "execution_time_s": _number("execution_time_s", given.get("execution_time_s")),
         "quality_score": _number("quality_score", given.get("quality_score"), most=1),
         "primary_metric": _primary_metric(given.get("primary_metric")),
-        "session_id": _text("session_id", given.get("session_id")),
-        "idempotency_key": _text("idempotency_key", given.get("idempotency_key")),
+        "session_id": _without_secrets(_text("session_id", given.get("session_id"))),
+        "idempotency_key": _key(_text("idempotency_key", given.get("idempotency_key"))),
     }
     content = values.clean({"metadata": metadata, "primary_metric": taken["primary_metric"]})
     assert isinstance(content, Mapping)
@@ -212,6 +213,17 @@ def _text(name: str, given: object) -> str | None:
     if not isinstance(given, str) or not given:
         raise ValueError(f"{name}={_shown(given)}: is no text, or empty; give text or leave it out")
     return values.text(given)
+
+
+def _without_secrets(text: str | None) -> AnyValue:
+    return values.clean(text)
+
+
+def _key(given: str | None) -> str | None:
+    """Return a key; of one that looks like a secret its SHA-256, which names the run as well."""
+    if given is None or values.clean(given) == given:
+        return given
+    return f"sha256:{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _primary_metric(given: object) -> dict[str, object] | None:

@@ -33,7 +33,8 @@ PUBLISH_TIMEOUT_S: Final = 5.0
 
 @click.command()
 @click.argument("agent")
-@click.option("--success/--failure", default=None, help="Whether the run did what it was to do.")
+@click.option("--success", is_flag=True, help="The run did what it was to do.")
+@click.option("--failure", is_flag=True, help="It did not.")
 @click.option("--time", "time_s", type=float, metavar="S", help="How long it took, in seconds.")
 @click.option("--quality", type=float, metavar="Q", help="Quality of the result, 0 to 1.")
 @click.option(
@@ -60,7 +61,8 @@ def record(
     context: click.Context,
     *,
     agent: str,
-    success: bool | None,
+    success: bool,
+    failure: bool,
     time_s: float | None,
     quality: float | None,
     key: str | None,
@@ -82,9 +84,11 @@ def record(
 
     Exit status 1 when the disk did not take it, 2 when something given is wrong.
     """
+    if success and failure:
+        end(context, "--success --failure: give one of them", EXIT_WRONG)
     options = {
         "agent": agent,
-        "success": success,
+        "success": success if success or failure else None,
         "execution_time_s": time_s,
         "quality_score": quality,
         "idempotency_key": key,

@@ -45,6 +45,7 @@ def test_a_run_is_recorded_and_told() -> None:
     ("arguments", "text", "told"),
     [
         ([], "", "success: is missing; give --success or --failure"),
+        (["--success", "--failure"], "", "--success --failure: give one of them"),
         (["--success", "--time", "-1"], "", "execution_time_s=-1.0: negative"),
         (["--success", "--time", "nan"], "", "execution_time_s=nan: not_finite"),
         (["--success", "--time", "soon"], "", "'soon' is not a valid float"),

@@ -146,6 +146,17 @@ def test_a_summary_that_is_a_link_is_replaced(files: ExecutionFiles, tmp_path: P
     assert summary(tmp_path)["execution_count"] == 2
 
 
+def test_an_agents_folder_that_is_a_link_is_refused(files: ExecutionFiles, tmp_path: Path) -> None:
+    """It may lead out of the project; nothing is written behind it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder(tmp_path).parent.mkdir(parents=True)
+    folder(tmp_path).symlink_to(elsewhere)
+
+    assert not files.append("reviewer", success=True)
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_torn_line_stays_a_line_of_its_own(files: ExecutionFiles, tmp_path: Path) -> None:
     """It is told to who reads, and counts for nothing."""
     files.append("reviewer", success=True)

@@ -1,5 +1,6 @@
 """Records of runs: what is refused, and the bytes of what is not."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -119,6 +120,15 @@ def test_secrets_do_not_enter_a_file() -> None:
     record = records.checked({**PLAIN, "metadata": {"api_key": "sk-live-1234567890abcdef"}})
 
     assert record["metadata"] == {"api_key": "[redacted]"}
+
+
+def test_ids_that_are_secrets_do_not_enter_a_file() -> None:
+    """A session's is masked; a key still names the run, by its hash."""
+    secret = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dGhlIHNpZ25hdHVyZQ"
+    record = records.checked({**PLAIN, "session_id": secret, "idempotency_key": secret})
+
+    assert "eyJ" not in records.encode(record).decode()
+    assert record["idempotency_key"] == f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
 @given(st.binary(max_size=200))
