@@ -1,5 +1,6 @@
 """`otel-metrics sovereignty rebuild`: build the database anew from the archive."""
 
+import codecs
 from typing import Final
 
 import click
@@ -22,6 +23,9 @@ from otel_metrics.cli.sovereignty.options import db_option, named_db
 
 __all__ = ["rebuild"]
 
+TEXT_BYTES: Final = 4096
+"""How much of a file says whether it is a text."""
+
 _COLUMNS: Final = ("db", "events", "events_before", "sessions", "old")
 
 
@@ -40,13 +44,17 @@ def rebuild(context: click.Context, *, path: str, db: str, service: str | None, 
     deleted: look there for events that the archive has no more.
 
     Exit status 1 when the folder is no archive or the disk refuses, 2 when the file is another
-    program's, 3 when some of the archive is damaged.
+    program's or a text, 3 when some of the archive is damaged.
     """
     # Loads SQLite.
     from otel_metrics.sovereignty.rebuild import rebuild as rebuilt
     from otel_metrics.sovereignty.rows import EVENTS
     from otel_metrics.sqlite import DatabaseError, ForeignDatabaseError
 
+    if _is_text(db):
+        message = f"{named_db(context)}={db}: is a text file; give the database's"
+        click.echo(formats.printable(message), err=True)
+        context.exit(EXIT_WRONG)
     found = segments(context, path)
     if tell_service(found, service):
         context.exit(EXIT_NO)
@@ -71,3 +79,21 @@ def rebuild(context: click.Context, *, path: str, db: str, service: str | None, 
         message = f"{missing} events of the old database are not in the archive: see {done.aside}"
         click.echo(formats.printable(message), err=True)
     context.exit(EXIT_PARTLY if tell(findings) else 0)
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether a file is a text, which no database is, however damaged."""
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(TEXT_BYTES)
+    except OSError:
+        return False
+    return bool(beginning) and b"\0" not in beginning and _decodes(beginning)
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True

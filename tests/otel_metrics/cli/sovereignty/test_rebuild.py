@@ -154,6 +154,16 @@ def test_the_database_of_something_else_is_not_touched(archive: Path, tmp_path: 
     assert not any("rebuilding" in name for name in os.listdir(tmp_path))
 
 
+def test_a_text_is_not_taken_for_a_damaged_database(archive: Path, tmp_path: Path) -> None:
+    """Somebody has named the wrong file: it stays as it is."""
+    text = tmp_path / "notes.yaml"
+    text.write_text("skills:\n  größe: 1\n")
+    result = run("--archive", archive, "--db", text)
+
+    assert (result.exit_code, "is a text file" in result.stderr) == (2, True)
+    assert text.read_text() == "skills:\n  größe: 1\n"
+
+
 def test_damage_in_the_archive_is_told(archive: Path, tmp_path: Path) -> None:
     """Exit status 3; the rest is there."""
     segment = find_segments(archive, signal="events", service="bank")[0]
