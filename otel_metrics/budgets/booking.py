@@ -78,6 +78,7 @@ _BOOK: Final = (
     "ON CONFLICT (starts_us, budget, subject) "
     "DO UPDATE SET used = used + excluded.used, warned = max(warned, excluded.warned)"
 )
+_RESERVE: Final = "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSE: Final = (
     "INSERT INTO usage (budget, subject, starts_us, refusals) VALUES (?, ?, ?, 1) "
     "ON CONFLICT (starts_us, budget, subject) DO UPDATE SET refusals = refusals + 1"
@@ -107,29 +108,24 @@ def hold(
     *,
     for_us: int,
 ) -> Outcome:
-    """Reserve a charge if every budget that it touches has room, else count the refusals."""
+    """Reserve a charge if every budget that it touches has room, else count the refusals.
+
+    Raises:
+        ValueError: its key is open for another charge.
+    """
     _must_be_open(connection, store)
     connection.execute("DELETE FROM reservations WHERE expires_us <= ?", (now_us,))
     uses = uses_of(connection, store, charge, now_us)
     if key is not None and _is_booked(connection, key):
         return Outcome(uses, duplicate=True)
-    if key is not None:
-        asked = "SELECT at_us, nonce FROM reservations WHERE key = ?"
-        open_one = connection.execute(asked, (key,)).fetchone()
-        if open_one is not None:  # a retry of what is still open: it holds the same
-            connection.execute(
-                "UPDATE reservations SET expires_us = max(expires_us, ?) WHERE key = ?",
-                (now_us + for_us, key),
-            )
-            return Outcome(uses, identity=(open_one[0], open_one[1]))
+    joined = None if key is None else _joined(connection, charge, key, now_us + for_us)
+    if joined is not None:
+        return Outcome(uses, identity=joined)
     refused = _without_room(connection, uses, charge)
     if refused:
         return Outcome(uses, refused)
     identity = new_identity(now_us)
-    connection.execute(
-        "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*identity, now_us + for_us, *_fields(charge), key),
-    )
+    connection.execute(_RESERVE, (*identity, now_us + for_us, *_fields(charge), key))
     for use in uses:
         use.reserved += charge.amount(use.budget.unit) or 0
         connection.execute(_BOOK, (use.budget.id, use.subject, use.starts_us, 0, 0))
@@ -147,6 +143,11 @@ def settle(
     """Book what a reservation came to, in the period in which it was made: it is a fact, and not
     checked. A second time changes nothing, however often the answer was lost."""
     release(connection, identity)
+    if key is not None:  # booked once, whoever else retries it: nothing is left to hold
+        connection.execute(
+            "DELETE FROM reservations WHERE key = ? AND tenant IS ? AND skill IS ? AND agent IS ?",
+            (key, charge.tenant, charge.skill, charge.agent),
+        )
     uses = _uses(connection, store, charge, identity[0], now_us)
     known = "SELECT 1 FROM entries WHERE at_us = ? AND nonce = ?"
     if connection.execute(known, identity).fetchone() or (key and _is_booked(connection, key)):
@@ -155,8 +156,16 @@ def settle(
 
 
 def release(connection: "Connection", identity: Identity) -> None:
-    """Give back what a reservation holds."""
+    """Give back what a reservation holds; where its key is open elsewhere, that holds it on."""
+    asked = "SELECT tokens, nano_usd, key FROM reservations WHERE at_us = ? AND nonce = ?"
+    held = connection.execute(asked, identity).fetchone()
     connection.execute("DELETE FROM reservations WHERE at_us = ? AND nonce = ?", identity)
+    if held is not None and held[2] is not None:
+        connection.execute(
+            "UPDATE reservations SET tokens = tokens + ?, nano_usd = nano_usd + ? WHERE "
+            "(at_us, nonce) = (SELECT at_us, nonce FROM reservations WHERE key = ? LIMIT 1)",
+            held,
+        )
 
 
 def uses_of(connection: "Connection", store: "Store", charge: Charge, now_us: int) -> list[Use]:
@@ -322,6 +331,36 @@ def _use(connection: "Connection", match: Match, at_us: int, now_us: int, *, any
         asked = (starts_us, ends_us, now_us, subject)
         (use.reserved,) = connection.execute(_HELD[budget.unit, budget.scope], asked).fetchone()
     return use
+
+
+def _joined(connection: "Connection", charge: Charge, key: str, expires_us: int) -> Identity | None:
+    """Return a reservation beside the open one of a key: a retry of what is still at work.
+
+    One of a key holds the amount, in the period of the first; the others hold nothing meanwhile.
+    """
+    at_us, *fields = connection.execute(
+        "SELECT min(at_us), tenant, skill, agent, max(tokens), max(nano_usd) FROM reservations "
+        "WHERE key = ?",
+        (key,),
+    ).fetchone()
+    if at_us is None:
+        return None
+    if tuple(fields) != _fields(charge):
+        raise ValueError(
+            f"idempotency_key={key}: is reserved for another amount, tenant, skill or agent; give "
+            "each call a key of its own"
+        )
+    identity = new_identity(at_us)
+    nothing = replace(
+        charge,
+        tokens=None if charge.tokens is None else 0,
+        nano_usd=None if charge.nano_usd is None else 0,
+    )
+    connection.execute(_RESERVE, (*identity, expires_us, *_fields(nothing), key))
+    connection.execute(
+        "UPDATE reservations SET expires_us = max(expires_us, ?) WHERE key = ?", (expires_us, key)
+    )
+    return identity
 
 
 def _without_room(connection: "Connection", uses: Iterable[Use], charge: Charge) -> list[Use]:
