@@ -78,6 +78,8 @@ _BOOK: Final = (
     "ON CONFLICT (starts_us, budget, subject) "
     "DO UPDATE SET used = used + excluded.used, warned = max(warned, excluded.warned)"
 )
+# By chance, not the next number: a copy that is put back would reach it with other budgets.
+_CHANGED: Final = "UPDATE state SET generation = abs(random() / 4)"
 _RESERVE: Final = "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSE: Final = (
     "INSERT INTO usage (budget, subject, starts_us, refusals) VALUES (?, ?, ?, 1) "
@@ -194,7 +196,7 @@ def define(connection: "Connection", budget: Budget, now_us: int) -> None:
     else:
         remove(connection, budget.name)
         _add(connection, budget, now_us)
-    connection.execute("UPDATE state SET generation = generation + 1")
+    connection.execute(_CHANGED)
 
 
 def remove(connection: "Connection", name: str) -> bool:
@@ -204,7 +206,7 @@ def remove(connection: "Connection", name: str) -> bool:
         return False
     connection.execute("DELETE FROM usage WHERE budget = ?", row)
     connection.execute("DELETE FROM budgets WHERE id = ?", row)
-    connection.execute("UPDATE state SET generation = generation + 1")
+    connection.execute(_CHANGED)
     return True
 
 
