@@ -90,11 +90,20 @@ _REFUSE: Final = (
 def spend(
     connection: "Connection", store: "Store", charge: Charge, now_us: int, key: str | None
 ) -> Outcome:
-    """Book a charge if every budget that it touches has room, else count the refusals."""
+    """Book a charge if every budget that it touches has room, else count the refusals.
+
+    Raises:
+        ValueError: its key is of another charge.
+    """
     _must_be_open(connection, store)
     uses = uses_of(connection, store, charge, now_us)
-    if key is not None and _is_booked(connection, key):
+    known = None if key is None else _known(connection, key)
+    if known is not None and known != charge:
+        raise _taken(key)
+    if known is not None:
         return Outcome(uses, duplicate=True)
+    if key is not None and _is_open_for_others(connection, charge, key, now_us):
+        raise _taken(key)
     refused = _without_room(connection, uses, charge)
     if refused:
         return Outcome(uses, refused)
@@ -113,12 +122,15 @@ def hold(
     """Reserve a charge if every budget that it touches has room, else count the refusals.
 
     Raises:
-        ValueError: its key is open for another charge.
+        ValueError: its key is of another charge.
     """
     _must_be_open(connection, store)
     connection.execute("DELETE FROM reservations WHERE expires_us <= ?", (now_us,))
     uses = uses_of(connection, store, charge, now_us)
-    if key is not None and _is_booked(connection, key):
+    known = None if key is None else _known(connection, key)
+    if known is not None and not _may_have_come_to(charge, known):
+        raise _taken(key)
+    if known is not None:
         return Outcome(uses, duplicate=True)
     joined = None if key is None else _joined(connection, charge, key, now_us + for_us)
     if joined is not None:
@@ -151,10 +163,13 @@ def settle(
             (key, charge.tenant, charge.skill, charge.agent),
         )
     uses = _uses(connection, store, charge, identity[0], now_us)
-    known = "SELECT 1 FROM entries WHERE at_us = ? AND nonce = ?"
-    if connection.execute(known, identity).fetchone() or (key and _is_booked(connection, key)):
+    booked = "SELECT 1 FROM entries WHERE at_us = ? AND nonce = ?"
+    known = None if key is None else _known(connection, key)
+    is_retry = known is not None and known.subjects() == charge.subjects()
+    if is_retry or connection.execute(booked, identity).fetchone():
         return Outcome(uses, duplicate=True)
-    return _booked(connection, uses, charge, identity, key)
+    # Its key may have been taken by others after it had expired; it is booked all the same.
+    return _booked(connection, uses, charge, identity, key if known is None else None)
 
 
 def release(connection: "Connection", identity: Identity) -> None:
@@ -348,10 +363,7 @@ def _joined(connection: "Connection", charge: Charge, key: str, expires_us: int)
     if at_us is None:
         return None
     if tuple(fields) != _fields(charge):
-        raise ValueError(
-            f"idempotency_key={key}: is reserved for another amount, tenant, skill or agent; give "
-            "each call a key of its own"
-        )
+        raise _taken(key)
     identity = new_identity(at_us)
     nothing = replace(
         charge,
@@ -412,9 +424,34 @@ def _prune(connection: "Connection", before_us: int) -> None:
     connection.execute("DELETE FROM usage WHERE starts_us < ?", (before_us,))
 
 
-def _is_booked(connection: "Connection", key: str) -> bool:
-    found = connection.execute("SELECT 1 FROM entries WHERE key = ?", (key,)).fetchone()
+def _known(connection: "Connection", key: str) -> Charge | None:
+    """Return what was booked by a key."""
+    asked = "SELECT tokens, nano_usd, tenant, skill, agent FROM entries WHERE key = ?"
+    found = connection.execute(asked, (key,)).fetchone()
+    return None if found is None else Charge(*found)
+
+
+def _may_have_come_to(reserved: Charge, booked: Charge) -> bool:
+    """Tell whether what is booked may be a reservation's: its amounts are what the call took."""
+    return reserved.subjects() == booked.subjects() and all(
+        reserved.amount(unit) is None or booked.amount(unit) is not None for unit in UNITS
+    )
+
+
+def _is_open_for_others(connection: "Connection", charge: Charge, key: str, now_us: int) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM reservations WHERE key = ? AND expires_us > ? "
+        "AND NOT (tenant IS ? AND skill IS ? AND agent IS ?)",
+        (key, now_us, charge.tenant, charge.skill, charge.agent),
+    ).fetchone()
     return found is not None
+
+
+def _taken(key: str | None) -> ValueError:
+    return ValueError(
+        f"idempotency_key={key}: is of another spend, of another amount, unit, tenant, skill "
+        "or agent; give each spend a key of its own"
+    )
 
 
 def _held_by_budget_of(

@@ -162,6 +162,29 @@ def test_a_key_that_was_settled_is_not_booked_again(acme: BudgetLedger) -> None:
     assert held(acme) == (60, 0)
 
 
+def test_a_key_that_was_settled_is_not_reserved_by_others(acme: BudgetLedger) -> None:
+    """Nor spent by them while it is open: what they take would be booked nowhere."""
+    with budgets.reserve(80, tenant="acme", idempotency_key="job-1") as reserved:
+        with pytest.raises(ValueError, match=r"^idempotency_key=job-1: is of another spend"):
+            budgets.spend(80, tenant="other", idempotency_key="job-1")
+        reserved.settle(60)
+
+    with pytest.raises(ValueError, match=r"^idempotency_key=job-1: is of another spend"):
+        budgets.reserve(80, tenant="other", idempotency_key="job-1").__enter__()
+
+
+def test_a_key_that_others_took_after_it_expired_is_settled(
+    acme: BudgetLedger, clock: Clock
+) -> None:
+    """A call that outlived its time limit is booked."""
+    with budgets.reserve(80, tenant="acme", idempotency_key="job-1", time_limit_s=1) as reserved:
+        clock.set("2026-01-15T10:30:02")
+        budgets.spend(5, tenant="other", idempotency_key="job-1")
+        reserved.settle(60)
+
+    assert held(acme) == (60, 0)
+
+
 def test_a_key_that_is_open_holds_once(acme: BudgetLedger) -> None:
     """A retry while the first one is still at work takes no second share."""
     with budgets.reserve(80, tenant="acme", idempotency_key="job-1") as first:
@@ -204,7 +227,7 @@ def test_a_key_that_is_open_is_not_reserved_for_another_charge(
 ) -> None:
     """It would run unchecked by what the first one holds."""
     with budgets.reserve(10, tenant="acme", idempotency_key="job-1"):
-        with pytest.raises(ValueError, match=r"^idempotency_key=job-1: is reserved for another"):
+        with pytest.raises(ValueError, match=r"^idempotency_key=job-1: is of another spend"):
             budgets.reserve(**other, idempotency_key="job-1").__enter__()
         assert held(acme) == (0, 10)
 
