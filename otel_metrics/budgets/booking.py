@@ -216,6 +216,8 @@ def define(connection: "Connection", budget: Budget, now_us: int) -> None:
 
 def remove(connection: "Connection", name: str) -> bool:
     """Remove a budget; what was spent stays booked."""
+    if not name.isprintable():  # half a surrogate pair, too, which SQLite does not take
+        return False
     row = connection.execute("SELECT id FROM budgets WHERE name = ?", (name,)).fetchone()
     if row is None:
         return False

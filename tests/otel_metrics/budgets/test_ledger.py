@@ -286,6 +286,11 @@ def test_a_key_of_another_spend_is_said_to_be(ledger: BudgetLedger, other: dict[
         ledger.spend(**other, idempotency_key="call-7")
 
 
+def test_a_name_that_no_budget_can_have_is_of_none(ledger: BudgetLedger) -> None:
+    """Half a character, which no file can hold, is no name to remove."""
+    assert ledger.remove("\ud800") is False
+
+
 def test_a_refused_key_may_be_tried_again(ledger: BudgetLedger, clock: Clock) -> None:
     """It was not booked."""
     ledger.define("acme", 100, tenant="acme")
