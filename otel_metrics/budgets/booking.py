@@ -78,6 +78,9 @@ _BOOK: Final = (
     "ON CONFLICT (starts_us, budget, subject) "
     "DO UPDATE SET used = used + excluded.used, warned = max(warned, excluded.warned)"
 )
+# By chance, not the next number: a copy that is put back would reach it with other budgets.
+_CHANGED: Final = "UPDATE state SET generation = abs(random() / 4)"
+_RESERVE: Final = "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSE: Final = (
     "INSERT INTO usage (budget, subject, starts_us, refusals) VALUES (?, ?, ?, 1) "
     "ON CONFLICT (starts_us, budget, subject) DO UPDATE SET refusals = refusals + 1"
@@ -87,11 +90,20 @@ _REFUSE: Final = (
 def spend(
     connection: "Connection", store: "Store", charge: Charge, now_us: int, key: str | None
 ) -> Outcome:
-    """Book a charge if every budget that it touches has room, else count the refusals."""
+    """Book a charge if every budget that it touches has room, else count the refusals.
+
+    Raises:
+        ValueError: its key is of another charge.
+    """
     _must_be_open(connection, store)
     uses = uses_of(connection, store, charge, now_us)
-    if key is not None and _is_booked(connection, key):
+    known = None if key is None else _known(connection, key)
+    if known is not None and known != charge:
+        raise _taken(key)
+    if known is not None:
         return Outcome(uses, duplicate=True)
+    if key is not None and _is_open_for_others(connection, charge, key, now_us):
+        raise _taken(key)
     refused = _without_room(connection, uses, charge)
     if refused:
         return Outcome(uses, refused)
@@ -107,29 +119,27 @@ def hold(
     *,
     for_us: int,
 ) -> Outcome:
-    """Reserve a charge if every budget that it touches has room, else count the refusals."""
+    """Reserve a charge if every budget that it touches has room, else count the refusals.
+
+    Raises:
+        ValueError: its key is of another charge.
+    """
     _must_be_open(connection, store)
     connection.execute("DELETE FROM reservations WHERE expires_us <= ?", (now_us,))
     uses = uses_of(connection, store, charge, now_us)
-    if key is not None and _is_booked(connection, key):
+    known = None if key is None else _known(connection, key)
+    if known is not None and not _may_have_come_to(charge, known):
+        raise _taken(key)
+    if known is not None:
         return Outcome(uses, duplicate=True)
-    if key is not None:
-        asked = "SELECT at_us, nonce FROM reservations WHERE key = ?"
-        open_one = connection.execute(asked, (key,)).fetchone()
-        if open_one is not None:  # a retry of what is still open: it holds the same
-            connection.execute(
-                "UPDATE reservations SET expires_us = max(expires_us, ?) WHERE key = ?",
-                (now_us + for_us, key),
-            )
-            return Outcome(uses, identity=(open_one[0], open_one[1]))
+    joined = None if key is None else _joined(connection, charge, key, now_us + for_us)
+    if joined is not None:
+        return Outcome(uses, identity=joined)
     refused = _without_room(connection, uses, charge)
     if refused:
         return Outcome(uses, refused)
     identity = new_identity(now_us)
-    connection.execute(
-        "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*identity, now_us + for_us, *_fields(charge), key),
-    )
+    connection.execute(_RESERVE, (*identity, now_us + for_us, *_fields(charge), key))
     for use in uses:
         use.reserved += charge.amount(use.budget.unit) or 0
         connection.execute(_BOOK, (use.budget.id, use.subject, use.starts_us, 0, 0))
@@ -147,16 +157,32 @@ def settle(
     """Book what a reservation came to, in the period in which it was made: it is a fact, and not
     checked. A second time changes nothing, however often the answer was lost."""
     release(connection, identity)
+    if key is not None:  # booked once, whoever else retries it: nothing is left to hold
+        connection.execute(
+            "DELETE FROM reservations WHERE key = ? AND tenant IS ? AND skill IS ? AND agent IS ?",
+            (key, charge.tenant, charge.skill, charge.agent),
+        )
     uses = _uses(connection, store, charge, identity[0], now_us)
-    known = "SELECT 1 FROM entries WHERE at_us = ? AND nonce = ?"
-    if connection.execute(known, identity).fetchone() or (key and _is_booked(connection, key)):
+    booked = "SELECT 1 FROM entries WHERE at_us = ? AND nonce = ?"
+    known = None if key is None else _known(connection, key)
+    is_retry = known is not None and known.subjects() == charge.subjects()
+    if is_retry or connection.execute(booked, identity).fetchone():
         return Outcome(uses, duplicate=True)
-    return _booked(connection, uses, charge, identity, key)
+    # Its key may have been taken by others after it had expired; it is booked all the same.
+    return _booked(connection, uses, charge, identity, key if known is None else None)
 
 
 def release(connection: "Connection", identity: Identity) -> None:
-    """Give back what a reservation holds."""
+    """Give back what a reservation holds; where its key is open elsewhere, that holds it on."""
+    asked = "SELECT tokens, nano_usd, key FROM reservations WHERE at_us = ? AND nonce = ?"
+    held = connection.execute(asked, identity).fetchone()
     connection.execute("DELETE FROM reservations WHERE at_us = ? AND nonce = ?", identity)
+    if held is not None and held[2] is not None:
+        connection.execute(
+            "UPDATE reservations SET tokens = tokens + ?, nano_usd = nano_usd + ? WHERE "
+            "(at_us, nonce) = (SELECT at_us, nonce FROM reservations WHERE key = ? LIMIT 1)",
+            held,
+        )
 
 
 def uses_of(connection: "Connection", store: "Store", charge: Charge, now_us: int) -> list[Use]:
@@ -185,17 +211,19 @@ def define(connection: "Connection", budget: Budget, now_us: int) -> None:
     else:
         remove(connection, budget.name)
         _add(connection, budget, now_us)
-    connection.execute("UPDATE state SET generation = generation + 1")
+    connection.execute(_CHANGED)
 
 
 def remove(connection: "Connection", name: str) -> bool:
     """Remove a budget; what was spent stays booked."""
+    if not name.isprintable():  # half a surrogate pair, too, which SQLite does not take
+        return False
     row = connection.execute("SELECT id FROM budgets WHERE name = ?", (name,)).fetchone()
     if row is None:
         return False
     connection.execute("DELETE FROM usage WHERE budget = ?", row)
     connection.execute("DELETE FROM budgets WHERE id = ?", row)
-    connection.execute("UPDATE state SET generation = generation + 1")
+    connection.execute(_CHANGED)
     return True
 
 
@@ -324,6 +352,33 @@ def _use(connection: "Connection", match: Match, at_us: int, now_us: int, *, any
     return use
 
 
+def _joined(connection: "Connection", charge: Charge, key: str, expires_us: int) -> Identity | None:
+    """Return a reservation beside the open one of a key: a retry of what is still at work.
+
+    One of a key holds the amount, in the period of the first; the others hold nothing meanwhile.
+    """
+    at_us, *fields = connection.execute(
+        "SELECT min(at_us), tenant, skill, agent, max(tokens), max(nano_usd) FROM reservations "
+        "WHERE key = ?",
+        (key,),
+    ).fetchone()
+    if at_us is None:
+        return None
+    if tuple(fields) != _fields(charge):
+        raise _taken(key)
+    identity = new_identity(at_us)
+    nothing = replace(
+        charge,
+        tokens=None if charge.tokens is None else 0,
+        nano_usd=None if charge.nano_usd is None else 0,
+    )
+    connection.execute(_RESERVE, (*identity, expires_us, *_fields(nothing), key))
+    connection.execute(
+        "UPDATE reservations SET expires_us = max(expires_us, ?) WHERE key = ?", (expires_us, key)
+    )
+    return identity
+
+
 def _without_room(connection: "Connection", uses: Iterable[Use], charge: Charge) -> list[Use]:
     """Return the budgets that refuse, and count it."""
     refused = [
@@ -371,9 +426,34 @@ def _prune(connection: "Connection", before_us: int) -> None:
     connection.execute("DELETE FROM usage WHERE starts_us < ?", (before_us,))
 
 
-def _is_booked(connection: "Connection", key: str) -> bool:
-    found = connection.execute("SELECT 1 FROM entries WHERE key = ?", (key,)).fetchone()
+def _known(connection: "Connection", key: str) -> Charge | None:
+    """Return what was booked by a key."""
+    asked = "SELECT tokens, nano_usd, tenant, skill, agent FROM entries WHERE key = ?"
+    found = connection.execute(asked, (key,)).fetchone()
+    return None if found is None else Charge(*found)
+
+
+def _may_have_come_to(reserved: Charge, booked: Charge) -> bool:
+    """Tell whether what is booked may be a reservation's: its amounts are what the call took."""
+    return reserved.subjects() == booked.subjects() and all(
+        reserved.amount(unit) is None or booked.amount(unit) is not None for unit in UNITS
+    )
+
+
+def _is_open_for_others(connection: "Connection", charge: Charge, key: str, now_us: int) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM reservations WHERE key = ? AND expires_us > ? "
+        "AND NOT (tenant IS ? AND skill IS ? AND agent IS ?)",
+        (key, now_us, charge.tenant, charge.skill, charge.agent),
+    ).fetchone()
     return found is not None
+
+
+def _taken(key: str | None) -> ValueError:
+    return ValueError(
+        f"idempotency_key={key}: is of another spend, of another amount, unit, tenant, skill "
+        "or agent; give each spend a key of its own"
+    )
 
 
 def _held_by_budget_of(

@@ -152,7 +152,7 @@ class BudgetLedger:
             vendor: with `model`, counts the tokens as `pforge.tokens.used`; leave them out where
                 `tokens.record` counts the call.
             idempotency_key: a spend whose key was booked before, in the last 40 days, is not
-                booked again.
+                booked again. With another amount, tenant, skill or agent it is a `ValueError`.
 
         Raises:
             BudgetExceeded: a budget has less left; nothing was booked.

@@ -28,7 +28,7 @@ SCHEMA: Final = Schema(
     migrations=[
         """
         CREATE TABLE state (
-            -- Rises whenever a budget is changed, from where no other file begins.
+            -- Another whenever a budget is changed, and of no other file nor copy of it.
             generation INTEGER NOT NULL,
             -- Whether anything may be spent by this file.
             opened INTEGER NOT NULL

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_metrics.budgets import BudgetLedger, BudgetUnavailable
+from otel_metrics.budgets import BudgetExceeded, BudgetLedger, BudgetUnavailable
 from tests.otel_metrics.budgets.ledgers import disagreements, entries
 from tests.torture.figures import NotRunError
 from tests.torture.mounts import tmpfs
@@ -57,6 +57,27 @@ def test_a_damaged_ledger_refuses_until_somebody_has_looked(
         each.unlink()
     ledger.spend(50, tenant="acme")
     assert ledger.remaining(tenant="acme") == 0
+
+
+def test_a_copy_that_is_put_back_and_changed_holds_for_who_had_read_the_other(
+    ledger: BudgetLedger, path: Path
+) -> None:
+    """As many changes on either side are not the same budgets."""
+    ledger.define("acme", 1_000, tenant="acme")
+    ledger.spend(1, tenant="acme")
+    ledger.close()
+    copy = path.read_bytes()
+    ledger.define("acme", 9_000, tenant="acme")
+    ledger.spend(1, tenant="acme")
+    ledger.close()
+
+    path.write_bytes(copy)
+    other = BudgetLedger(path)
+    other.define("acme", 100, tenant="acme")
+    other.close()
+
+    with pytest.raises(BudgetExceeded):
+        ledger.spend(5_000, tenant="acme")
 
 
 def test_a_ledger_of_which_only_the_log_is_left_refuses(path: Path) -> None:

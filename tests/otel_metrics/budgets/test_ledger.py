@@ -269,6 +269,28 @@ def test_a_key_is_booked_once(ledger: BudgetLedger) -> None:
     assert standing(ledger, "acme").used == 100
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tokens": 2, "tenant": "acme"},
+        {"usd": 1, "tenant": "acme"},
+        {"tokens": 1, "tenant": "other"},
+        {"tokens": 1, "tenant": "acme", "agent": "crawler"},
+    ],
+)
+def test_a_key_of_another_spend_is_said_to_be(ledger: BudgetLedger, other: dict[str, Any]) -> None:
+    """It is no retry: taken for one, it would be booked nowhere."""
+    ledger.spend(1, tenant="acme", idempotency_key="call-7")
+
+    with pytest.raises(ValueError, match=r"^idempotency_key=call-7: is of another spend"):
+        ledger.spend(**other, idempotency_key="call-7")
+
+
+def test_a_name_that_no_budget_can_have_is_of_none(ledger: BudgetLedger) -> None:
+    """Half a character, which no file can hold, is no name to remove."""
+    assert ledger.remove("\ud800") is False
+
+
 def test_a_refused_key_may_be_tried_again(ledger: BudgetLedger, clock: Clock) -> None:
     """It was not booked."""
     ledger.define("acme", 100, tenant="acme")

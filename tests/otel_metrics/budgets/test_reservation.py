@@ -162,6 +162,29 @@ def test_a_key_that_was_settled_is_not_booked_again(acme: BudgetLedger) -> None:
     assert held(acme) == (60, 0)
 
 
+def test_a_key_that_was_settled_is_not_reserved_by_others(acme: BudgetLedger) -> None:
+    """Nor spent by them while it is open: what they take would be booked nowhere."""
+    with budgets.reserve(80, tenant="acme", idempotency_key="job-1") as reserved:
+        with pytest.raises(ValueError, match=r"^idempotency_key=job-1: is of another spend"):
+            budgets.spend(80, tenant="other", idempotency_key="job-1")
+        reserved.settle(60)
+
+    with pytest.raises(ValueError, match=r"^idempotency_key=job-1: is of another spend"):
+        budgets.reserve(80, tenant="other", idempotency_key="job-1").__enter__()
+
+
+def test_a_key_that_others_took_after_it_expired_is_settled(
+    acme: BudgetLedger, clock: Clock
+) -> None:
+    """A call that outlived its time limit is booked."""
+    with budgets.reserve(80, tenant="acme", idempotency_key="job-1", time_limit_s=1) as reserved:
+        clock.set("2026-01-15T10:30:02")
+        budgets.spend(5, tenant="other", idempotency_key="job-1")
+        reserved.settle(60)
+
+    assert held(acme) == (60, 0)
+
+
 def test_a_key_that_is_open_holds_once(acme: BudgetLedger) -> None:
     """A retry while the first one is still at work takes no second share."""
     with budgets.reserve(80, tenant="acme", idempotency_key="job-1") as first:
@@ -171,6 +194,42 @@ def test_a_key_that_is_open_holds_once(acme: BudgetLedger) -> None:
         first.settle(60)
 
     assert held(acme) == (70, 0)
+
+
+def test_a_key_that_is_open_stays_held_until_its_last_holder_ends(acme: BudgetLedger) -> None:
+    """Whichever of them raises first: the other is still at work."""
+    for first_ends in (True, False):
+        first = budgets.reserve(80, tenant="acme", idempotency_key="job-1")
+        second = budgets.reserve(80, tenant="acme", idempotency_key="job-1")
+        holders = [first.__enter__(), second.__enter__()]
+        if not first_ends:
+            holders.reverse()
+
+        holders[0].release()
+        assert held(acme) == (0, 80)
+        holders[1].release()
+        assert held(acme) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tokens": 9, "tenant": "acme"},
+        {"tokens": 100_000, "tenant": "acme"},
+        {"tokens": 10, "usd": 1, "tenant": "acme"},
+        {"usd": 10, "tenant": "acme"},
+        {"tokens": 10, "tenant": "other"},
+        {"tokens": 10, "tenant": "acme", "skill": "search"},
+    ],
+)
+def test_a_key_that_is_open_is_not_reserved_for_another_charge(
+    acme: BudgetLedger, other: dict[str, Any]
+) -> None:
+    """It would run unchecked by what the first one holds."""
+    with budgets.reserve(10, tenant="acme", idempotency_key="job-1"):
+        with pytest.raises(ValueError, match=r"^idempotency_key=job-1: is of another spend"):
+            budgets.reserve(**other, idempotency_key="job-1").__enter__()
+        assert held(acme) == (0, 10)
 
 
 def test_a_function_is_reserved_for_call_by_call(acme: BudgetLedger) -> None:
