@@ -22,6 +22,8 @@ __all__ = ["Rebuilt", "rebuild"]
 
 REPLACED: Final = "replaced"
 """What a file that was not damaged is called once it is aside."""
+TURN_WAIT_S: Final = 60.0
+"""How long to wait for a turn between services that write without a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ def rebuild(
     Raises:
         DatabaseError: the file is another program's, or the disk refuses.
     """
-    old = Database(path, SCHEMA)
+    old = Database(path, SCHEMA, busy_wait_s=TURN_WAIT_S)
     counted: dict[str, int | None] = {"events_before": None}
     with _beside(old.path) as unfinished:
         new = Database(unfinished, SCHEMA)

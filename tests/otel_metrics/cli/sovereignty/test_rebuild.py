@@ -110,13 +110,13 @@ def test_rows_that_no_archive_has(archive: Path, tmp_path: Path) -> None:
 def test_a_damaged_one_is_replaced(archive: Path, tmp_path: Path) -> None:
     """Whatever it was."""
     path = tmp_path / "s.db"
-    path.write_bytes(b"no database" * 1000)
+    path.write_bytes(b"\xffno database" * 1000)
 
     result = run("--archive", archive, "--db", path, "--format", "json")
     assert result.exit_code == 0
     [row] = json.loads(result.stdout)
     assert row["events_before"] is None
-    assert Path(row["old"]).read_bytes() == b"no database" * 1000
+    assert Path(row["old"]).read_bytes() == b"\xffno database" * 1000
     assert asked(path, "SELECT count(*) FROM events") == [(40,)]
 
 
