@@ -11,6 +11,8 @@ thread (`writer.py`), and no caller waits for a lock. Questions have a connectio
 import atexit
 import contextlib
 import logging
+import multiprocessing
+import multiprocessing.util
 import os
 import threading
 import time
@@ -382,8 +384,16 @@ def _end_with_the_process(store: SovereigntyStore) -> None:
             return
         _alive.registered = True
     atexit.register(_alive.close)
+    # Forked children of multiprocessing skip atexit, but not its finalizers.
+    if multiprocessing.parent_process() is not None:
+        _finalize_child(_alive)
+    multiprocessing.util.register_after_fork(_alive, _finalize_child)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_alive.after_fork)
+
+
+def _finalize_child(alive: _Alive) -> None:
+    multiprocessing.util.Finalize(None, alive.close, exitpriority=0)
 
 
 def _one_of(argument: str, given: object, choices: Sequence[str]) -> str:

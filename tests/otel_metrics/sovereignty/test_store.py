@@ -490,6 +490,29 @@ def test_forked_children_record_for_themselves(
     assert len({row[0] for row in rows(path)}) == 5
 
 
+def record_in_store(path: str, count: int) -> None:
+    """Record in a store of a child's own."""
+    store = SovereigntyStore(path)
+    for _ in range(count):
+        store.record("decision_rule_hit")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
+def test_the_end_of_children_of_multiprocessing_writes_the_queue(path: Path, start: str) -> None:
+    """However they are started: those that are forked skip atexit."""
+    SovereigntyStore(path).close()
+    context: Any = multiprocessing.get_context(start)  # of no type that says what all three have
+    children = [context.Process(target=record_in_store, args=(str(path), 300)) for _ in range(4)]
+    for each in children:
+        each.start()
+    for each in children:
+        each.join(60)
+
+    assert [each.exitcode for each in children] == [0] * 4
+    assert len(rows(path)) == 1_200
+
+
 @pytest.mark.slow
 def test_many_processes_write_one_file(tmp_path: Path, path: Path) -> None:
     """All rows of all of them."""
