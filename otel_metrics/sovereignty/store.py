@@ -69,7 +69,8 @@ class SovereigntyStore:
 
     Attributes:
         path: the file, absolute.
-        lost: rows that this object was given and could not keep, by reason.
+        lost: rows that this object was given and could not keep, by reason; also records of the
+            archive that it follows which cannot be kept as rows.
 
     Raises:
         ValueError: the file is no database of this kind.
@@ -295,8 +296,16 @@ class SovereigntyStore:
         if self._commits >= CHECKPOINT_COMMITS:
             self._commits = 0
             self._database.checkpoint()
-        pause_s = None if self._catch_up is None else self._catch_up.step()
+        pause_s = None if self._catch_up is None else self._step(self._catch_up)
         self._tell_moves()
+        return pause_s
+
+    def _step(self, catch_up: CatchUp) -> float | None:
+        """Catch up a little, and count what has to be left out."""
+        before = catch_up.unusable
+        pause_s = catch_up.step()
+        if catch_up.unusable > before:
+            self.lost["unusable_in_archive"] += catch_up.unusable - before
         return pause_s
 
     def _has_more_to_do(self) -> bool:

@@ -20,8 +20,9 @@ import pytest
 import otel_metrics
 from otel_metrics import Telemetry, sovereignty
 from otel_metrics.archive.adding import adding
-from otel_metrics.archive.feed import EventFeed
+from otel_metrics.archive.feed import EventFeed, Fed
 from otel_metrics.sovereignty import SovereigntyStore, writer
+from otel_metrics.sovereignty.catch_up import Reached
 from otel_metrics.sovereignty.rows import EVENTS, Event, Position, of_event
 from otel_metrics.testing import Captured
 from tests.otel_metrics.sqlite_holder import held_by_another
@@ -454,6 +455,57 @@ def test_what_was_read_of_the_archive_is_not_read_again(tmp_path: Path, path: Pa
     with configured(tmp_path, path):
         sovereignty.record("api_cost")
     assert [row[3] for row in rows(path)] == ["api_cost"]
+
+
+class Listed:
+    """An archive of one segment, with these events, each at its line."""
+
+    id = "listed"
+
+    def __init__(self, *listed: tuple[dict[str, object], int]) -> None:
+        self._listed = listed
+
+    def events_after(self, reached: Reached) -> Iterator[Fed]:
+        """Return those that are behind what was reached."""
+        for line, (attributes, time_ns) in enumerate(self._listed, 1):
+            if (1, line) > reached.get(("shop", "i"), (0, 0)):
+                yield Fed("shop", "i", 1, line, "sovereignty.api_call", attributes, time_ns)
+
+
+def deep() -> object:
+    """Return data nested deeper than Python recurses."""
+    nested: object = None
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        ({}, 10**400),
+        ({}, 10**300),
+        ({"session.id": "\ud800"}, 1),
+        ({"metadata": {"n": "\ud800"}}, 1),
+        ({"metadata": {"n": 10**5000}}, 1),
+        ({"metadata": deep()}, 1),
+    ],
+    ids=["time", "later time", "session", "metadata", "digits", "depth"],
+)
+def test_an_archived_record_that_is_no_row_holds_up_no_other(
+    store: SovereigntyStore,
+    path: Path,
+    unusable: tuple[dict[str, object], int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is left out and counted, and one line says so."""
+    store.follow(Listed(({}, 1), unusable, ({}, 3)))
+    await_condition(lambda: bool(caplog.messages))
+
+    assert {row[1] for row in rows(path)} == {1, 3}
+    assert store.lost == {"unusable_in_archive": 1}
+    assert [line for line in caplog.messages if "1 records of the archive" in line]
+    assert store.trouble is None
 
 
 def _places(path: Path) -> int:
