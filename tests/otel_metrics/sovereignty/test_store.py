@@ -1,6 +1,7 @@
 """The store: what is recorded is there, whatever happens to the file, and no caller waits."""
 
 import contextlib
+import json
 import logging
 import multiprocessing
 import os
@@ -137,6 +138,15 @@ def test_a_wrong_argument_is_a_value_error(
         call(store)
 
     assert rows(Path(store.path)) == set()
+
+
+def test_the_cost_per_hour_is_a_number_of_json(store: SovereigntyStore) -> None:
+    """Whatever was recorded as a cost, however short the window."""
+    for cost in (1.7e308, 1.7e308, 1e12, 1e12):
+        store.record("api_cost", {"cost_usd": cost})
+
+    json.dumps(store.snapshot(0.5), allow_nan=False)
+    assert store.get_cost_per_hour(3600) == 2e12
 
 
 def test_no_layer_has_data_before_anything_happens(store: SovereigntyStore) -> None:
