@@ -125,6 +125,12 @@ def test_a_call_counts_makes_an_event_and_a_row(
         (lambda s: s.get_sovereignty_pct("decision", "1h"), "give a timedelta or seconds"),
         (lambda s: s.get_cost_per_hour(float("nan")), "time_window=nan"),
         (lambda s: s.snapshot(timedelta(seconds=-1)), "is not above 0"),
+        (
+            lambda s: s.get_cost_per_hour(1e300),
+            "time_window=1e.300: .* give 1e-06 to 1e.14 seconds",
+        ),
+        (lambda s: s.get_cost_per_hour(1e-300), "time_window=1e-300: is out of range"),
+        (lambda s: s.get_sovereignty_pct("decision", 10**5000), "is out of range"),
         (lambda s: s.start_session("", "chess"), "session_id=''"),
         (lambda s: s.start_session("s", None), "game=None"),
         (lambda s: s.end_session(None), "session_id=None"),
@@ -138,6 +144,13 @@ def test_a_wrong_argument_is_a_value_error(
         call(store)
 
     assert rows(Path(store.path)) == set()
+
+
+def test_a_window_may_be_as_long_as_a_timedelta(store: SovereigntyStore) -> None:
+    """Which is all there is."""
+    store.record("decision_rule_hit")
+
+    assert store.get_sovereignty_pct("decision", timedelta.max) == 100.0
 
 
 def test_the_cost_per_hour_is_a_number_of_json(store: SovereigntyStore) -> None:
