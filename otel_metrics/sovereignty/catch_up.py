@@ -1,5 +1,5 @@
 """Brings into a store what an archive has and the store has not: after a kill, a full queue, a
-damaged file, or when the store is new.
+damaged file, or when the store is new. A record that is no row is left out and counted.
 
 How far an archive was read is kept in the same transaction as the rows, so that a kill at any
 moment costs no more than to read a little again. Of several processes one reads, the others wait.
@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
+from otel_metrics import values
+from otel_metrics.amounts import NS_PER_S
 from otel_metrics.sovereignty.rows import Event, Mark, Position, of_event
 from otel_metrics.sovereignty.tables import insert
 from otel_metrics.sqlite import Database
@@ -29,6 +31,8 @@ LEASE_S: Final = 10.0
 """A reader that does nothing for so long is taken for dead."""
 WAIT_S: Final = 1.0
 """How long to wait for another reader before looking again."""
+TIME_S_MAX: Final = values.INT64_MAX / NS_PER_S
+"""The latest time of a row, in Unix seconds: what OTLP carries."""
 REST: Final = 1.0
 """Rest after a step, as a multiple of the time that it took: the service comes first."""
 
@@ -82,13 +86,19 @@ class Archive(Protocol):
 
 
 class CatchUp:
-    """Takes from one archive what one store lacks."""
+    """Takes from one archive what one store lacks.
+
+    Attributes:
+        records: how many were read.
+        unusable: how many of them were left out, because they cannot be kept as rows.
+    """
 
     def __init__(self, database: Database, archive: Archive) -> None:
         self._database = database
         self._archive = archive
         self._complete: tuple[int, int] | None = None  # the file that was brought up to date
-        self.records = 0
+        self.records = self.unusable = 0
+        self._unusable_told = 0
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -142,11 +152,12 @@ class CatchUp:
         if not self._held:
             self._held = self._next(self._reading)
         records = self._held
+        taken = [_row(each) for each in records]
         with self._database.write() as connection:
             if self._database.identity != self._reading_for or not self._lease(connection):
                 self._reading = None  # another file, or another reader: begin again
                 return
-            insert(connection, [row for each in records if (row := _row(each)) is not None])
+            insert(connection, [row for row in taken if isinstance(row, Event | Mark)])
             last = {(each.service, each.instance): each for each in records}
             places = [(*writer, each.sequence, each.line) for writer, each in last.items()]
             connection.executemany(_REACH, [(self._archive.id, *place) for place in places])
@@ -154,8 +165,20 @@ class CatchUp:
                 connection.execute(_RELEASE, (self._archive.id,))
         self._held = []
         self.records += sum(bool(each.name) for each in records)
+        self.unusable += taken.count(_UNUSABLE)
         if not records:
             self._reading, self._complete = None, self._reading_for
+            self._tell_unusable()
+
+    def _tell_unusable(self) -> None:
+        """Say once of a reading what was left out."""
+        left_out, self._unusable_told = self.unusable - self._unusable_told, self.unusable
+        if left_out:
+            _logger.warning(
+                "%d records of the archive cannot be kept as rows and were left out; "
+                "otel-metrics archive cat shows them",
+                left_out,
+            )
 
     def _next(self, reading: Iterator[Archived]) -> list[Archived]:
         records: list[Archived] = []
@@ -178,11 +201,20 @@ class CatchUp:
         return taken.rowcount > 0
 
 
-def _row(record: Archived) -> Event | Mark | None:
+def _row(record: Archived) -> Event | Mark | str | None:
+    """Return a record as a row that the database takes, None for one of no interest."""
     at = Position(record.instance, record.sequence, record.line)
-    return of_event(record.name, record.attributes, record.time_ns, at)
+    try:
+        row = of_event(record.name, record.attributes, record.time_ns, at)
+        for value in row or ():
+            if isinstance(value, str):
+                value.encode()
+    except Exception:  # noqa: BLE001  # whatever another program wrote must not stop the rest
+        return _UNUSABLE
+    return row if row is None or abs(row.timestamp) <= TIME_S_MAX else _UNUSABLE
 
 
+_UNUSABLE: Final = "unusable"
 _REACHED: Final = (
     "SELECT service, instance, sequence, line FROM archive_positions WHERE archive = ?"
 )

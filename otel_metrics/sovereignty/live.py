@@ -164,6 +164,7 @@ class Hub:
         """Ask the source; where it fails, say so instead."""
         try:
             said = {"type": SNAPSHOT, **self._source()}
+            _as_json(said)  # what cannot be said is a failure, too
         except Exception as error:  # noqa: BLE001  # a disk's trouble must not end the thread
             if not self._failing:
                 _logger.warning("no snapshot of sovereignty: %s", error)
@@ -185,8 +186,12 @@ class Hub:
             "interval_s": self._interval_s,
         }
         message = {"type": said["type"], **about, **said, **about}  # `about` is first, and wins
-        text = json.dumps(message, ensure_ascii=False)
+        text = _as_json(message)
         self._newest = Frame(self._id, text)
         self._taken_at = time.monotonic()
         self._mailboxes = {each for each in self._mailboxes if not each.is_abandoned}
         self._replaced += sum([mailbox.put(self._newest) for mailbox in self._mailboxes])
+
+
+def _as_json(message: Mapping[str, object]) -> str:
+    return json.dumps(message, ensure_ascii=False, allow_nan=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypedDict
 
+from otel_metrics import values
 from otel_metrics.sovereignty.kinds import EVENT_TYPES, LAYERS, PLACES
 
 __all__ = [
@@ -27,6 +28,10 @@ MINUTE_S: Final = 60
 COUNTED_S_MAX: Final = 2 * MINUTE_S
 """In a shorter window every event is counted by itself."""
 HOUR_S: Final = 3600.0
+WINDOW_S_MIN: Final = 1e-6
+"""The shortest window, as of a timedelta: in a shorter one a cost per hour may be infinite."""
+WINDOW_S_MAX: Final = 1e14
+"""The longest window, longer than any timedelta; SQLite has no minutes of much longer ones."""
 
 _KNOWN: Final = ", ".join(f"'{kind}'" for kind in EVENT_TYPES)
 _WITH_WHOLE_MINUTES: Final = """
@@ -108,17 +113,19 @@ def seconds(time_window: timedelta | float) -> float:
     """Return a window in seconds.
 
     Raises:
-        ValueError: it is no length of time.
+        ValueError: it is no length of time, or none from `WINDOW_S_MIN` to `WINDOW_S_MAX`.
     """
     given: object = time_window
+    shown = values.label(given)  # plain, whatever it was
     if isinstance(given, timedelta):
         given = given.total_seconds()
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise ValueError(f"time_window={time_window!r}: is no time; give a timedelta or seconds")
-    if not math.isfinite(given) or given <= 0:
-        raise ValueError(
-            f"time_window={time_window!r}: is not above 0; give a timedelta or seconds"
-        )
+        raise ValueError(f"time_window={shown}: is no time; give a timedelta or seconds")
+    if not given > 0:
+        raise ValueError(f"time_window={shown}: is not above 0; give a timedelta or seconds")
+    if not WINDOW_S_MIN <= given <= WINDOW_S_MAX:
+        accepted = f"{WINDOW_S_MIN:g} to {WINDOW_S_MAX:g} seconds"
+        raise ValueError(f"time_window={shown}: is out of range; give {accepted}")
     return float(given)
 
 

@@ -14,7 +14,7 @@ from otel_metrics import events, instruments, values
 from otel_metrics.amounts import amount, name, never_raises
 from otel_metrics.sovereignty.identity import new_id
 from otel_metrics.sovereignty.kinds import EVENT_TYPES, PLACES, accepted
-from otel_metrics.sovereignty.rows import ENDED, EVENTS, STARTED
+from otel_metrics.sovereignty.rows import COST_MAX_USD, ENDED, EVENTS, STARTED
 
 __all__ = ["Happened", "end_session", "record", "record_event", "record_mark", "start_session"]
 
@@ -46,7 +46,8 @@ def record(
     Args:
         event_type: one of `EVENT_TYPES`; another is counted as rejected, and nothing is recorded.
         metadata: any data, kept in the event; a number under `cost_usd` is also counted as the
-            cost of paid APIs, in USD, whatever the type. Say a cost once.
+            cost of paid APIs, in USD, whatever the type; one above 1e12 is rejected. Say a cost
+            once.
         session_id: kept in the event.
 
     Example:
@@ -150,4 +151,4 @@ def _cost_usd(metadata: object) -> float | None:
         given = metadata.get("cost_usd") if isinstance(metadata, Mapping) else None
     except Exception:  # noqa: BLE001  # a mapping of the caller's own
         return None
-    return None if given is None else amount("sovereignty.api.cost", given)
+    return None if given is None else amount("sovereignty.api.cost", given, most=COST_MAX_USD)

@@ -12,13 +12,25 @@ from typing import Any, Final, NamedTuple
 from otel_metrics.sovereignty.identity import parsed
 from otel_metrics.sovereignty.kinds import EVENT_TYPES
 
-__all__ = ["ENDED", "EVENTS", "STARTED", "Event", "Mark", "Position", "of_event", "stored_text"]
+__all__ = [
+    "COST_MAX_USD",
+    "ENDED",
+    "EVENTS",
+    "STARTED",
+    "Event",
+    "Mark",
+    "Position",
+    "of_event",
+    "stored_text",
+]
 
 EVENTS: Final = "sovereignty."
 """Begins the name of every event of this domain."""
 STARTED: Final = "session_started"
 ENDED: Final = "session_ended"
 NS_PER_S: Final = 1_000_000_000
+COST_MAX_USD: Final = 1e12
+"""The largest cost of one event; what is more is an error, and would make sums infinite."""
 
 
 class Position(NamedTuple):
@@ -115,4 +127,4 @@ def _cost(attributes: Mapping[str, Any], metadata: object) -> float | None:
         cost = metadata.get("cost_usd")
     if isinstance(cost, bool) or not isinstance(cost, int | float):
         return None
-    return float(cost) if math.isfinite(cost) and cost >= 0 else None
+    return float(cost) if 0 <= cost <= COST_MAX_USD else None

@@ -11,6 +11,8 @@ thread (`writer.py`), and no caller waits for a lock. Questions have a connectio
 import atexit
 import contextlib
 import logging
+import multiprocessing
+import multiprocessing.util
 import os
 import threading
 import time
@@ -67,7 +69,8 @@ class SovereigntyStore:
 
     Attributes:
         path: the file, absolute.
-        lost: rows that this object was given and could not keep, by reason.
+        lost: rows that this object was given and could not keep, by reason; also records of the
+            archive that it follows which cannot be kept as rows.
 
     Raises:
         ValueError: the file is no database of this kind.
@@ -293,8 +296,16 @@ class SovereigntyStore:
         if self._commits >= CHECKPOINT_COMMITS:
             self._commits = 0
             self._database.checkpoint()
-        pause_s = None if self._catch_up is None else self._catch_up.step()
+        pause_s = None if self._catch_up is None else self._step(self._catch_up)
         self._tell_moves()
+        return pause_s
+
+    def _step(self, catch_up: CatchUp) -> float | None:
+        """Catch up a little, and count what has to be left out."""
+        before = catch_up.unusable
+        pause_s = catch_up.step()
+        if catch_up.unusable > before:
+            self.lost["unusable_in_archive"] += catch_up.unusable - before
         return pause_s
 
     def _has_more_to_do(self) -> bool:
@@ -382,8 +393,16 @@ def _end_with_the_process(store: SovereigntyStore) -> None:
             return
         _alive.registered = True
     atexit.register(_alive.close)
+    # Forked children of multiprocessing skip atexit, but not its finalizers.
+    if multiprocessing.parent_process() is not None:
+        _finalize_child(_alive)
+    multiprocessing.util.register_after_fork(_alive, _finalize_child)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_alive.after_fork)
+
+
+def _finalize_child(alive: _Alive) -> None:
+    multiprocessing.util.Finalize(None, alive.close, exitpriority=0)
 
 
 def _one_of(argument: str, given: object, choices: Sequence[str]) -> str:

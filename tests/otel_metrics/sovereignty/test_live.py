@@ -127,6 +127,15 @@ async def test_a_source_that_fails_is_told(caplog: pytest.LogCaptureFixture) -> 
     ]
 
 
+async def test_what_json_cannot_say_is_told_as_a_failure() -> None:
+    """Not sent as `Infinity`, which clients cannot read; the next snapshots are sent."""
+    costs = iter([float("inf")])
+    mailbox = Hub(lambda: {"cost_per_hour": next(costs, 1.0)}, interval_s=SHORT_S).join()
+
+    assert (await said(mailbox))["type"] == "sovereignty.unavailable"
+    assert (await said(mailbox))["cost_per_hour"] == 1.0
+
+
 async def test_a_forked_child_has_watchers_of_its_own() -> None:
     """It neither waits for its parent's lock nor speaks to its parent's watchers."""
     hub = Hub(counting(), interval_s=SHORT_S)

@@ -75,7 +75,7 @@ def test_a_cost_in_the_metadata_is_counted(captured_telemetry: Captured) -> None
     assert captured_telemetry.value("sovereignty.api.cost") == 0.75
 
 
-@pytest.mark.parametrize("cost", [-1, float("nan"), "0.25", [0.25], True])
+@pytest.mark.parametrize("cost", [-1, float("nan"), "0.25", [0.25], True, 1e13])
 def test_a_cost_that_is_none_is_rejected(cost: object) -> None:
     """The event is recorded all the same."""
     with capture(strict=False) as seen:

@@ -138,6 +138,17 @@ def test_an_event_of_an_earlier_release_is_known_by_its_place(tmp_path: Path) ->
     assert first.number < second.number
 
 
+@pytest.mark.parametrize("cost", [1.1e12, 10**400, float("inf"), -1])
+@pytest.mark.parametrize("under", ["sovereignty.cost_usd", "metadata"])
+def test_a_cost_out_of_range_is_none(cost: float, under: str) -> None:
+    """The event is kept all the same, as the recorder does."""
+    said = {"cost_usd": cost} if under == "metadata" else cost
+    row = of_event("sovereignty.api_cost", {under: said}, 1, Position("i", 1, 1))
+
+    assert isinstance(row, Event)
+    assert row.cost_usd is None
+
+
 @pytest.mark.parametrize(
     ("name", "attributes"),
     [

@@ -1,6 +1,7 @@
 """The store: what is recorded is there, whatever happens to the file, and no caller waits."""
 
 import contextlib
+import json
 import logging
 import multiprocessing
 import os
@@ -20,8 +21,9 @@ import pytest
 import otel_metrics
 from otel_metrics import Telemetry, sovereignty
 from otel_metrics.archive.adding import adding
-from otel_metrics.archive.feed import EventFeed
+from otel_metrics.archive.feed import EventFeed, Fed
 from otel_metrics.sovereignty import SovereigntyStore, writer
+from otel_metrics.sovereignty.catch_up import Reached
 from otel_metrics.sovereignty.rows import EVENTS, Event, Position, of_event
 from otel_metrics.testing import Captured
 from tests.otel_metrics.sqlite_holder import held_by_another
@@ -123,6 +125,12 @@ def test_a_call_counts_makes_an_event_and_a_row(
         (lambda s: s.get_sovereignty_pct("decision", "1h"), "give a timedelta or seconds"),
         (lambda s: s.get_cost_per_hour(float("nan")), "time_window=nan"),
         (lambda s: s.snapshot(timedelta(seconds=-1)), "is not above 0"),
+        (
+            lambda s: s.get_cost_per_hour(1e300),
+            "time_window=1e.300: .* give 1e-06 to 1e.14 seconds",
+        ),
+        (lambda s: s.get_cost_per_hour(1e-300), "time_window=1e-300: is out of range"),
+        (lambda s: s.get_sovereignty_pct("decision", 10**5000), "is out of range"),
         (lambda s: s.start_session("", "chess"), "session_id=''"),
         (lambda s: s.start_session("s", None), "game=None"),
         (lambda s: s.end_session(None), "session_id=None"),
@@ -136,6 +144,22 @@ def test_a_wrong_argument_is_a_value_error(
         call(store)
 
     assert rows(Path(store.path)) == set()
+
+
+def test_a_window_may_be_as_long_as_a_timedelta(store: SovereigntyStore) -> None:
+    """Which is all there is."""
+    store.record("decision_rule_hit")
+
+    assert store.get_sovereignty_pct("decision", timedelta.max) == 100.0
+
+
+def test_the_cost_per_hour_is_a_number_of_json(store: SovereigntyStore) -> None:
+    """Whatever was recorded as a cost, however short the window."""
+    for cost in (1.7e308, 1.7e308, 1e12, 1e12):
+        store.record("api_cost", {"cost_usd": cost})
+
+    json.dumps(store.snapshot(0.5), allow_nan=False)
+    assert store.get_cost_per_hour(3600) == 2e12
 
 
 def test_no_layer_has_data_before_anything_happens(store: SovereigntyStore) -> None:
@@ -456,6 +480,57 @@ def test_what_was_read_of_the_archive_is_not_read_again(tmp_path: Path, path: Pa
     assert [row[3] for row in rows(path)] == ["api_cost"]
 
 
+class Listed:
+    """An archive of one segment, with these events, each at its line."""
+
+    id = "listed"
+
+    def __init__(self, *listed: tuple[dict[str, object], int]) -> None:
+        self._listed = listed
+
+    def events_after(self, reached: Reached) -> Iterator[Fed]:
+        """Return those that are behind what was reached."""
+        for line, (attributes, time_ns) in enumerate(self._listed, 1):
+            if (1, line) > reached.get(("shop", "i"), (0, 0)):
+                yield Fed("shop", "i", 1, line, "sovereignty.api_call", attributes, time_ns)
+
+
+def deep() -> object:
+    """Return data nested deeper than Python recurses."""
+    nested: object = None
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        ({}, 10**400),
+        ({}, 10**300),
+        ({"session.id": "\ud800"}, 1),
+        ({"metadata": {"n": "\ud800"}}, 1),
+        ({"metadata": {"n": 10**5000}}, 1),
+        ({"metadata": deep()}, 1),
+    ],
+    ids=["time", "later time", "session", "metadata", "digits", "depth"],
+)
+def test_an_archived_record_that_is_no_row_holds_up_no_other(
+    store: SovereigntyStore,
+    path: Path,
+    unusable: tuple[dict[str, object], int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is left out and counted, and one line says so."""
+    store.follow(Listed(({}, 1), unusable, ({}, 3)))
+    await_condition(lambda: bool(caplog.messages))
+
+    assert {row[1] for row in rows(path)} == {1, 3}
+    assert store.lost == {"unusable_in_archive": 1}
+    assert [line for line in caplog.messages if "1 records of the archive" in line]
+    assert store.trouble is None
+
+
 def _places(path: Path) -> int:
     with closing(sqlite3.connect(path, timeout=10)) as connection:
         return int(connection.execute("SELECT count(*) FROM archive_positions").fetchone()[0])
@@ -488,6 +563,29 @@ def test_forked_children_record_for_themselves(
     assert rows(path) == archived(tmp_path / "archive")
     assert len(rows(path)) == 300
     assert len({row[0] for row in rows(path)}) == 5
+
+
+def record_in_store(path: str, count: int) -> None:
+    """Record in a store of a child's own."""
+    store = SovereigntyStore(path)
+    for _ in range(count):
+        store.record("decision_rule_hit")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
+def test_the_end_of_children_of_multiprocessing_writes_the_queue(path: Path, start: str) -> None:
+    """However they are started: those that are forked skip atexit."""
+    SovereigntyStore(path).close()
+    context: Any = multiprocessing.get_context(start)  # of no type that says what all three have
+    children = [context.Process(target=record_in_store, args=(str(path), 300)) for _ in range(4)]
+    for each in children:
+        each.start()
+    for each in children:
+        each.join(60)
+
+    assert [each.exitcode for each in children] == [0] * 4
+    assert len(rows(path)) == 1_200
 
 
 @pytest.mark.slow
