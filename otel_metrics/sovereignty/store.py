@@ -23,7 +23,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from otel_metrics import values
+from otel_metrics import events, values
 from otel_metrics.errors import OtelMetricsError
 from otel_metrics.sovereignty import queries
 from otel_metrics.sovereignty.catch_up import Archive, CatchUp
@@ -163,10 +163,13 @@ class SovereigntyStore:
     def get_skills_crystallized(self, session_id: str | None = None) -> int:
         """Return how many skills crystallised, in a session or in all.
 
+        Sessions whose ids look like secrets are kept masked, and are counted as one.
+
         Raises:
             DatabaseError: the file cannot be read.
         """
-        named = stored_text(session_id)
+        kept = events.prepared({"session.id": session_id})  # as the recorder keeps it
+        named = stored_text(kept.get("session.id"))
         return self._ask(lambda connection: queries.count_crystallized(connection, named))
 
     def snapshot(self, time_window: timedelta | float = HOUR_S) -> Snapshot:

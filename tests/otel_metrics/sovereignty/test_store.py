@@ -153,6 +153,21 @@ def test_a_window_may_be_as_long_as_a_timedelta(store: SovereigntyStore) -> None
     assert store.get_sovereignty_pct("decision", timedelta.max) == 100.0
 
 
+@pytest.mark.parametrize(
+    "session_id",
+    ["a\ud800", "a\0b", "sk-aaaaaaaaaaaaaaaaaaaa1", "4111111111111111", "x" * 70_000, 7],
+    ids=["surrogate", "NUL", "key", "card", "long", "number"],
+)
+def test_a_session_is_found_under_the_name_it_was_recorded_with(
+    store: SovereigntyStore, session_id: Any
+) -> None:
+    """However it had to be written to be kept."""
+    store.record("skill_crystallized", session_id=session_id)
+
+    assert store.get_skills_crystallized(session_id) == 1
+    assert store.get_skills_crystallized("another") == 0
+
+
 def test_the_cost_per_hour_is_a_number_of_json(store: SovereigntyStore) -> None:
     """Whatever was recorded as a cost, however short the window."""
     for cost in (1.7e308, 1.7e308, 1e12, 1e12):
@@ -658,6 +673,7 @@ def test_hostile_arguments_raise_nothing_but_value_errors(
         lambda: store.get_sovereignty_pct(given, 60),
         lambda: store.start_session(given, given),
         lambda: store.end_session(given),
+        lambda: store.get_skills_crystallized(given),
     ]
     for call in calls:
         with contextlib.suppress(ValueError):
