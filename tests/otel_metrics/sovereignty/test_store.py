@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
 
 import otel_metrics
 from otel_metrics import Telemetry, sovereignty
@@ -60,8 +62,10 @@ def telemetry(tmp_path: Path, path: Path) -> Iterator[Telemetry]:
 @contextmanager
 def configured(tmp_path: Path, path: Path) -> Iterator[Telemetry]:
     """Run telemetry with an archive and a store."""
+    # The global provider has the name that an earlier test gave it, whose events these are not.
+    own = MeterProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
     telemetry = otel_metrics.configure(
-        service_name="shop",
+        meter_provider=own,
         metrics_exporter=["ndjson"],
         ndjson_path=tmp_path / "archive",
         sovereignty_db=path,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
 
 import otel_metrics
 from otel_exporter_ndjson import find_segments
@@ -182,8 +184,10 @@ def test_damage_in_the_archive_is_told(archive: Path, tmp_path: Path) -> None:
 def test_a_service_at_work_goes_on_with_the_new_file(tmp_path: Path) -> None:
     """And not one of its rows is missing from it."""
     path = tmp_path / "s.db"
+    # The global provider has the name that an earlier test gave it, whose events these are not.
+    own = MeterProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
     telemetry = otel_metrics.configure(
-        service_name="shop",
+        meter_provider=own,
         metrics_exporter=["ndjson"],
         ndjson_path=tmp_path / "archive",
         sovereignty_db=path,
