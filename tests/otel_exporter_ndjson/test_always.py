@@ -167,6 +167,7 @@ def test_a_signal_handler_is_served_too(tmp_path: Path, event: Events) -> None:
     assert len(numbers(tmp_path)) == len(told)
 
 
+@pytest.mark.slow
 def test_a_child_that_was_forked_meanwhile_records(tmp_path: Path, event: Events) -> None:
     """A fork while eight threads wait for the disk leaves the child a writer that works."""
     exporter = NdjsonLogRecordExporter(tmp_path, sync="always")

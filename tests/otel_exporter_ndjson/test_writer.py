@@ -509,6 +509,7 @@ def test_a_child_that_records_nothing_leaves_no_trace(tmp_path: Path, batch: Bat
     assert len(find_segments(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_forks_under_load_do_not_deadlock(tmp_path: Path, event: Events) -> None:
     """Children forked while threads record can record at once."""
     exporter = NdjsonLogRecordExporter(tmp_path, sync_interval="1ms", rotate_bytes=8192)

@@ -100,6 +100,7 @@ def settled_damages(folder: Path) -> list[object]:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sync", "first", "step"), [("interval", 1, 2), ("interval", 2, 2), ("never", 1, 1)]
 )

@@ -124,6 +124,7 @@ def test_there_are_no_more_families_than_a_page_holds() -> None:
     assert [each.reason for each in dropped] == ["limit"]
 
 
+@pytest.mark.slow
 @given(families(), families())
 def test_the_parts_stay_as_they_are(one: list[Family], other: list[Family]) -> None:
     """They are read again for the next page."""
@@ -134,6 +135,7 @@ def test_the_parts_stay_as_they_are(one: list[Family], other: list[Family]) -> N
     assert (encode(one)[0], encode(other)[0]) == before
 
 
+@pytest.mark.slow
 @given(families(), families(), families())
 def test_folding_the_dead_one_by_one_is_adding_them_at_once(
     one: list[Family], two: list[Family], three: list[Family]

@@ -85,6 +85,7 @@ def test_the_next_has_the_port_when_the_owner_ends(process: Callable[[Port], Own
     assert not (ports[1].opened and ports[2].opened)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.EADDRINUSE, errno.EMFILE, errno.EACCES])
 def test_a_port_that_cannot_be_opened_is_tried_again(
     process: Callable[[Port], Ownership], number: int, caplog: pytest.LogCaptureFixture
@@ -115,6 +116,7 @@ def test_a_successor_that_cannot_open_the_port_says_so_once(
     assert caplog.text.count("cannot listen") == 1
 
 
+@pytest.mark.slow
 def test_an_owner_whose_lock_was_removed_has_one_again(
     process: Callable[[Port], Ownership], folder: Path
 ) -> None:
@@ -129,6 +131,7 @@ def test_an_owner_whose_lock_was_removed_has_one_again(
     assert not late.opened
 
 
+@pytest.mark.slow
 def test_an_owner_that_lost_the_lock_to_another_closes_the_port(
     process: Callable[[Port], Ownership], folder: Path
 ) -> None:

@@ -206,6 +206,7 @@ def test_who_has_the_port_is_named(service: str, free_port: int) -> None:
         one.stop()
 
 
+@pytest.mark.slow
 def test_a_process_without_others_publishes_only_when_it_is_read(service: str) -> None:
     """A service of one process is not collected each second."""
     collections = 0

@@ -337,6 +337,7 @@ def test_texts_and_keys_are_looked_at_however_many_there_are() -> None:
     }
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.one_of(st.text(), st.sampled_from(["token", "note"])), anything))
 def test_attributes_are_cleaned_as_all_data_is(given: dict[str, object]) -> None:
     """Twice, for what is remembered after the first time; None is left out."""

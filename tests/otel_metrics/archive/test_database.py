@@ -245,6 +245,7 @@ def test_no_name_in_an_archive_is_a_pattern(tmp_path: Path, folder: str) -> None
     assert _values(tmp_path / "a") == [1.0]
 
 
+@pytest.mark.slow
 def test_a_second_frame_is_read_up_to_the_bound_of_every_reader(tmp_path: Path) -> None:
     """A frame behind the first may inflate to anything: DuckDB does not get it to read."""
     record(tmp_path, [gauge(1, 1)])

@@ -199,6 +199,7 @@ def test_a_child_that_leaves_its_parents_block_gives_nothing_back(
     assert next(each.reserved for each in shared.list() if each.subject == "acme") == 1_000
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_held_for_a_moment_is_waited_for(shared: BudgetLedger, path: Path) -> None:
     """A second is nothing to a backup or a checkpoint."""
     with closing(sqlite3.connect(path, check_same_thread=False)) as other:

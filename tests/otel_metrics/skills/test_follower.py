@@ -127,6 +127,7 @@ def test_two_processes_that_both_follow_count_once(
     assert captured_telemetry.value("skill.promotions") == 20
 
 
+@pytest.mark.slow
 def test_who_is_not_elected_takes_nothing(
     captured_telemetry: Captured, tmp_path: Path, follow: Follow
 ) -> None:
@@ -194,6 +195,7 @@ def test_who_does_not_follow_leaves_the_states_of_the_folder_to_who_does(
     assert captured_telemetry.value("skill.state", about) == 0
 
 
+@pytest.mark.slow
 def test_a_mailbox_that_somebody_removed_is_opened_again(
     captured_telemetry: Captured, tmp_path: Path, follow: Follow
 ) -> None:

@@ -629,6 +629,7 @@ def test_a_store_can_be_used_after_it_was_closed(store: SovereigntyStore, path: 
     assert len(rows(path)) == 2
 
 
+@pytest.mark.slow
 def test_a_database_of_a_later_release_is_read(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
