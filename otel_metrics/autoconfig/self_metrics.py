@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 from otel_metrics.autoconfig.exporters import Exporters
-from otel_metrics.executions import folder as executions
+from otel_metrics.executions import folder as execution_files
 from otel_metrics.executions.store import EXECUTION_FILES
 from otel_metrics.instruments import Measured, observe
 from otel_metrics.pipeline.hub import Hub
 from otel_metrics.pipeline.lanes import LaneStats
 from otel_metrics.pipeline.logs import StoreProcessor
-from otel_metrics.skills.folder import read_lost
+from otel_metrics.skills import folder as skill_files
 from otel_metrics.skills.store import SKILL_FILES
 
 __all__ = ["observe_pipeline"]
@@ -46,8 +46,11 @@ def _rejected(lanes: Iterable[LaneStats], stores: Iterable[StoreProcessor]) -> M
     for processor in stores:
         name = processor.store.name
         totals.update({(name, reason): total for reason, total in processor.lost.items()})
-    for name, lost in ((SKILL_FILES, read_lost()), (EXECUTION_FILES, executions.read_lost())):
-        totals.update({(name, reason): total for reason, total in lost.items()})
+    for name, lost in (
+        (SKILL_FILES, skill_files.LOST),
+        (EXECUTION_FILES, execution_files.LOST),
+    ):
+        totals.update({(name, reason): total for reason, total in lost.read().items()})
     return [
         (total, {"exporter": name, "reason": reason}) for (name, reason), total in totals.items()
     ]

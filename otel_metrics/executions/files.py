@@ -9,17 +9,15 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from otel_metrics import events
 from otel_metrics.executions import announcement, folder, recorder, records
 from otel_metrics.executions.folder import Folder, Kept
 from otel_metrics.line_files import BadLine
+from otel_metrics.outages import DiskState
 
 __all__ = ["ExecutionFiles"]
-
-LOG_INTERVAL_S: Final = 60.0
-"""A disk that fails and works by turns is logged at most once in this time."""
 
 _logger = logging.getLogger("otel_metrics.executions")
 
@@ -36,9 +34,6 @@ class ExecutionFiles:
         project_dir: the project's folder.
         project: what published events call it; by default its folder's name.
 
-    Attributes:
-        last_error: why the last run was not taken; None once one was.
-
     Raises:
         ValueError: by every method, for a name or an argument that the files cannot hold.
 
@@ -54,14 +49,17 @@ class ExecutionFiles:
     def __init__(self, project_dir: str | os.PathLike[str], *, project: str | None = None) -> None:
         self._folder = Folder(project_dir)
         self._project = announcement.project_name(project, self._folder.path)
-        self.last_error: str | None = None
-        self._told_s = -LOG_INTERVAL_S
-        self._told_down = False
+        self._disk = DiskState("execution files", self._folder.path, folder.LOST, _logger)
 
     @property
     def path(self) -> str:
         """The project's folder."""
         return self._folder.path
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last run was not taken; None once one was."""
+        return self._disk.last_error
 
     @property
     def folder(self) -> Folder:
@@ -133,10 +131,10 @@ class ExecutionFiles:
         try:
             kept = self._folder.keep(record, self._event_of(record) if announce else None)
         except OSError as error:
-            self._failed(error)
+            self._disk.failed(error)
             _count(given)
             raise
-        self._worked()
+        self._disk.worked()
         if not kept.is_duplicate:
             with events.filed(self.path):
                 _count(given)
@@ -184,22 +182,6 @@ class ExecutionFiles:
             )
 
         return event
-
-    def _failed(self, error: OSError) -> None:
-        self.last_error = str(error)
-        folder.count_lost(type(error).__qualname__)
-        now = time.monotonic()
-        if not self._told_down and now - self._told_s >= LOG_INTERVAL_S:
-            _logger.warning("execution files: %s; what is not kept is counted", ascii(str(error)))
-            self._told_down, self._told_s = True, now
-
-    def _worked(self) -> None:
-        if self.last_error is None:
-            return
-        self.last_error = None
-        if self._told_down:
-            _logger.warning("execution files: %s works again", ascii(self.path))
-            self._told_down = False
 
 
 def _count(given: Mapping[str, Any]) -> None:

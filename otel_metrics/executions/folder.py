@@ -14,7 +14,6 @@ import contextlib
 import errno
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,11 +25,12 @@ from otel_metrics.executions.outbox import Outbox
 from otel_metrics.executions.replacing import replacing
 from otel_metrics.executions.summary import Tally
 from otel_metrics.line_files import BadLine, Line, LockTimeoutError
+from otel_metrics.outages import Losses
 
 if TYPE_CHECKING:
     from otel_metrics.executions.index import Index, Known
 
-__all__ = ["EXECUTIONS", "SUMMARY", "Folder", "Kept", "Pruned", "count_lost", "read_lost"]
+__all__ = ["EXECUTIONS", "LOST", "SUMMARY", "Folder", "Kept", "Pruned"]
 
 EXECUTIONS: Final = "executions.jsonl"
 SUMMARY: Final = "summary.json"
@@ -43,10 +43,9 @@ FOLDER_MODE: Final = 0o750
 LOCKED_WAIT_S: Final = 0.05
 """How long a writer waits for a lock that it did not get the last time: one that is held by a
 process which was stopped must not hold up every caller for seconds."""
+LOST: Final = Losses()
+"""Records that no file took, in any folder."""
 _CHUNK_BYTES: Final = 1024 * 1024
-
-_lost: Counter[str] = Counter()
-_lost_pid = os.getpid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,21 +272,6 @@ class Folder:
                 return
             with replacing(path, sync=False) as file:
                 file.write(data)
-
-
-def count_lost(kind: str) -> None:
-    """Count a record that no file took, by the error's class."""
-    read_lost()
-    _lost[kind] += 1
-
-
-def read_lost() -> Mapping[str, int]:
-    """Return the records counted so in this process; a forked child begins with none."""
-    global _lost_pid
-    if _lost_pid != os.getpid():
-        _lost.clear()
-        _lost_pid = os.getpid()
-    return dict(_lost)
 
 
 def _content(path: str, length: int) -> bytes | None:

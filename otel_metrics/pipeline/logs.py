@@ -20,6 +20,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.resources import Resource
 
 from otel_metrics import events
+from otel_metrics.outages import Outage
 from otel_metrics.pipeline.delivery import Verdict
 from otel_metrics.pipeline.event_lane import EventLane
 from otel_metrics.pipeline.quiet import suppressed
@@ -35,8 +36,6 @@ __all__ = [
 
 UNLIMITED: Final = 2**31
 """Lifts the SDK's limits: `values.py` has capped what enters. None would bring the variables'."""
-LOG_INTERVAL_S: Final = 60.0
-"""A store that fails and works by turns is logged at most once in this time."""
 
 _logger = logging.getLogger("otel_metrics.pipeline")
 
@@ -150,8 +149,7 @@ class StoreProcessor(LogRecordProcessor):
         self._ended = False
         self.lost: dict[str, int] = {}
         self._told = 0
-        self._logged_s = -LOG_INTERVAL_S
-        self._logged_down = False
+        self._outage = Outage(_logger)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Keep one event; what fails is counted, and logged when it begins to fail."""
@@ -168,26 +166,17 @@ class StoreProcessor(LogRecordProcessor):
             kind = type(error).__qualname__
             self.lost[kind] = self.lost.get(kind, 0) + 1
             self._takes = False
-            self._tell_down(error)
+            message = "%s: %s; events are counted as lost until it works"
+            self._outage.goes_on(message, self.store.name, error)
         else:
             self._takes = True
-            if self._logged_down:
-                self._logged_down = False
-                _logger.warning("%s: works again", self.store.name)
+            self._outage.is_over("%s: works again", self.store.name)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child, with nothing lost."""
         self.lost = {}
         self._told = 0
         self.store.after_fork()
-
-    def _tell_down(self, error: Exception) -> None:
-        """Log that it fails, unless that was said last, or said a moment ago and then worked."""
-        now = time.monotonic()
-        if self._logged_down or now - self._logged_s < LOG_INTERVAL_S:
-            return
-        self._logged_down, self._logged_s = True, now
-        _logger.warning("%s: %s; events are counted as lost until it works", self.store.name, error)
 
     @property
     def up(self) -> bool:

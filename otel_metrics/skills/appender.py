@@ -10,18 +10,16 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any
 
 from otel_metrics import events, line_files, values
 from otel_metrics.line_files import BadLine
+from otel_metrics.outages import DiskState
 from otel_metrics.skills import file_records, folder, recorder, stages
 from otel_metrics.skills.file_names import file_name
 from otel_metrics.skills.folder import Folder
 
 __all__ = ["MetricsAppender"]
-
-LOG_INTERVAL_S: Final = 60.0
-"""A disk that fails and works by turns is logged at most once in this time."""
 
 _logger = logging.getLogger("otel_metrics.skills")
 
@@ -37,9 +35,6 @@ class MetricsAppender:
 
     Args:
         metrics_dir: the folder; it is made where it is missing.
-
-    Attributes:
-        last_error: why the last line was not taken; None once one was.
 
     Raises:
         ValueError: by every method, for a name or an argument that the files cannot hold.
@@ -57,14 +52,17 @@ class MetricsAppender:
 
     def __init__(self, metrics_dir: str | os.PathLike[str]) -> None:
         self._folder = Folder(metrics_dir)
-        self.last_error: str | None = None
-        self._told_s = -LOG_INTERVAL_S
-        self._told_down = False
+        self._disk = DiskState("skill files", self._folder.path, folder.LOST, _logger)
 
     @property
     def metrics_dir(self) -> str:
         """The folder."""
         return self._folder.path
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last line was not taken; None once one was."""
+        return self._disk.last_error
 
     def append_performance_metric(
         self,
@@ -317,7 +315,7 @@ class MetricsAppender:
         try:
             records = self._folder.read(filename, limit, skipped)
         except OSError as error:
-            self._failed(error)
+            self._disk.failed(error, lost=False)
             return []
         return records
 
@@ -326,9 +324,9 @@ class MetricsAppender:
         try:
             self._folder.append(name, line)
         except OSError as error:
-            self._failed(error, lost=True)
+            self._disk.failed(error)
             return False
-        self._worked()
+        self._disk.worked()
         return True
 
     def _append_move(
@@ -341,28 +339,10 @@ class MetricsAppender:
                 name, event_id, lambda free: line_files.encode({**record, "event_id": free})
             )
         except OSError as error:
-            self._failed(error, lost=True)
+            self._disk.failed(error)
             return None, False
-        self._worked()
+        self._disk.worked()
         return event_id, True
-
-    def _failed(self, error: OSError, *, lost: bool = False) -> None:
-        kind = type(error).__qualname__
-        self.last_error = str(error)
-        if lost:
-            folder.count_lost(kind)
-        now = time.monotonic()
-        if not self._told_down and now - self._told_s >= LOG_INTERVAL_S:
-            _logger.warning("skill files: %s; what is not kept is counted", ascii(str(error)))
-            self._told_down, self._told_s = True, now
-
-    def _worked(self) -> None:
-        if self.last_error is None:
-            return
-        self.last_error = None
-        if self._told_down:
-            _logger.warning("skill files: %s works again", ascii(self._folder.path))
-            self._told_down = False
 
 
 def _timestamp(given: float | None) -> float:

@@ -10,14 +10,14 @@ import itertools
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from otel_metrics import line_files
 from otel_metrics.line_files import BadLine, LockTimeoutError
+from otel_metrics.outages import Losses
 
-__all__ = ["Folder", "count_lost", "read_lost"]
+__all__ = ["LOST", "Folder"]
 
 FOLDER_MODE: Final = 0o750
 """Of a folder that is made here, whatever the umask."""
@@ -29,9 +29,10 @@ LOG_INTERVAL_S: Final = 60.0
 LOGGED_MAX: Final = 1_000
 """Files of which it is remembered when they were logged; with more, all are forgotten."""
 
+LOST: Final = Losses()
+"""Records that no file took, in any folder."""
+
 _logger = logging.getLogger("otel_metrics.skills")
-_lost: Counter[str] = Counter()
-_lost_pid = os.getpid()
 
 
 class Folder:
@@ -137,21 +138,6 @@ class Folder:
         self._logged[name] = now
         place = ascii(f"{self._at(name)}:{bad[0].number}")[1:-1]
         _logger.warning("%s: skipped, %s; %d such lines", place, bad[0].message, len(bad))
-
-
-def count_lost(kind: str) -> None:
-    """Count a line that no file took, by the error's class."""
-    read_lost()
-    _lost[kind] += 1
-
-
-def read_lost() -> Mapping[str, int]:
-    """Return the lines counted so in this process; a forked child begins with none."""
-    global _lost_pid
-    if _lost_pid != os.getpid():
-        _lost.clear()
-        _lost_pid = os.getpid()
-    return dict(_lost)
 
 
 def _free_id(path: str, wanted: str) -> str:

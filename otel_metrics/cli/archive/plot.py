@@ -31,8 +31,8 @@ from otel_metrics.cli.archive.options import (
     tell_service,
     until_option,
 )
-from otel_metrics.cli.archive.picture import ENDINGS, MissingMatplotlibError, draw
-from otel_metrics.cli.archive.target import check, written
+from otel_metrics.cli.archive.picture import MissingMatplotlibError, draw
+from otel_metrics.cli.archive.target import check_picture, written
 from otel_metrics.cli.matching import suggestion
 
 __all__ = ["plot"]
@@ -96,7 +96,8 @@ def plot(
     wrong, 3 when some of the archive is damaged.
     """
     out = None if out == STDOUT else out
-    _check(context, out)
+    if out is not None:
+        check_picture(context, out)
     found = segments(context, path)
     subject = Subject(path=path, service=service, since=since, until=until, signal=_SIGNAL)
     width = min(WIDTH_MAX, shutil.get_terminal_size().columns)
@@ -121,16 +122,6 @@ def plot(
     _check_by(context, subject, wanted)
     _show(context, made, out, width)
     context.exit(EXIT_PARTLY if damaged else 0)
-
-
-def _check(context: click.Context, out: str | None) -> None:
-    if out is None:
-        return
-    if os.path.splitext(out)[1].lower() not in ENDINGS:
-        message = f"--out={out}: the file must end in {', '.join(ENDINGS)}"
-        click.echo(formats.printable(message), err=True)
-        context.exit(EXIT_WRONG)
-    check(context, out)
 
 
 def _check_by(context: click.Context, subject: Subject, wanted: Wanted) -> None:

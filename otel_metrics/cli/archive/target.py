@@ -1,6 +1,7 @@
 """What archive commands share about `--out`: where it cannot be written, they say so and end."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import click
@@ -8,8 +9,9 @@ import click
 from otel_metrics.archive.output import OutputError, output, refusal
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import EXIT_WRONG
+from otel_metrics.cli.archive.picture import ENDINGS
 
-__all__ = ["check", "written"]
+__all__ = ["check", "check_picture", "written"]
 
 
 def check(context: click.Context, out: str) -> None:
@@ -18,6 +20,15 @@ def check(context: click.Context, out: str) -> None:
     if wrong is not None:
         click.echo(formats.printable(f"--out={out}: {wrong}"), err=True)
         context.exit(EXIT_WRONG)
+
+
+def check_picture(context: click.Context, out: str) -> None:
+    """End where a path is none that a picture can be written to."""
+    if os.path.splitext(out)[1].lower() not in ENDINGS:
+        message = f"--out={out}: the file must end in {', '.join(ENDINGS)}"
+        click.echo(formats.printable(message), err=True)
+        context.exit(EXIT_WRONG)
+    check(context, out)
 
 
 @contextlib.contextmanager

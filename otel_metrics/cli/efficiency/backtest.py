@@ -19,8 +19,8 @@ from otel_metrics.cli.archive.options import (
     tell_service,
     until_option,
 )
-from otel_metrics.cli.archive.picture import ENDINGS, MissingMatplotlibError
-from otel_metrics.cli.archive.target import check, written
+from otel_metrics.cli.archive.picture import MissingMatplotlibError
+from otel_metrics.cli.archive.target import check_picture, written
 from otel_metrics.cli.efficiency.records import PLAN, Records, Subject, gather
 from otel_metrics.cli.efficiency.scatter import draw
 from otel_metrics.cli.efficiency.wording import print_backtest
@@ -87,7 +87,8 @@ def backtest(
     Exit status 1 when there is no plan, or nothing to draw, 2 when an option is wrong, 3 when some
     of the archive is damaged.
     """
-    _check(context, out)
+    if out is not None:
+        check_picture(context, out)
     found = segments(context, path)
     subject = Subject(
         path=path, service=service, since=since, until=until, window_ns=round(window_s * _NS)
@@ -109,16 +110,6 @@ def backtest(
     if out is not None:
         _draw(context, made, out)
     context.exit(EXIT_PARTLY if damaged else 0)
-
-
-def _check(context: click.Context, out: str | None) -> None:
-    if out is None:
-        return
-    if os.path.splitext(out)[1].lower() not in ENDINGS:
-        message = f"--out={out}: the file must end in {', '.join(ENDINGS)}"
-        click.echo(formats.printable(message), err=True)
-        context.exit(EXIT_WRONG)
-    check(context, out)
 
 
 def _draw(context: click.Context, made: Backtest, out: str) -> None:

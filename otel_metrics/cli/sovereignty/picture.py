@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from otel_metrics.cli.archive.curves import step_text
-from otel_metrics.cli.archive.picture import ENDINGS, MissingMatplotlibError
+from otel_metrics.cli.archive.picture import MissingMatplotlibError
 from otel_metrics.sovereignty.kinds import LAYERS
 from otel_metrics.sovereignty.report import (
     HOUR_S,
@@ -18,7 +18,7 @@ from otel_metrics.sovereignty.report import (
     binned,
 )
 
-__all__ = ["ENDINGS", "MissingMatplotlibError", "draw", "step_minutes"]
+__all__ = ["MissingMatplotlibError", "draw", "step_minutes"]
 
 STEPS_MAX: Final = 120
 _STEPS: Final = (

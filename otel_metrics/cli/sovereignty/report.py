@@ -22,10 +22,10 @@ from otel_metrics.cli.archive.options import (
     tell_service,
     until_option,
 )
-from otel_metrics.cli.archive.target import check, written
+from otel_metrics.cli.archive.target import check_picture, written
 from otel_metrics.cli.matching import suggestion
 from otel_metrics.cli.sovereignty.layout import laid_out
-from otel_metrics.cli.sovereignty.picture import ENDINGS, MissingMatplotlibError, draw
+from otel_metrics.cli.sovereignty.picture import MissingMatplotlibError, draw
 from otel_metrics.cli.sovereignty.reading import (
     Mark,
     UnreadableError,
@@ -122,9 +122,7 @@ def _check(context: click.Context, db: str | None, service: str | None, out: str
         raise click.UsageError("--service: a database has the events of all its services together")
     if out is None or out == STDOUT:
         return
-    if os.path.splitext(out)[1].lower() not in ENDINGS:
-        _end(context, f"--out={out}: the file must end in {', '.join(ENDINGS)}", EXIT_WRONG)
-    check(context, out)
+    check_picture(context, out)
 
 
 def _of_archive(

@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 
 from otel_metrics import events, executions, line_files
 from otel_metrics.executions import ExecutionFiles
-from otel_metrics.executions.folder import read_lost
+from otel_metrics.executions.folder import LOST
 from otel_metrics.executions.store import StoredExecutions
 from otel_metrics.line_files import BadLine
 from otel_metrics.pipeline.logs import StoreProcessor, make_provider
@@ -228,11 +228,11 @@ def test_a_disk_that_refuses_is_told_and_not_raised(
 ) -> None:
     """The run is counted, its loss too; what works again is said to be on the disk."""
     (tmp_path / ".kaizen").write_text("in the way")
-    lost = sum(read_lost().values())
+    lost = sum(LOST.read().values())
 
     assert files.append("reviewer", success=True) is False
     assert "Not a directory" in str(files.last_error)
-    assert sum(read_lost().values()) == lost + 1
+    assert sum(LOST.read().values()) == lost + 1
     assert captured_telemetry.value("agent.executions") == 1
     (tmp_path / ".kaizen").unlink()
     assert files.append("reviewer", success=True) is True

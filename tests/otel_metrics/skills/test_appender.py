@@ -17,7 +17,7 @@ import pytest
 from otel_metrics import events, instruments
 from otel_metrics.line_files import BadLine
 from otel_metrics.skills import MetricsAppender
-from otel_metrics.skills.folder import read_lost
+from otel_metrics.skills.folder import LOST
 from otel_metrics.testing import Captured
 
 Call = Callable[[MetricsAppender], bool]
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_raises_nothing(
     """A file is in its place: the call says False, counts, logs once, and works when it is gone."""
     (tmp_path / "metrics").write_text("in the way")
     appender = MetricsAppender(tmp_path / "metrics")
-    before = sum(read_lost().values())
+    before = sum(LOST.read().values())
 
     assert [appender.append_performance_metric("s", "e", 1.0, "a") for _ in range(3)] == [False] * 3
     assert "Not a directory" in str(appender.last_error)
@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_raises_nothing(
     assert appender.append_performance_metric("s", "e", 1.0, "a")
     assert appender.last_error is None
 
-    assert sum(read_lost().values()) - before == 3
+    assert sum(LOST.read().values()) - before == 3
     assert captured_telemetry.value("skill.executions") == 4
     said = [record.getMessage() for record in caplog.records]
     assert [("Not a directory" in line, "works again" in line) for line in said] == [
