@@ -41,6 +41,8 @@ AGAIN_S: Final = 5.0
 LOG_LINES_MAX: Final = 2
 """Of each kind of work: no fault lasts a minute here, and in a minute no more is logged."""
 TMPFS_BYTES: Final = 2**16
+ROOM_BYTES: Final = 2**20
+"""The disk once it is not full: what the archive holds by then may leave no room in less."""
 PAGE_BYTES: Final = 4096
 NOBODY: Final = 65534
 _SMALL: Final = Load(
@@ -57,10 +59,18 @@ def full(plan: Plan, sync: str) -> Figures:
     refused = 0
     with figures.timed(), plan.scratch() as parent, tmpfs(parent, f"size={TMPFS_BYTES}") as disk:
         for room in range(0, TMPFS_BYTES, step):
+            resize(disk, f"size={TMPFS_BYTES}")
             filler = disk / "filler"
             filler.write_bytes(bytes(TMPFS_BYTES - room))
-            refused += _through(figures, disk / "archive", load, filler.unlink, f"{room} free: ")
+            refused += _through(
+                figures,
+                disk / "archive",
+                load,
+                lambda disk=disk: resize(disk, f"size={ROOM_BYTES}"),  # type: ignore[misc] # mypy cannot infer a lambda's default
+                f"{room} free: ",
+            )
             shutil.rmtree(disk / "archive", ignore_errors=True)
+            filler.unlink()
         figures.expect(refused > 0, "blind: the disk was never full")
     return figures
 
