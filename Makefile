@@ -1,6 +1,6 @@
 # Every verb of the project. CI calls only these.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector clean
+.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector prometheus clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,10 +10,14 @@ EXTRAS := web,query,plot,auth,nats
 # Tested beside ours; the newest one names an older opentelemetry-instrumentation than the SDK needs.
 BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal
-# The collector takes minutes to build, so it is kept outside the tree under the hash of its manifest.
+# What takes minutes to build is kept outside the tree, under the hash of what it is built from.
 GO ?= $(or $(shell command -v go),/usr/local/go/bin/go)
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics
+NEEDS_GO := command -v $(GO) >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.26 or later)'; exit 2; }
 MANIFEST := collector-config/builder.yaml
-COLLECTOR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/collector/$(firstword $(shell sha256sum $(MANIFEST)))/otelcol
+COLLECTOR := $(CACHE)/collector/$(firstword $(shell sha256sum $(MANIFEST)))/otelcol
+PROMETHEUS_MODULE := collector-config/prometheus/build/go.mod
+PROMETHEUS := $(CACHE)/prometheus/$(firstword $(shell sha256sum $(PROMETHEUS_MODULE)))/prometheus
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,12 +84,24 @@ collector: $(COLLECTOR) ## Build the OpenTelemetry Collector that tests use, wit
 	@echo $(COLLECTOR)
 
 $(COLLECTOR):
-	@command -v $(GO) >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.25 or later)'; exit 2; }
+	@$(NEEDS_GO)
 	@mkdir -p $(@D) && folder=$$(mktemp -d $(@D)/build.XXXXXX) && trap 'rm -rf "$$folder"' EXIT && \
 	cp $(MANIFEST) $$folder && version=$$(sed -n 's/^  version: //p' $(MANIFEST)) && cd $$folder && \
 	GOTOOLCHAIN=local nice $(GO) run go.opentelemetry.io/collector/cmd/builder@v$$version \
 	  --config=builder.yaml --skip-strict-versioning=false && \
 	mv build/otelcol $@
+
+prometheus: $(PROMETHEUS) ## Build the Prometheus 3 and promtool that tests use, with Go, into ~/.cache
+	@echo $(PROMETHEUS)
+
+$(PROMETHEUS):
+	@$(NEEDS_GO)
+	@mkdir -p $(@D) && folder=$$(mktemp -d $(@D)/build.XXXXXX) && trap 'rm -rf "$$folder"' EXIT && \
+	cd $(dir $(PROMETHEUS_MODULE)) && \
+	GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w' \
+	  -tags remove_all_sd -o $$folder/ \
+	  github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool && \
+	mv $$folder/promtool $$folder/prometheus $(@D)/
 
 clean: ## Remove what the other verbs made
 	rm -rf .venv .venv-3.* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

