@@ -1,0 +1,52 @@
+"""What arrived at the far end: series on a page, records in files of OTLP JSON Lines."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+from tests.otel_metrics.archive.everything import of_archive, of_lines
+
+__all__ = ["archived", "counted", "newest", "received", "series"]
+
+
+def series(page: str, family: str) -> dict[str, float]:
+    """Return the series of a family on a page: labels as they stand there, and value."""
+    found = re.findall(rf"^{family}(?:\{{(.*)\}})? ([^ \n]+)", page, re.MULTILINE)
+    return {labels: float(value) for labels, value in found}
+
+
+def counted(page: str, family: str) -> float:
+    """Return the sum over all series of a family on a page."""
+    return sum(series(page, family).values())
+
+
+def received(folder: Path) -> Counter[str]:
+    """Return every point and event that `local.yaml` has written."""
+    return of_lines(line for file in ("metrics", "events") for line in _lines(folder, file))
+
+
+def archived(folder: Path) -> Counter[str]:
+    """Return every point and event that a service has archived, in the same words."""
+    return of_archive(folder / "telemetry")
+
+
+def newest(folder: Path, metric: str) -> int:
+    """Return the sum over all series of a counter of their newest values, as `local.yaml` wrote
+    them."""
+    latest: dict[str, tuple[int, int]] = {}
+    for line in _lines(folder, "metrics"):
+        for resource in json.loads(line)["resourceMetrics"]:
+            for scope in resource["scopeMetrics"]:
+                for found in scope["metrics"]:
+                    if found["name"] == metric:
+                        for point in found["sum"]["dataPoints"]:
+                            at, value = int(point["timeUnixNano"]), int(point["asInt"])
+                            key = json.dumps([resource["resource"], point["attributes"]])
+                            latest[key] = max(latest.get(key, (0, 0)), (at, value))
+    return sum(value for _, value in latest.values())
+
+
+def _lines(folder: Path, file: str) -> list[str]:
+    path = folder / f"{file}.jsonl"
+    return path.read_text().split("\n")[:-1] if path.exists() else []
