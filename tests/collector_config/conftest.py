@@ -72,14 +72,25 @@ def collector(
             "OTELCOL_SCRAPE_TIMEOUT": "1s",
         }
         env = {**secrets.env, **places, **(env or {})}
-        made.append(
-            Collector(component("otelcol"), name, folder=folder, files=files, env=env)
-        )
+        made.append(Collector(component("otelcol"), name, folder=folder, files=files, env=env))
         return made[-1]
 
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def store(collector: MakeCollector) -> Collector:
+    """What stands where Prometheus and the store of events would."""
+    return collector("local", label="store").start()
+
+
+@pytest.fixture
+def gateway(collector: MakeCollector, store: Collector) -> Collector:
+    """A gateway in front of the store, not started."""
+    url = f"http://{store.http}"
+    return collector("gateway", env={"OTELCOL_PROMETHEUS_URL": url, "OTELCOL_EVENTS_URL": url})
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Real collectors with the configurations of this project, and a service that feeds them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ __all__ = [
     "Service",
     "arguments",
     "asked",
+    "free_port",
     "until",
 ]
 
@@ -60,7 +62,10 @@ class Collector:
         files: list[Path] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self.command = [program, *arguments(files or [FOLDER / file for file in CONFIGURATIONS[name]])]
+        self.command = [
+            program,
+            *arguments(files or [FOLDER / file for file in CONFIGURATIONS[name]]),
+        ]
         self.folder = folder
         self._name = name
         self._log = folder / f"{name}.log"
@@ -73,7 +78,9 @@ class Collector:
         """Start it, again too, and wait until it is healthy."""
         self._launch()
         health = f"http://127.0.0.1:{self.ports['HEALTH']}/"
-        until(lambda: self._is_healthy(health), lambda: f"{self._name} does not start\n{self.log()}")
+        until(
+            lambda: self._is_healthy(health), lambda: f"{self._name} does not start\n{self.log()}"
+        )
         return self
 
     def refusal(self) -> str:
@@ -107,6 +114,10 @@ class Collector:
     def log(self) -> str:
         """Return all that it has logged."""
         return self._log.read_text(errors="replace")
+
+    def said(self, *words: str) -> list[str]:
+        """Return the lines of its log that have all these words."""
+        return [line for line in self.log().splitlines() if all(word in line for word in words)]
 
     def levels(self) -> set[str]:
         """Return the levels of the lines in its log."""
@@ -166,6 +177,10 @@ class Service:
         folder: where it runs, and so where its archive is.
         endpoint: where it sends, as host and port, or as a URL.
         env: further variables.
+
+    Attributes:
+        total: how many outcomes it has recorded.
+        page: where its own metrics page is, if it has one, as host and port.
     """
 
     def __init__(self, folder: Path, endpoint: str, env: Mapping[str, str] | None = None) -> None:
@@ -179,7 +194,9 @@ class Service:
                 "OTEL_LOGS_EXPORTER": "otlp",
                 "OTEL_SERVICE_NAME": "desk",
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-                "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint if "://" in endpoint else f"http://{endpoint}",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint
+                if "://" in endpoint
+                else f"http://{endpoint}",
                 "OTEL_EXPORTER_NDJSON_PATH": str(folder / "telemetry"),
                 "OTEL_METRIC_EXPORT_INTERVAL": "60s",
                 "OTEL_PYTHON_METRICS_HOST_METRICS": "off",
@@ -187,7 +204,7 @@ class Service:
             },
             talks=True,
         )
-        self._program.await_ready()
+        self.page = f"127.0.0.1:{self._program.await_ready()}"
 
     def record(self, count: int) -> dict[str, list[str | None]]:
         """Record so many outcomes, and return what a flush says of each exporter."""
@@ -221,7 +238,7 @@ import json, sys
 import otel_metrics
 from otel_metrics import skills
 telemetry = otel_metrics.configure()
-print("ready", flush=True)
+print("ready", telemetry.metrics_port, flush=True)
 for line in sys.stdin:
     for number in range(int(line)):
         with skills.execution("triage", agent="support", version="2") as run:
@@ -253,15 +270,26 @@ def asked(url: str, headers: Mapping[str, str] | None = None) -> str:
     return body.decode()
 
 
-def _ports() -> tuple[list[socket.socket], dict[str, int]]:
-    """Hold a port for each of a collector's addresses.
+@contextlib.contextmanager
+def free_port() -> Iterator[int]:
+    """Hold a port that nobody listens on, for a server that is started in the block."""
+    with _hold() as held:
+        yield held.getsockname()[1]
 
-    A socket that is bound and does not listen keeps the kernel from giving the port to anybody
-    else, and lets the collector listen on it (both ask for SO_REUSEADDR).
-    """
-    held = {name: socket.socket() for name in ("GRPC", "HTTP", "HEALTH", "PAGE", "TELEMETRY")}
-    for each in held.values():
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        each.bind(("127.0.0.1", 0))
+
+def _ports() -> tuple[list[socket.socket], dict[str, int]]:
+    """Hold a port for each of a collector's addresses."""
+    held = {name: _hold() for name in ("GRPC", "HTTP", "HEALTH", "PAGE", "TELEMETRY")}
     return list(held.values()), {name: each.getsockname()[1] for name, each in held.items()}
 
+
+def _hold() -> socket.socket:
+    """Hold a port without listening on it.
+
+    That keeps the kernel from giving the port to anybody else, and lets a server that is told of
+    it listen there, as both ask for SO_REUSEADDR.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held

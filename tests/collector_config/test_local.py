@@ -1,4 +1,4 @@
-"""`local.yaml`: what a service sends is on the page and in the files, all of it and nothing else."""
+"""`local.yaml`: what a service sends is on the page and in the files, all of it, nothing else."""
 
 from pathlib import Path
 
@@ -13,9 +13,7 @@ from tests.collector_config.running import FOLDER, until
 pytestmark = [pytest.mark.slow, pytest.mark.component("otelcol")]
 
 
-def test_the_files_hold_what_was_recorded(
-    collector: MakeCollector, service: MakeService
-) -> None:
+def test_the_files_hold_what_was_recorded(collector: MakeCollector, service: MakeService) -> None:
     """Every point and event that the service archived is in the files once, to the last bit."""
     local = collector("local").start()
     desk = service("desk", local.grpc)
@@ -58,9 +56,9 @@ def test_the_names_are_the_catalogs(collector: MakeCollector, service: MakeServi
     """What a service records by default has no other name on the collector's page."""
     local = collector("local").start()
     service("desk", local.grpc, {"OTEL_PYTHON_METRICS_HOST_METRICS": "auto"}).record(3)
-    shown = {
-        line.split()[2] for line in local.page().splitlines() if line.startswith("# TYPE")
-    } - {"target_info"}
+    shown = {line.split()[2] for line in local.page().splitlines() if line.startswith("# TYPE")} - {
+        "target_info"
+    }
 
     known = {metric.prometheus for metric in builtin().metrics.values()}
     assert {"skill_executions_total", "system_memory_usage_bytes"} <= shown <= known
