@@ -67,7 +67,7 @@ def chain(
 
         url = prometheus.start().otlp
         gateway = start("gateway", {"OTELCOL_PROMETHEUS_URL": url})
-        agent = start("agent", {"OTELCOL_GATEWAY_ENDPOINT": gateway.grpc})
+        agent = start("agent", {"OTELCOL_GATEWAY_ENDPOINT": gateway.http})
         yield Chain(agent, gateway, prometheus)
 
 

@@ -30,8 +30,9 @@ one attempt to send would be a hundred times that. `benchmarks/fleet.py` has the
 CALM_S: Final = 3.0
 """How long the phases without a fault take."""
 EXECUTIONS: Final = "skill_executions_total"
+REQUESTS: Final = f"sum({EXECUTIONS})"
 BACKLOG_S: Final = 60.0
-"""An agent that was refused for long asks again after 30 s at most."""
+"""An agent that was refused for long asks again after 10 s at most."""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,12 @@ class Outage:
     p99_s: dict[str, float] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     points: tuple[int, int] = (0, 0)
+
+    @property
+    def lost(self) -> int:
+        """How many requests Prometheus does not know of; negative for those that it invented."""
+        shown, right = self.shown[REQUESTS]
+        return int(right - shown)
 
     @property
     def faults(self) -> list[str]:
@@ -182,7 +189,7 @@ def _after(seconds: float, look: Callable[[], float]) -> float:
 def _await_all(chain: Chain, outage: Outage, backlog_s: float = BACKLOG_S) -> None:
     """Wait until nothing is under way any more, and note what Prometheus has."""
     right = {
-        "sum(skill_executions_total)": outage.requests,
+        REQUESTS: outage.requests,
         'sum(skill_outcomes_total{skill_outcome="correct"})': outage.requests,
         "sum(skill_outcome_confidence_count)": outage.requests,
         "sum(skill_outcome_confidence_sum)": outage.requests * CONFIDENCE,

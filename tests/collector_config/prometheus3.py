@@ -1,6 +1,7 @@
 """A real Prometheus 3 with its OTLP endpoint, asked with PromQL."""
 
 import json
+import re
 import socket
 import subprocess
 import urllib.error
@@ -73,6 +74,19 @@ class Prometheus:
     def total(self, expression: str) -> float:
         """Return the sum of what PromQL finds now; 0 where that is nothing."""
         return sum(value for _, value in self.query(expression))
+
+    def own(self, metric: str) -> float:
+        """Return the sum over the series of a metric about itself."""
+        lines = asked(f"{self.url}/metrics").splitlines()
+        return sum(
+            float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{metric}[{{ ]", line)
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process that runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def close(self) -> None:
         """Kill it, and give the port back."""
