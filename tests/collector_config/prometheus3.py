@@ -1,4 +1,4 @@
-"""A real Prometheus 3 with its OTLP endpoint, asked with PromQL."""
+"""A real Prometheus 3 that takes OTLP and remote write, asked with PromQL."""
 
 import json
 import re
@@ -22,7 +22,9 @@ CONFIGURATION: dict[str, Any] = {
 
 
 class Prometheus:
-    """A Prometheus that scrapes nobody and takes OTLP, on a port that is held until the test ends.
+    """A Prometheus that scrapes nobody and takes what it is sent.
+
+    Its port is held until the test ends.
 
     Args:
         program: the path of `prometheus`, 3.0 or later.
@@ -49,6 +51,7 @@ class Prometheus:
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
             "--web.enable-otlp-receiver",
+            "--web.enable-remote-write-receiver",
             "--log.level=warn",
         ]
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,6 +60,11 @@ class Prometheus:
     def otlp(self) -> str:
         """The URL to which `/v1/metrics` is added."""
         return f"{self.url}/api/v1/otlp"
+
+    @property
+    def remote_write(self) -> str:
+        """The URL for remote write."""
+        return f"{self.url}/api/v1/write"
 
     def start(self) -> "Prometheus":
         """Start it, and wait until it answers."""

@@ -36,6 +36,7 @@ PAGE_OPENMETRICS = "our page in OpenMetrics"
 COLLECTOR = "the collector's page"
 COLLECTOR_OPENMETRICS = "the collector's page in OpenMetrics"
 PROMETHEUS = "Prometheus by OTLP"
+REMOTE_WRITE = "Prometheus by the collector's remote write"
 
 NONE = frozenset[tuple[str, str]]()
 See = Callable[..., dict[str, Shown]]
@@ -59,11 +60,13 @@ def see(collector: MakeCollector, component: Callable[[str], str], tmp_path: Pat
     ended: list[Callable[[], None]] = []
 
     def look(exporter: dict[str, Any] | None = None, strategy: str = "") -> dict[str, Shown]:
-        folder = tmp_path / "prometheus"
-        prometheus = Prometheus(component("prometheus3"), folder, strategy=strategy)
+        program = component("prometheus3")
+        prometheus = Prometheus(program, tmp_path / "prometheus", strategy=strategy)
         ended.append(prometheus.close)
-        files = [FOLDER / "local.yaml", _laid_over(tmp_path, prometheus.start().otlp, exporter)]
-        local = collector("local", files=files).start()
+        written = Prometheus(program, tmp_path / "written")
+        ended.append(written.close)
+        changes = _laid_over(tmp_path, prometheus.start(), written.start(), exporter)
+        local = collector("local", files=[FOLDER / "local.yaml", changes]).start()
         service = _Recording(tmp_path, local.grpc)
         ended.append(service.kill)
         return {
@@ -72,6 +75,7 @@ def see(collector: MakeCollector, component: Callable[[str], str], tmp_path: Pat
             COLLECTOR: of_text(local.page()),
             COLLECTOR_OPENMETRICS: of_openmetrics(local.page(openmetrics=True)),
             PROMETHEUS: of_samples(prometheus.query('{__name__!=""}')),
+            REMOTE_WRITE: of_samples(written.query('{__name__!=""}')),
         }
 
     yield look
@@ -79,16 +83,25 @@ def see(collector: MakeCollector, component: Callable[[str], str], tmp_path: Pat
         end()
 
 
-def _laid_over(folder: Path, otlp: str, exporter: dict[str, Any] | None) -> Path:
-    """Write what lets `local.yaml` send to Prometheus what it shows itself, byte by byte."""
+def _laid_over(
+    folder: Path, otlp: Prometheus, written: Prometheus, exporter: dict[str, Any] | None
+) -> Path:
+    """Write what lets `local.yaml` send what it shows itself to Prometheus: as `gateway.yaml` does,
+    and as `gateway-remote-write.yaml` does."""
     file = folder / "prometheus.yaml"
-    exporters = ["prometheus", "otlp_http"]
+    gateway = yaml.safe_load((FOLDER / "gateway-remote-write.yaml").read_text())
+    remote_write = gateway["exporters"]["prometheus_remote_write"]
     configuration = {
         "exporters": {
             "prometheus": exporter or {},
-            "otlp_http": {"endpoint": otlp, "sending_queue": {"enabled": False}},
+            "otlp_http": {"endpoint": otlp.otlp, "sending_queue": {"enabled": False}},
+            "prometheus_remote_write": {**remote_write, "endpoint": written.remote_write},
         },
-        "service": {"pipelines": {"metrics": {"exporters": exporters}}},
+        "service": {
+            "pipelines": {
+                "metrics": {"exporters": ["prometheus", "otlp_http", "prometheus_remote_write"]}
+            }
+        },
     }
     file.write_text(yaml.safe_dump(configuration))
     return file
@@ -143,7 +156,7 @@ def test_another_way_to_render_is_seen(catalog: Catalog, see: See) -> None:
     wanted = expected(recorded(catalog))
     found = {path: differences(wanted, seen) for path, seen in shown.items()}
 
-    assert found[PAGE] == []
+    assert found[PAGE] == found[REMOTE_WRITE] == []
     assert "missing: pforge_ticks_total{}" in found[COLLECTOR]
     assert any(
         line.startswith("unexpected: pforge_efficiency{'otel_s") for line in found[COLLECTOR]
