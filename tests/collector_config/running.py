@@ -141,9 +141,12 @@ class Collector:
 
     def own(self, metric: str) -> float:
         """Return the sum over the series of a metric about itself; 0 where there is none yet."""
-        page = asked(f"http://127.0.0.1:{self.ports['TELEMETRY']}/metrics")
-        lines = (line for line in page.splitlines() if line.startswith(f"{metric}{{"))
+        lines = (line for line in self.own_page().splitlines() if line.startswith(f"{metric}{{"))
         return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def own_page(self) -> str:
+        """Return the page about itself."""
+        return asked(f"http://127.0.0.1:{self.ports['TELEMETRY']}/metrics")
 
     def _launch(self) -> "subprocess.Popen[bytes]":
         with self._log.open("ab") as log:

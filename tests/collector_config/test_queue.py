@@ -1,12 +1,17 @@
 """The queue of `agent.yaml`: what it took is on the disk, whatever ends, fills up or is away."""
 
+import contextlib
+import http.server
+import re
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.collector_config.conftest import MakeCollector, MakeService
+from tests.collector_config.conftest import MakeCollector, MakeService, Secrets
 from tests.collector_config.reading import archived, counted, received
 from tests.collector_config.running import FOLDER, Collector, until
 from tests.torture.figures import NotRunError
@@ -15,7 +20,9 @@ from tests.torture.mounts import tmpfs
 pytestmark = [pytest.mark.slow, pytest.mark.component("otelcol")]
 
 BRIEF = {"OTEL_EXPORTER_OTLP_TIMEOUT": "2s"}
+MEMORY = "data refused due to high memory usage"
 FULL = "no space left on device"
+DOCUMENTATION = FOLDER.parent / "docs" / "collector.md"
 DELIVERED = {name: ["delivered", None] for name in ("ndjson", "otlp", "otlp_logs")}
 
 
@@ -42,6 +49,41 @@ def test_a_killed_agent_loses_nothing(
     assert waiting == 0
     assert received(out) == sent
     assert counted(store.page(), "skill_executions_total") == 31
+
+
+@pytest.mark.component("strace")
+@pytest.mark.parametrize("forced", ["true", "false"])
+def test_what_it_took_is_forced_to_the_disk(
+    component: Callable[[str], str],
+    collector: MakeCollector,
+    service: MakeService,
+    gateway: Collector,
+    forced: str,
+    tmp_path: Path,
+) -> None:
+    """Before a service hears `delivered`; with the setting's default, which is the control, it is
+    not."""
+    changed = tmp_path / "agent.yaml"
+    changed.write_text(
+        (FOLDER / "agent.yaml").read_text().replace("fsync: true", f"fsync: {forced}")
+    )
+    env = {"OTELCOL_GATEWAY_ENDPOINT": gateway.http}
+    agent = collector("agent", files=[changed], env=env)
+    trace = tmp_path / "trace"
+    words = ["-D", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", str(trace)]
+    agent.command = [component("strace"), *words, *agent.command]
+    desk = service("desk", agent.start().grpc)
+    before = _forced(trace)
+    verdicts = desk.record(1)
+
+    assert verdicts == DELIVERED
+    assert (_forced(trace) > before) is (forced == "true")
+
+
+def _forced(trace: Path) -> int:
+    """Return how often the queue of metrics was forced to the disk."""
+    text = trace.read_text(errors="replace") if trace.exists() else ""
+    return len(re.findall(r"sync\(\d+<[^>]*_metrics>", text))
 
 
 def test_a_killed_gateway_loses_nothing(
@@ -99,6 +141,84 @@ def test_a_full_queue_refuses(
     until(lambda: counted(store.page(), "skill_executions_total") == desk.total, agent.log)
 
     assert refused > 0
+
+
+def test_its_metrics_are_those_of_the_documentation(
+    collector: MakeCollector, service: MakeService, secrets: Secrets, gateway: Collector
+) -> None:
+    """Each name of docs/collector.md is on the agent's own page once what it counts has happened:
+    a full queue, a token that is refused, and one that is taken."""
+    named = set(re.findall(r"^\| `(otelcol_\w+)`", DOCUMENTATION.read_text(), re.MULTILINE))
+    token = secrets.token.with_name("agents-token")
+    token.write_text("wrong-token-0123")
+    agent = _small(collector, gateway, queue_size=8_000)
+    agent.env["OTELCOL_TOKEN_FILE"] = str(token)
+    agent.start()
+    desk = service("desk", agent.grpc, BRIEF)
+    until(lambda: desk.record(1)["otlp"][0] == "failed", agent.log)
+    gateway.start()
+    until(lambda: agent.own("otelcol_exporter_send_failed_metric_points"), agent.log)
+    token.write_text(secrets.token.read_text())
+    until(lambda: len(agent.said("refresh token")) > 1, agent.log)
+    until(lambda: desk.record(1)["otlp"][0] == "delivered", agent.log)
+    until(lambda: agent.own("otelcol_exporter_sent_metric_points"), agent.log)
+
+    assert len(named) == 7
+    assert named <= set(re.findall(r"^\w+", agent.own_page(), re.MULTILINE))
+
+
+def test_memory_past_its_limit_refuses(
+    collector: MakeCollector, service: MakeService, gateway: Collector
+) -> None:
+    """Before anything else is done with it, and the service's verdict says why."""
+    env = {"OTELCOL_GATEWAY_ENDPOINT": gateway.http, "OTELCOL_MEMORY_LIMIT_MIB": "2"}
+    agent = collector("agent", env=env).start()
+    desk = service("desk", agent.grpc, BRIEF)
+    until(lambda: MEMORY in str(desk.record(1)["otlp"]), agent.log)
+
+    assert agent.own("otelcol_exporter_queue_size") == 0
+
+
+def test_what_the_store_refuses_for_good_is_dropped(
+    collector: MakeCollector, service: MakeService, gateway: Collector
+) -> None:
+    """A limit, as docs/collector.md has it: a 400 ends up in the agent's log, and what comes after
+    it is not held up."""
+    with refusing() as (url, requests):
+        gateway.env |= {"OTELCOL_PROMETHEUS_URL": url, "OTELCOL_EVENTS_URL": url}
+        gateway.start()
+        agent = collector("agent", env={"OTELCOL_GATEWAY_ENDPOINT": gateway.http}).start()
+        desk = service("desk", agent.grpc)
+        desk.record(1)
+        until(lambda: agent.said("Dropping data", '"metrics"', "400"), agent.log)
+        desk.record(1)
+        until(lambda: requests.count("/v1/metrics") == 2, agent.log)
+
+    assert agent.own("otelcol_exporter_send_failed_metric_points") > 0
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[tuple[str, list[str]]]:
+    """Run a store that answers 400, and give its URL and the paths that it is asked for."""
+    paths: list[str] = []
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            paths.append(self.path)
+            self.send_response(400)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", paths
+        server.shutdown()
+        thread.join()
 
 
 def test_a_full_disk_refuses(
