@@ -43,7 +43,7 @@ BESIDE_PYTHON = str(Path(sys.executable).parent)
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _built(name: str) -> str | None:
+def built(name: str) -> str | None:
     """Return where `make` puts a program that it builds, if it is there."""
     path, source = BUILT.get(name, ("", None))
     if source is None or not source.exists():
@@ -57,7 +57,7 @@ def component() -> Callable[[str], str]:
     """Return a program's path; skip where it is missing, and fail under `CI=1`."""
 
     def find(name: str) -> str:
-        path = shutil.which(name) or _built(name) or shutil.which(name, path=BESIDE_PYTHON)
+        path = shutil.which(name) or built(name) or shutil.which(name, path=BESIDE_PYTHON)
         if path is not None:
             return path
         message = f"{name} is not installed: {INSTALL[name]}"
