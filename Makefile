@@ -68,8 +68,10 @@ compare: $(STAMP) ## Measure ten common pains with the plain SDK and with otel-m
 torture: $(STAMP) ## Kill 10,000 writers, cut the power 2,000 times, fail disks, damage files (ARGS="--only kills --cycles 500")
 	$(BIN)/python -m tests.torture $(ARGS)
 
-docs: $(STAMP) ## Render docs/reference/ from the catalog, the variables and the commands
+docs: $(STAMP) ## Render docs/reference/, Prometheus' rules and Grafana's dashboards from the catalog
 	$(BIN)/otel-metrics catalog render docs --out docs/reference
+	$(BIN)/otel-metrics catalog render prometheus --out collector-config/prometheus
+	$(BIN)/otel-metrics catalog render grafana --out collector-config/grafana
 
 test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
 	@for minor in 11 12 13 14; do \

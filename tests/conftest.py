@@ -52,7 +52,7 @@ def built(name: str) -> str | None:
     return shutil.which(CACHE / "otel-metrics" / path.format(version))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def component() -> Callable[[str], str]:
     """Return a program's path; skip where it is missing, and fail under `CI=1`."""
 
