@@ -78,7 +78,7 @@ def services(folder: Path) -> tuple[list[Service], dict[str, str]]:
 
 
 def _files(name: str, declared: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """Lay out a service's files, and return where its paths have gone, the longest first."""
+    """Lay out a service's files, and return where its paths have gone."""
     moves = {}
     for volume in declared.get("volumes", []):
         source, inside = volume.split(":")[:2]
@@ -89,7 +89,7 @@ def _files(name: str, declared: Mapping[str, Any], folder: Path) -> dict[str, st
             place = folder / "volumes" / source
             place.mkdir(parents=True, exist_ok=True)
         moves[inside] = str(place)
-    return dict(sorted(moves.items(), key=lambda move: -len(move[0])))
+    return moves
 
 
 def _copy(source: Path, place: Path) -> None:
@@ -111,12 +111,12 @@ def _service(
     tasks: set[str],
     names: set[str],
 ) -> Service:
-    hosts = re.compile(rf"\b(?:{'|'.join(names)})(?=:\d)")
+    hosts = re.compile(rf"\b(?:{'|'.join(names)})(?=:\d)|^0\.0\.0\.0(?=:|$)")
+    longest_first = sorted(moves, key=len, reverse=True)
+    paths = re.compile(rf"(?<![\w/.])(?:{'|'.join(map(re.escape, longest_first)) or '$.'})(?=/|$)")
 
     def here(text: str) -> str:
-        for inside, place in moves.items():
-            text = text.replace(inside, place)
-        return hosts.sub("127.0.0.1", text).replace("0.0.0.0", "127.0.0.1")
+        return hosts.sub("127.0.0.1", paths.sub(lambda found: moves[found[0]], text))
 
     for file in (folder / name).rglob("*/targets/*.yml"):
         file.write_text(here(file.read_text()))
