@@ -1,11 +1,10 @@
 """A service that records everything, and a Prometheus that scrapes it and evaluates the rules."""
 
+import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from tests.collector_config.running import DEADLINE_S, asked, free_port, until
+
 REPOSITORY = Path(__file__).parents[2]
 RULES = REPOSITORY / "collector-config" / "prometheus" / "rules"
-DEADLINE_S = 90.0
-POLL_S = 0.2
 
 
 class Prometheus:
@@ -29,14 +28,14 @@ class Prometheus:
         self._url = url
 
     def ask(self, path: str, **form: str) -> Any:
-        """Return the data of an answer; an error of the query is an `AssertionError`."""
+        """Return the data of an answer; an error of the query is a `RuntimeError`."""
         body = urllib.parse.urlencode(form).encode() or None  # without one it is a GET
         request = urllib.request.Request(f"{self._url}/api/v1/{path}", body)
         try:
             with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
                 return json.load(response)["data"]
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"{form}: {error.read().decode()}") from error
+            raise RuntimeError(f"{form}: {error.read().decode()}") from error
 
     def series(self, query: str) -> list[Any]:
         """Return the series that a query gives now, without those that are not a number."""
@@ -46,11 +45,13 @@ class Prometheus:
     def wait_for(self, *queries: str) -> list[str]:
         """Ask until each query has given a series; return those that have not in time."""
         missing = list(queries)
-        deadline = time.monotonic() + DEADLINE_S
-        while missing and time.monotonic() < deadline:
-            missing = [query for query in missing if not self.series(query)]
-            if missing:
-                time.sleep(POLL_S)
+
+        def found() -> bool:
+            missing[:] = [query for query in missing if not self.series(query)]
+            return not missing
+
+        with contextlib.suppress(AssertionError):
+            until(found, str)
         return missing
 
 
@@ -98,31 +99,26 @@ def service(**settings: str) -> Iterator[int]:
 @contextmanager
 def started(program: str, folder: Path, *flags: str) -> Iterator[Prometheus]:
     """Start a Prometheus with the configuration in a folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [program, f"--config.file={folder / 'prometheus.yml'}", "--log.level=warn", *flags]
-    command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
     log = folder / "prometheus.log"
-    with open(log, "wb") as output:
+    command = [program, f"--config.file={folder / 'prometheus.yml'}", "--log.level=warn", *flags]
+    command += [f"--storage.tsdb.path={folder / 'data'}"]
+    with free_port() as port, open(log, "wb") as output:
+        command += [f"--web.listen-address=127.0.0.1:{port}"]
         server = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        _wait_until_ready(f"http://{address}", log)
-        yield Prometheus(f"http://{address}")
-    finally:
-        server.terminate()
-        server.wait(DEADLINE_S)
-
-
-def _wait_until_ready(url: str, log: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
+        url = f"http://127.0.0.1:{port}"
         try:
-            urllib.request.urlopen(f"{url}/-/ready", timeout=DEADLINE_S).close()
-        except OSError as error:  # it does not listen yet, or answers 503
-            assert time.monotonic() < deadline, log.read_text()
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-            time.sleep(POLL_S)
-        else:
-            return
+            until(lambda: _is_ready(url), log.read_text)
+            yield Prometheus(url)
+        finally:
+            server.terminate()
+            server.wait(DEADLINE_S)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        asked(f"{url}/-/ready")
+    except OSError as error:  # it does not listen yet, or answers 503
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        return False
+    return True
