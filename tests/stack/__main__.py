@@ -2,14 +2,19 @@
 configuration files. Runs until Ctrl-C; with `--check` it stops the demo as soon as Prometheus has
 its numbers, and compares what Prometheus says with what the demo archived.
 
-Ends with 1 when a process does not come up or a total differs.
+Ends with 1 when a process does not come up or a total differs, and with 77 where the kernel gives
+no network of its own (`--apart`).
 """
 
 import argparse
 import contextlib
+import ctypes
+import fcntl
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,10 +32,13 @@ from tests.collector_config.totals import archived, counting
 from tests.conftest import BESIDE_PYTHON, INSTALL, built
 from tests.stack.composition import Service, services
 
-START_S: Final = 120.0
-"""How long all of it may take to come up, and a total to arrive."""
+PATIENCE_S: Final = 120.0
+"""How long all of it may take to come up, and the totals to arrive."""
 END_S: Final = 15.0
+EXIT_NOT_RUN: Final = 77
 PROMETHEUS: Final = "http://127.0.0.1:9090"
+_NEW_USER: Final = 0x10000000
+_NEW_NETWORK: Final = 0x40000000
 
 
 class StackError(Exception):
@@ -42,16 +50,26 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make stack ARGS=", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare the demo's totals, and end")
     parser.add_argument("--folder", type=Path, help="where its files go, and stay")
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, help="in seconds")
+    parser.add_argument(
+        "--apart", action="store_true", help="with a loopback of its own, where no port is taken"
+    )
     asked_for = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
+    if asked_for.apart:
+        try:
+            _apart()
+        except OSError as error:
+            print(f"not run: no network of its own: {error}", file=sys.stderr)
+            return EXIT_NOT_RUN
     with contextlib.ExitStack() as stack:
         folder = asked_for.folder or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="otel-metrics-stack-"))
         )
         try:
-            running = stack.enter_context(_running(folder))
+            running = stack.enter_context(_running(folder, asked_for.patience))
             if asked_for.check:
-                _check(running["demo"], folder)
+                _check(running["demo"], folder, asked_for.patience)
             else:
                 print("Ctrl-C ends it.", flush=True)
                 while all(process.poll() is None for process in running.values()):
@@ -67,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _running(folder: Path) -> Iterator[Mapping[str, "subprocess.Popen[bytes]"]]:
+def _running(folder: Path, patience_s: float) -> Iterator[Mapping[str, "subprocess.Popen[bytes]"]]:
     """Start everything, wait until all are healthy, and end them in turn."""
     running: dict[str, subprocess.Popen[bytes]] = {}
     started, left_out = services(folder)
@@ -76,9 +94,9 @@ def _running(folder: Path) -> Iterator[Mapping[str, "subprocess.Popen[bytes]"]]:
             process = _start(service)
             if not service.is_task:
                 running[service.name] = process
-            elif process.wait(START_S) != 0:
+            elif process.wait(patience_s) != 0:
                 raise StackError(f"{service.name} ended with {process.returncode}")
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + patience_s
         for service in started:
             if service.health is not None:
                 _await(service, running[service.name], service.health, deadline)
@@ -128,15 +146,15 @@ def _await(service: Service, process: "subprocess.Popen[bytes]", url: str, deadl
     raise StackError(f"{service.name} ended with {process.returncode}")
 
 
-def _check(demo: "subprocess.Popen[bytes]", folder: Path) -> None:
+def _check(demo: "subprocess.Popen[bytes]", folder: Path, patience_s: float) -> None:
     """End the demo, and wait until Prometheus has every total that it archived."""
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + patience_s
     while not query(PROMETHEUS, "skill_executions_total > 50"):
         if demo.poll() is not None or time.monotonic() > deadline:
             raise StackError("nothing of the demo arrives in Prometheus")
         time.sleep(0.5)
     demo.send_signal(signal.SIGINT)
-    demo.wait(START_S)
+    demo.wait(patience_s)
     wanted = archived(folder / "volumes" / "archive")
     while missing := differences(
         wanted, counting(lambda expression: query(PROMETHEUS, expression))
@@ -145,6 +163,17 @@ def _check(demo: "subprocess.Popen[bytes]", folder: Path) -> None:
             raise StackError("\n".join(missing))
         time.sleep(0.5)
     print(f"{len(wanted)} totals of the demo's archive are in Prometheus, exactly")
+
+
+def _apart() -> None:
+    """Give this process a network of its own, with a loopback that is up."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_NETWORK | (0 if os.geteuid() == 0 else _NEW_USER)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        up = struct.pack("16sh", b"lo", 1)  # SIOCSIFFLAGS, IFF_UP
+        fcntl.ioctl(any_socket, 0x8914, up)
 
 
 def _last_words(folder: Path) -> str:

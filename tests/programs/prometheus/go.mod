@@ -1,5 +1,5 @@
 // The Prometheus 3 that this project is tested with, for its OTLP endpoint and its promtool; the
-// newest that Debian has is 2.42, which has none. `make prometheus` builds both programs.
+// newest that Debian has is 2.42, which has none. `make collector` builds both programs.
 // It is a module of tools because Prometheus' own go.mod, which excludes and replaces modules, cannot
 // be installed from. To take another version: go get -tool github.com/prometheus/prometheus/cmd/...@VERSION
 module otel-metrics/prometheus
