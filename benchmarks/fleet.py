@@ -220,18 +220,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=8.0, help="how long each rate is measured")
     parser.add_argument("--limit", type=float, default=120.0, help="begin no rate after this time")
+    parser.add_argument("--services", type=int, nargs="+", default=SERVICES, help="ascending")
     arguments = parser.parse_args()
     begun = time.monotonic()
     print(f"{os.cpu_count()} cores; {SERIES:,} series a service, exported every {INTERVAL_S:g} s")
-    print(f"{'':9}{'points per second':^29}{'samples':>9}{'queue':>7}  {'cores':^31}  {'MiB':^31}")
+    print(f"{'':9}{'points per second':^29}{'samples':>9}{'queue':>7}  {'cores':^39}  {'MiB':^31}")
     names = "".join(f"{name:>8}" for name in ("services", "agent", "gatew.", "prom."))
     print(
-        f"{'services':9}{'exported':>9}{'agent':>10}{'gateway':>10}{'/ s':>9}{'MiB':>7} {names}  "
-        f"{names.replace('services', ' service')}"
+        f"{'services':9}{'exported':>9}{'agent':>10}{'gateway':>10}{'/ s':>9}{'MiB':>7} {names}"
+        f"{'others':>8}  {names.replace('services', ' service')}"
     )
     best, gave, others = 0.0, ["nothing"], 0.0
     with running() as fleet:
-        for services in SERVICES:
+        for services in arguments.services:
             if time.monotonic() - begun > arguments.limit:
                 break
             fleet.grow(services)
@@ -242,13 +243,15 @@ def main() -> None:
             seconds, offered = after.at - before.at, services * SERIES / INTERVAL_S
             rates = [(getattr(after, at) - getattr(before, at)) / seconds for at in _PLACES]
             cores = [(after.cpu[name] - before.cpu[name]) / seconds for name in after.cpu]
+            other = (after.busy - before.busy) / seconds - sum(cores)
+            others = max(others, other)
             print(
                 f"{services:8} {offered:9,.0f}{rates[0]:10,.0f}{rates[1]:10,.0f}{rates[2]:9,.0f}"
-                f"{after.queue / 2**20:7.1f} {''.join(f'{each:8.2f}' for each in cores)}  "
+                f"{after.queue / 2**20:7.1f} {''.join(f'{each:8.2f}' for each in cores)}"
+                f"{other:8.2f}  "
                 f"{''.join(f'{each:8.0f}' for each in fleet.memory().values())}",
                 flush=True,
             )
-            others = max(others, (after.busy - before.busy) / seconds - sum(cores))
             gave = broken(offered, seconds, before, after) or ["nothing"]
             if gave != ["nothing"]:
                 break
