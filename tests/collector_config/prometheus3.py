@@ -13,7 +13,7 @@ import yaml
 
 from tests.collector_config.running import DEADLINE_S, asked, until
 
-__all__ = ["Prometheus"]
+__all__ = ["Prometheus", "query"]
 
 CONFIGURATION: dict[str, Any] = {
     "storage": {"tsdb": {"out_of_order_time_window": "30m"}},
@@ -75,9 +75,7 @@ class Prometheus:
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Return labels and value of each series that PromQL finds now."""
-        arguments = urllib.parse.urlencode({"query": expression})
-        answer = json.loads(asked(f"{self.url}/api/v1/query?{arguments}"))
-        return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
+        return query(self.url, expression)
 
     def total(self, expression: str) -> float:
         """Return the sum of what PromQL finds now; 0 where that is nothing."""
@@ -111,3 +109,10 @@ class Prometheus:
         except (urllib.error.URLError, ConnectionError):
             return False
         return True
+
+
+def query(url: str, expression: str) -> list[tuple[dict[str, str], float]]:
+    """Return labels and value of each series that PromQL finds now in the Prometheus at a URL."""
+    arguments = urllib.parse.urlencode({"query": expression})
+    answer = json.loads(asked(f"{url}/api/v1/query?{arguments}"))
+    return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]

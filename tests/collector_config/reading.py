@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.otel_metrics.archive.everything import of_archive, of_lines
 
-__all__ = ["archived", "counted", "newest", "received", "series"]
+__all__ = ["archived", "counted", "received", "series", "times"]
 
 
 def series(page: str, family: str) -> dict[str, float]:
@@ -31,20 +31,17 @@ def archived(folder: Path) -> Counter[str]:
     return of_archive(folder / "telemetry")
 
 
-def newest(folder: Path, metric: str) -> int:
-    """Return the sum over all series of a counter of their newest values, as `local.yaml` wrote
-    them."""
-    latest: dict[str, tuple[int, int]] = {}
-    for line in _lines(folder, "metrics"):
-        for resource in json.loads(line)["resourceMetrics"]:
-            for scope in resource["scopeMetrics"]:
-                for found in scope["metrics"]:
-                    if found["name"] == metric:
-                        for point in found["sum"]["dataPoints"]:
-                            at, value = int(point["timeUnixNano"]), int(point["asInt"])
-                            key = json.dumps([resource["resource"], point["attributes"]])
-                            latest[key] = max(latest.get(key, (0, 0)), (at, value))
-    return sum(value for _, value in latest.values())
+def times(folder: Path, metric: str) -> list[int]:
+    """Return when the points of a counter were made, in the order in which they arrived."""
+    return [
+        int(point["timeUnixNano"])
+        for line in _lines(folder, "metrics")
+        for resource in json.loads(line)["resourceMetrics"]
+        for scope in resource["scopeMetrics"]
+        for found in scope["metrics"]
+        if found["name"] == metric
+        for point in found["sum"]["dataPoints"]
+    ]
 
 
 def _lines(folder: Path, file: str) -> list[str]:

@@ -239,12 +239,17 @@ class Service:
 SERVICE = """
 import json, sys
 import otel_metrics
+from opentelemetry import trace
 from otel_metrics import skills
 telemetry = otel_metrics.configure()
+tracer = trace.get_tracer("desk")
 print("ready", telemetry.metrics_port, flush=True)
 for line in sys.stdin:
     for number in range(int(line)):
-        with skills.execution("triage", agent="support", version="2") as run:
+        with (
+            tracer.start_as_current_span("work"),
+            skills.execution("triage", agent="support", version="2") as run,
+        ):
             run.outcome("urgent", expected="urgent" if number % 3 else "later", confidence=0.5)
     result = telemetry.flush(30)
     print(json.dumps({name: [v.status, v.reason] for name, v in result.items()}), flush=True)

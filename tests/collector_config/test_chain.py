@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import urllib.error
 import urllib.parse
@@ -17,6 +18,7 @@ from tests.collector_config.running import FOLDER, Collector, asked, free_port, 
 
 pytestmark = [pytest.mark.slow, pytest.mark.component("otelcol")]
 
+PAGE = FOLDER.parent / "docs" / "collector.md"
 FAMILY = "skill_executions_total"
 
 
@@ -101,28 +103,54 @@ def test_a_page_is_scraped(
     )
 
 
-@pytest.mark.component("prometheus")
-def test_remote_write_brings_the_same(
+@pytest.mark.parametrize(
+    ("program", "name", "variable", "path", "flag"),
+    [
+        pytest.param(
+            "prometheus",
+            "gateway-remote-write",
+            "OTELCOL_REMOTE_WRITE_URL",
+            "/api/v1/write",
+            "--web.enable-remote-write-receiver",
+            marks=pytest.mark.component("prometheus"),
+        ),
+        pytest.param(
+            "prometheus3",
+            "gateway",
+            "OTELCOL_PROMETHEUS_URL",
+            "/api/v1/otlp",
+            "--web.enable-otlp-receiver",
+            marks=pytest.mark.component("prometheus3"),
+        ),
+    ],
+)
+def test_prometheus_has_what_was_recorded(
     component: Callable[[str], str],
     collector: MakeCollector,
     service: MakeService,
     tmp_path: Path,
+    program: str,
+    name: str,
+    variable: str,
+    path: str,
+    flag: str,
 ) -> None:
-    """With gateway-remote-write.yaml a Prometheus without an OTLP endpoint has the totals, under
-    the same names and labels; a store that is away is waited for."""
+    """The totals by OTLP and by remote write, under the same names and labels; a Prometheus that is
+    away is waited for, and takes the late points with the setting of docs/collector.md."""
+    (storage,) = re.findall(r"```yaml\n(storage:.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(storage)
     with free_port() as port:
         url = f"http://127.0.0.1:{port}"
-        gateway = collector(
-            "gateway-remote-write", env={"OTELCOL_REMOTE_WRITE_URL": f"{url}/api/v1/write"}
-        ).start()
+        gateway = collector(name, env={variable: url + path}).start()
         agent = collector("agent", env={"OTELCOL_GATEWAY_ENDPOINT": gateway.http}).start()
-        desk = service("desk", agent.grpc)
+        desk = service("desk", agent.grpc, {"OTEL_LOGS_EXPORTER": "none"})
         desk.record(30)
         until(lambda: agent.said("Will retry", '"metrics"'), agent.log)
-        with prometheus(component("prometheus"), tmp_path, port):
+        with running(component(program), tmp_path, port, flag):
+            until(lambda: _queried(url) == [30], lambda: agent.log() + gateway.log())
             desk.record(12)
             until(lambda: _queried(url) == [42], lambda: agent.log() + gateway.log())
-            found = _query(url, FAMILY)[0]["metric"]
+            (found,) = (each["metric"] for each in _query(url, FAMILY))
 
     assert sorted(found) == [
         "__name__",
@@ -133,25 +161,20 @@ def test_remote_write_brings_the_same(
         "job",
     ]
     assert found["job"] == "desk"
+    assert not agent.said("Dropping data")
 
 
 @contextlib.contextmanager
-def prometheus(program: str, folder: Path, port: int) -> Iterator[None]:
-    """Run a Prometheus that takes remote writes."""
-    (folder / "prometheus.yml").write_text("{}")
+def running(program: str, folder: Path, port: int, flag: str) -> Iterator[None]:
+    """Run a Prometheus."""
+    words = [
+        "--config.file=prometheus.yml",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--storage.tsdb.path=prometheus",
+        flag,
+    ]
     with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                "--config.file=prometheus.yml",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--web.enable-remote-write-receiver",
-                "--storage.tsdb.path=prometheus",
-            ],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen([program, *words], cwd=folder, stdout=log, stderr=log)
     try:
         yield
     finally:

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from otel_exporter_ndjson import read
-from otel_metrics.catalog import builtin
 from tests.collector_config.chain import Chain, chain
-from tests.collector_config.naming import Shown, differences, of_samples
+from tests.collector_config.naming import differences
 from tests.collector_config.outages import agent_killed, gateway_killed
-from tests.collector_config.prometheus3 import Prometheus
 from tests.collector_config.running import until
+from tests.collector_config.totals import archived, counting
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,40 +35,6 @@ def way(component: Callable[[str], str], tmp_path: Path) -> Iterator[Chain]:
         yield started
 
 
-def archived(archive: Path) -> Shown:
-    """Return the newest value of every counter, and count and sum of every histogram, as one
-    process archived them."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    for record in read(archive, signal="metrics"):
-        point = record.data
-        metric = builtin().metrics[point["metric"]]
-        labels = {key.replace(".", "_"): _text(value) for key, value in point["attributes"].items()}
-        series = frozenset(labels.items())
-        if metric.instrument == "counter":
-            found[metric.prometheus, series] = point["value"]
-        elif metric.instrument == "histogram":
-            found[f"{metric.prometheus}_count", series] = point["count"]
-            found[f"{metric.prometheus}_sum", series] = point["sum"]
-    return of_samples(
-        ({**dict(labels), "__name__": name}, v) for (name, labels), v in found.items()
-    )
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def counting(prometheus: Prometheus) -> Shown:
-    """Return every counter, and count and sum of every histogram, that Prometheus has."""
-    names = {
-        f"{metric.prometheus}{suffix}"
-        for metric in builtin().metrics.values()
-        for suffix in {"counter": [""], "histogram": ["_count", "_sum"]}.get(metric.instrument, [])
-    }
-    found = prometheus.query('{__name__!=""}')
-    return of_samples((labels, value) for labels, value in found if labels["__name__"] in names)
-
-
 def test_what_the_demo_recorded_is_what_promql_finds(way: Chain, tmp_path: Path) -> None:
     """Every counter, count and sum of `otel-metrics demo`, to the last bit, through agent, gateway
     and Prometheus."""
@@ -85,7 +49,7 @@ def test_what_the_demo_recorded_is_what_promql_finds(way: Chain, tmp_path: Path)
     wanted = archived(tmp_path / "telemetry")
 
     def missing() -> list[str]:
-        return differences(wanted, counting(way.prometheus))
+        return differences(wanted, counting(way.prometheus.query))
 
     until(lambda: not missing(), lambda: "\n".join(missing()))
 

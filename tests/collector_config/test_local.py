@@ -1,5 +1,6 @@
 """`local.yaml`: what a service sends is on the page and in the files, all of it, nothing else."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_the_names_are_the_catalogs(collector: MakeCollector, service: MakeServi
 
     known = {metric.prometheus for metric in builtin().metrics.values()}
     assert {"skill_executions_total", "system_memory_usage_bytes"} <= shown <= known
+
+
+def test_exemplars_are_shown(collector: MakeCollector, service: MakeService) -> None:
+    """To who asks for OpenMetrics, which is the form that has them."""
+    local = collector("local").start()
+    service("desk", local.grpc, {"OTEL_METRICS_EXEMPLAR_FILTER": "always_on"}).record(3)
+    page = local.page(openmetrics=True)
+
+    assert page.endswith("# EOF\n")
+    assert re.search(r"^skill_execution_duration_.*\} 3 # \{.*trace_id=", page, re.MULTILINE)
 
 
 def test_an_exporter_that_is_taken_out_shows_nothing(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from tests.collector_config.conftest import MakeCollector
 from tests.collector_config.running import CONFIGURATIONS, FOLDER
@@ -67,3 +68,14 @@ def test_no_port_by_default_is_for_others() -> None:
 
     assert "0.0.0.0" not in text
     assert "[::]" not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "exporter"),
+    [("agent", "otlp_http/gateway"), ("agent-kafka", "kafka"), ("replay", "otlp_http")],
+)
+def test_what_was_taken_is_tried_for_ever(file: str, exporter: str) -> None:
+    """By itself a collector drops after five minutes, which no test waits for."""
+    configuration = yaml.safe_load((FOLDER / f"{file}.yaml").read_text())
+
+    assert configuration["exporters"][exporter]["retry_on_failure"]["max_elapsed_time"] == "0s"

@@ -1,5 +1,5 @@
 // A broker that speaks Kafka's protocol, of franz-go's tests, for ours: TLS, SCRAM and four
-// partitions of each topic, all in memory. `make broker` builds it.
+// partitions of each topic, all in memory. `make collector` builds it.
 //
 //	broker PORT CERTIFICATE KEY PASSWORD
 package main
