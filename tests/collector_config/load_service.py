@@ -37,10 +37,14 @@ class Load:
             self.requests += 1
 
     def end_phase(self) -> dict[str, float]:
-        """Return how many requests there were since the last time, and the 99th percentile of the
-        recording's time."""
+        """Return how many requests there were since the last time, and the median and the 99th
+        percentile of the recording's time."""
         times, self._times = sorted(self._times), []
-        return {"requests": len(times), "p99_s": times[len(times) * 99 // 100] if times else 0.0}
+        at = {"median_s": 50, "p99_s": 99}
+        found = {
+            name: times[len(times) * part // 100] if times else 0.0 for name, part in at.items()
+        }
+        return {"requests": len(times), **found}
 
     def stop(self) -> None:
         """End the work."""

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,8 +25,8 @@ LINES_MAX: Final = 2
 """What the service may log: that the collector is away, and that it is back."""
 SLOWER_MAX: Final = 4.0
 SLACK_S: Final = 0.01
-"""How much longer recording may take while the agent is dead, on a machine that tests keep busy;
-one attempt to send would be a hundred times that. `benchmarks/fleet.py` has the precise figure."""
+"""How much longer recording may take while the agent is dead, on a machine that tests keep busy; a
+wait for one attempt to send would be longer. `benchmarks/recording_in_outage.py` has the figure."""
 CALM_S: Final = 3.0
 """How long the phases without a fault take."""
 EXECUTIONS: Final = "skill_executions_total"
@@ -80,9 +80,14 @@ class Outage:
 
 
 class Loaded:
-    """A service under load that sends to an agent every half second, and keeps an archive."""
+    """A service under load that exports every half second, and keeps an archive.
 
-    def __init__(self, folder: Path, chain: Chain) -> None:
+    Args:
+        folder: where it runs.
+        variables: where it sends.
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         folder.mkdir()
         self.archive = folder / "telemetry"
         self._program = Program(
@@ -96,20 +101,22 @@ class Loaded:
                 "OTEL_PYTHON_METRICS_HOST_METRICS": "off",
                 "OTEL_PYTHON_METRICS_EXIT_TIMEOUT": f"{DEADLINE_S}s",
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                **chain.variables,
+                **variables,
             },
             talks=True,
         )
         self._program.await_ready()
 
-    def end_phase(self) -> float:
-        """Return the 99th percentile of a request's recording since the last call, in seconds."""
+    def end_phase(self) -> dict[str, float]:
+        """Return how many requests there were since the last call, and median and 99th percentile
+        of the time that the recording of one took."""
         stdin, stdout = self._program.process.stdin, self._program.process.stdout
         assert stdin is not None
         assert stdout is not None
         stdin.write("\n")
         stdin.flush()
-        return float(json.loads(stdout.readline())["p99_s"])
+        phase: dict[str, float] = json.loads(stdout.readline())
+        return phase
 
     def stop(self, outage: Outage) -> None:
         """End it, and note what it recorded and logged."""
@@ -124,17 +131,17 @@ class Loaded:
 def agent_killed(chain: Chain, folder: Path, *, outage_s: float) -> Outage:
     """Kill the agent under load, start it again when the outage is over, and end the service."""
     outage = Outage()
-    load = Loaded(folder, chain)
+    load = Loaded(folder, chain.variables)
     try:
         load.end_phase()
-        outage.p99_s["before"] = _after(CALM_S, load.end_phase)
+        outage.p99_s["before"] = _p99_s(load, CALM_S)
         chain.agent.kill()
-        outage.p99_s["during"] = _after(outage_s, load.end_phase)
+        outage.p99_s["during"] = _p99_s(load, outage_s)
         known = chain.prometheus.total(EXECUTIONS)
         chain.agent.start()
         until(lambda: chain.prometheus.total(EXECUTIONS) > known, chain.logs)
         load.end_phase()
-        outage.p99_s["after"] = _after(CALM_S, load.end_phase)
+        outage.p99_s["after"] = _p99_s(load, CALM_S)
         load.stop(outage)
     finally:
         load.kill()
@@ -158,13 +165,13 @@ def gateway_killed(
         backlog_s: how long what is on the agent's disk may take.
     """
     outage = Outage()
-    load = Loaded(folder, chain)
+    load = Loaded(folder, chain.variables)
     try:
         load.end_phase()
-        outage.p99_s["before"] = _after(CALM_S, load.end_phase)
+        outage.p99_s["before"] = _p99_s(load, CALM_S)
         until(lambda: chain.prometheus.total(EXECUTIONS), chain.logs)
         chain.gateway.kill()
-        outage.p99_s["during"] = _after(outage_s, load.end_phase)
+        outage.p99_s["during"] = _p99_s(load, outage_s)
         load.stop(outage)
     finally:
         load.kill()
@@ -180,10 +187,10 @@ def gateway_killed(
     return outage
 
 
-def _after(seconds: float, look: Callable[[], float]) -> float:
-    """Let the load go on for a time, and then look."""
+def _p99_s(load: Loaded, seconds: float) -> float:
+    """Let the load go on for a time, and return the 99th percentile of it."""
     time.sleep(seconds)
-    return look()
+    return load.end_phase()["p99_s"]
 
 
 def _await_all(chain: Chain, outage: Outage, backlog_s: float = BACKLOG_S) -> None:
