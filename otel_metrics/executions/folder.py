@@ -229,14 +229,13 @@ class Folder:
             known = self._index.look(folder, path, key)
             if known.has_key:
                 return Kept(is_duplicate=True, summary=known.tally.summary())
-            is_whole = os.path.getsize(path) == known.read
             append(line)
-            return self._appended(agent, known if is_whole else None, line, key, announce)
+            return self._appended(agent, known, line, key, announce)
 
     def _appended(
         self,
         agent: str,
-        before: "Known | None",
+        before: "Known",
         line: bytes,
         key: str | None,
         announce: Callable[[Mapping[str, Any]], bytes] | None,
@@ -244,10 +243,7 @@ class Folder:
         """Bring up to date what is derived. The record is on the disk: nothing here may raise."""
         path, folder = self._at(agent, EXECUTIONS), safe_names.encoded(agent, setting="agent")
         try:
-            if before is None:  # behind a line without its end, which counts from now on
-                known = self._index.look(folder, path)
-            else:
-                known = self._index.added(folder, path, before, line, key)
+            known = self._index.added(folder, path, before, line, key)
         except OSError as error:
             return Kept(is_duplicate=False, summary=None, trouble=str(error))
         summary = known.tally.summary()
