@@ -43,6 +43,7 @@ __all__ = [
     "Line",
     "LockTimeoutError",
     "append",
+    "drain",
     "encode",
     "locked",
     "read_last",
@@ -145,6 +146,22 @@ def locked(
         _close(descriptor)
 
 
+def drain(path: str | os.PathLike[str], *, wait_s: float = LOCK_WAIT_S) -> list[dict[str, Any]]:
+    """Return the records of a file, and empty it. The file is made where it is missing.
+
+    Raises:
+        OSError: as `append`; the file is as it was.
+    """
+    descriptor = _locked(path, wait_s)
+    try:
+        with open(descriptor, "rb", buffering=_CHUNK_BYTES, closefd=False) as file:
+            records = [line.record for line in _lines(file) if isinstance(line.record, dict)]
+        os.ftruncate(descriptor, 0)
+        return records
+    finally:
+        _close(descriptor)
+
+
 def encode(record: Mapping[str, object]) -> bytes:
     """Return a record as the bytes of one line, without its end.
 
@@ -172,20 +189,9 @@ def scan(path: str | os.PathLike[str]) -> Iterator[Line]:
         OSError: the file is there and cannot be read, or is no regular file.
     """
     file = _opened(path)
-    if file is None:
-        return
-    with file:
-        offset = 0
-        for number in itertools.count(1):
-            text = file.readline(LINE_BYTES_MAX + 1)
-            if not text:
-                return
-            start, offset = offset, offset + len(text)
-            if len(text) > LINE_BYTES_MAX and not text.endswith(b"\n"):
-                offset += _skip_line(file)
-            record = _record(text, first=start == 0)
-            if record is not None:
-                yield Line(number, start, text.rstrip(b"\r\n"), record)
+    if file is not None:
+        with file:
+            yield from _lines(file)
 
 
 def read_lines(
@@ -234,6 +240,20 @@ def read_last(
         if bad is not None:
             bad += _numbered(file, skipped[::-1])
     return records[::-1]
+
+
+def _lines(file: IO[bytes]) -> Iterator[Line]:
+    offset = 0
+    for number in itertools.count(1):
+        text = file.readline(LINE_BYTES_MAX + 1)
+        if not text:
+            return
+        start, offset = offset, offset + len(text)
+        if len(text) > LINE_BYTES_MAX and not text.endswith(b"\n"):
+            offset += _skip_line(file)
+        record = _record(text, first=start == 0)
+        if record is not None:
+            yield Line(number, start, text.rstrip(b"\r\n"), record)
 
 
 def _record(line: bytes, *, first: bool) -> dict[str, Any] | str | None:

@@ -122,6 +122,14 @@ def test_the_end_of_a_large_file_is_read_at_once(path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 0.05
 
 
+def test_what_is_drained_is_returned_and_gone(path: Path) -> None:
+    """The file stays, for the next lines; what is no record is gone as well."""
+    line_files.append(path, b'{"a": 1}', b"no record", b'{"b": 2}')
+
+    assert line_files.drain(path) == [{"a": 1}, {"b": 2}]
+    assert (path.read_bytes(), line_files.drain(path)) == (b"", [])
+
+
 def test_a_line_with_a_line_end_is_refused(path: Path) -> None:
     """It would be two; so is one that no reader takes."""
     with pytest.raises(ValueError, match="accepted"):
