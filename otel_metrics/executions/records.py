@@ -5,7 +5,6 @@ of a line; what is not known is left out.
 """
 
 import difflib
-import hashlib
 import json
 import math
 import re
@@ -80,8 +79,8 @@ def checked(given: Mapping[str, object]) -> dict[str, AnyValue]:
         "execution_time_s": _number("execution_time_s", given.get("execution_time_s")),
         "quality_score": _number("quality_score", given.get("quality_score"), most=1),
         "primary_metric": _primary_metric(given.get("primary_metric")),
-        "session_id": _without_secrets(_text("session_id", given.get("session_id"))),
-        "idempotency_key": _key(_text("idempotency_key", given.get("idempotency_key"))),
+        "session_id": _identifier("session_id", given.get("session_id")),
+        "idempotency_key": _identifier("idempotency_key", given.get("idempotency_key")),
     }
     content = values.clean({"metadata": metadata, "primary_metric": taken["primary_metric"]})
     assert isinstance(content, Mapping)
@@ -96,8 +95,8 @@ def checked(given: Mapping[str, object]) -> dict[str, AnyValue]:
 def of_event(attributes: Mapping[str, Any], time_ns: int) -> dict[str, AnyValue]:
     """Return the record of an event `agent.execution`.
 
-    A primary metric that is not of the contract's form is left out. A key that was masked because
-    it looks like a secret is none: two masked ones are alike.
+    A primary metric that is not of the contract's form is left out. A key that was masked, as those
+    that looked like secrets once were, is none: two masked ones are alike.
 
     Raises:
         ValueError: the agent's name cannot be the name of a folder.
@@ -207,23 +206,12 @@ def _number(name: str, given: object, *, most: float | None = None) -> int | flo
     return given if type(given) in (int, float) else taken  # type: ignore[return-value]  # of these two
 
 
-def _text(name: str, given: object) -> str | None:
+def _identifier(name: str, given: object) -> object:
     if given is None:
         return None
     if not isinstance(given, str) or not given:
         raise ValueError(f"{name}={_shown(given)}: is no text, or empty; give text or leave it out")
-    return values.text(given)
-
-
-def _without_secrets(text: str | None) -> AnyValue:
-    return values.clean(text)
-
-
-def _key(given: str | None) -> str | None:
-    """Return a key; of one that looks like a secret its SHA-256, which names the run as well."""
-    if given is None or values.clean(given) == given:
-        return given
-    return f"sha256:{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return values.identifier(given)
 
 
 def _primary_metric(given: object) -> dict[str, object] | None:

@@ -353,6 +353,18 @@ def test_the_store_keeps_what_is_recorded(tmp_path: Path, store: Bind) -> None:
     assert processor.lost == {}
 
 
+def test_the_store_keeps_a_key_that_looks_like_a_secret_once(tmp_path: Path, store: Bind) -> None:
+    """And keeps two of them apart, as ExecutionFiles does on the same files."""
+    processor = store(tmp_path)
+    keys = [f"sk-live-1234567890abcdef{each}" for each in "12"]
+    for key in (*keys, *keys):
+        executions.record("reviewer", success=True, idempotency_key=key)
+        ExecutionFiles(tmp_path).append("reviewer", success=True, idempotency_key=key)
+    processor.shutdown()
+
+    assert [each["idempotency_key"][:7] for each in lines(tmp_path)] == ["sha256:"] * 2
+
+
 def test_the_store_reads_a_link_to_its_project_as_the_project(tmp_path: Path, store: Bind) -> None:
     """An append through the link is not kept twice."""
     (tmp_path / "project").mkdir()

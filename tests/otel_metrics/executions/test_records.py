@@ -122,13 +122,15 @@ def test_secrets_do_not_enter_a_file() -> None:
     assert record["metadata"] == {"api_key": "[redacted]"}
 
 
-def test_ids_that_are_secrets_do_not_enter_a_file() -> None:
-    """A session's is masked; a key still names the run, by its hash."""
+@pytest.mark.parametrize("field", ["session_id", "idempotency_key"])
+def test_ids_that_are_secrets_do_not_enter_a_file(field: str) -> None:
+    """They still name what they name, by their hashes."""
     secret = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dGhlIHNpZ25hdHVyZQ"
-    record = records.checked({**PLAIN, "session_id": secret, "idempotency_key": secret})
+    one, other = (records.checked({**PLAIN, field: each}) for each in (secret, f"{secret}s"))
 
-    assert "eyJ" not in records.encode(record).decode()
-    assert record["idempotency_key"] == f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+    assert "eyJ" not in records.encode(one).decode()
+    assert one[field] == f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+    assert one[field] != other[field]
 
 
 @given(st.binary(max_size=200))
