@@ -37,6 +37,8 @@ if sys.platform != "win32":
     import fcntl
 
 __all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
     "LINE_BYTES_MAX",
     "LOCK_WAIT_S",
     "BadLine",
@@ -46,6 +48,7 @@ __all__ = [
     "drain",
     "encode",
     "locked",
+    "make_folder",
     "read_last",
     "read_lines",
     "scan",
@@ -62,6 +65,8 @@ REOPENED_MAX: Final = 100
 """How often a file may be renamed or removed while a writer waits for its lock."""
 FILE_MODE: Final = 0o640
 """Of a file that is made here, whatever the umask."""
+FOLDER_MODE: Final = 0o750
+"""Likewise of a folder."""
 _CHUNK_BYTES: Final = 1024 * 1024
 _FIRST_STEP_BYTES: Final = 32 * 1024
 _POSIX: Final = sys.platform != "win32"  # elsewhere the module can be imported, and not used
@@ -160,6 +165,17 @@ def drain(path: str | os.PathLike[str], *, wait_s: float = LOCK_WAIT_S) -> list[
         return records
     finally:
         _close(descriptor)
+
+
+def make_folder(path: str) -> None:
+    """Make a folder for such files, unless something is there already.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, FOLDER_MODE)
+        os.chmod(path, FOLDER_MODE)
 
 
 def encode(record: Mapping[str, object]) -> bytes:

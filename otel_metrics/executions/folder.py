@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_metrics import line_files, safe_names
+from otel_metrics import arguments, line_files, safe_names
 from otel_metrics.executions import records
 from otel_metrics.executions.outbox import Outbox
 from otel_metrics.executions.replacing import replacing
@@ -39,8 +39,6 @@ OUTBOX: Final = "outbox.jsonl"
 INDEX: Final = ".index.sqlite"
 PUBLISHING: Final = ".publishing"
 """Locked by who publishes for the project."""
-FOLDER_MODE: Final = 0o750
-"""Of folders that are made here, whatever the umask."""
 LOST: Final = Losses()
 """Records that no file took, in any folder."""
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -81,10 +79,7 @@ class Folder:
     """
 
     def __init__(self, project: str | os.PathLike[str]) -> None:
-        given = os.path.expanduser(os.fspath(project))
-        if not given or "\0" in given:
-            raise ValueError(f"project_dir={given!r}: is no path; give a folder")
-        self.path = os.path.realpath(given)
+        self.path = arguments.folder("project_dir", project)
         self.metrics = os.path.join(self.path, ".kaizen", "metrics")
         self.publishing = os.path.join(self.metrics, PUBLISHING)
         self._waits = LockWaits()
@@ -300,6 +295,4 @@ def _make(folder: str, top: str) -> None:
             _make(os.path.dirname(folder), top)
         else:
             os.makedirs(os.path.dirname(folder), exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, FOLDER_MODE)
-            os.chmod(folder, FOLDER_MODE)
+        line_files.make_folder(folder)

@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from otel_metrics import line_files
+from otel_metrics import arguments, line_files
 from otel_metrics.line_files import BadLine
 from otel_metrics.lock_waits import LockWaits
 from otel_metrics.outages import Losses
 
 __all__ = ["LOST", "Folder"]
 
-FOLDER_MODE: Final = 0o750
-"""Of a folder that is made here, whatever the umask."""
 LOG_INTERVAL_S: Final = 60.0
 """At most one log line about a file's bad lines in this time."""
 LOGGED_MAX: Final = 1_000
@@ -44,10 +42,7 @@ class Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        given = os.path.expanduser(os.fspath(path))
-        if not given or "\0" in given:
-            raise ValueError(f"metrics_dir={given!r}: is no path; give a folder")
-        self.path = os.path.realpath(given)
+        self.path = arguments.folder("metrics_dir", path)
         self._waits = LockWaits()
         self._logged: dict[str, float] = {}
         with contextlib.suppress(OSError):  # told by the first append
@@ -119,10 +114,8 @@ class Folder:
                 write(wait_s)
 
     def _make(self) -> None:
-        os.makedirs(os.path.dirname(self.path), FOLDER_MODE, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self.path, FOLDER_MODE)
-            os.chmod(self.path, FOLDER_MODE)
+        os.makedirs(os.path.dirname(self.path), line_files.FOLDER_MODE, exist_ok=True)
+        line_files.make_folder(self.path)
 
     def _tell(self, name: str, bad: list[BadLine]) -> None:
         now = time.monotonic()

@@ -10,7 +10,6 @@ are exported loses it as it loses any count, and nothing is counted twice. No li
 it in place of a mailbox or of their folder: where it leads, somebody else decides.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -27,7 +26,6 @@ __all__ = ["FOLDER", "MAILBOX_BYTES_MAX", "Posted", "opened", "post", "take"]
 
 FOLDER: Final = ".services"
 """The mailboxes' folder, in that of the skill files; no skill's file begins with a dot."""
-FOLDER_MODE: Final = 0o750
 MAILBOX_BYTES_MAX: Final = 1024 * 1024
 """A service that has left so much, thousands of decisions, is gone; it gets no more."""
 TAKE_WAIT_S: Final = 0.2
@@ -54,8 +52,7 @@ def opened(folder: str, name: str, namespace: str) -> str:
     digest = hashlib.sha256(json.dumps([namespace, name]).encode()).hexdigest()[:16]
     inner = os.path.join(folder, FOLDER)
     path = os.path.join(inner, f"{quote(name, safe='')[:NAME_CHARS_MAX]}-{digest}{_ENDING}")
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(inner, FOLDER_MODE)
+    line_files.make_folder(inner)
     _check_folder(inner)
     line_files.append(path, wait_s=TAKE_WAIT_S)
     return path

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_metrics.arguments import TIMESTAMP_MAX
 from otel_metrics.executions import records
 
 TIMESTAMP = "2026-01-31T08:00:00Z"
@@ -171,7 +172,7 @@ def test_a_record_that_is_too_long_is_refused() -> None:
         records.encode({**session, "session_id": "x" * 2**20})
 
 
-@given(st.integers(0, records.TIMESTAMP_MAX))
+@given(st.integers(0, TIMESTAMP_MAX))
 def test_times_are_utc_to_the_second(seconds: int) -> None:
     """And lead back to the second."""
     text = records.time_text(seconds)
