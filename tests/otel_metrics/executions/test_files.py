@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -386,3 +388,17 @@ def test_the_store_leaves_out_an_agent_that_no_folder_can_be_called(
 
     assert not (tmp_path / ".kaizen").exists()
     assert processor.lost == {}
+
+
+def test_who_only_records_loads_no_files() -> None:
+    """They are loaded by who asks for them, under the name of the package."""
+    program = """
+import sys, otel_metrics
+from otel_metrics import executions
+later = ["otel_metrics.executions.files", "otel_metrics.line_files"]
+print([name for name in later if name in sys.modules])
+print(executions.ExecutionFiles.__name__, [name in sys.modules for name in later])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stdout.decode().splitlines() == ["[]", "ExecutionFiles [True, True]"]

@@ -7,13 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from otel_metrics import events, instruments, line_files
+from otel_metrics import events, instruments, line_files, skills
 from otel_metrics.line_files import BadLine
 from otel_metrics.lock_waits import HELD_WAIT_S
 from otel_metrics.skills import MetricsAppender
@@ -362,3 +363,19 @@ def test_a_killed_writer_takes_nothing_acknowledged_with_it(appender: MetricsApp
     found = [record["execution_id"] for record in appender.read_metrics("s_outcomes.json")]
     assert acknowledged <= set(found)
     assert len(found) == len(set(found))
+
+
+def test_who_only_records_loads_neither_files_nor_triggers() -> None:
+    """They are loaded by who asks for them, under the names of the package."""
+    program = """
+import sys, otel_metrics
+from otel_metrics import skills
+later = [f"otel_metrics.skills.{name}" for name in ("appender", "folder", "thresholds", "triggers")]
+print([name for name in later if name in sys.modules])
+from otel_metrics.skills import *
+print(MetricsAppender is skills.MetricsAppender, [name in sys.modules for name in later])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stdout.decode().splitlines() == ["[]", "True [True, True, True, True]"]
+    assert not hasattr(skills, "MetricAppender")
