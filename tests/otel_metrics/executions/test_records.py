@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_metrics.arguments import TIMESTAMP_MAX
 from otel_metrics.executions import records
 
 TIMESTAMP = "2026-01-31T08:00:00Z"
@@ -122,13 +123,15 @@ def test_secrets_do_not_enter_a_file() -> None:
     assert record["metadata"] == {"api_key": "[redacted]"}
 
 
-def test_ids_that_are_secrets_do_not_enter_a_file() -> None:
-    """A session's is masked; a key still names the run, by its hash."""
+@pytest.mark.parametrize("field", ["session_id", "idempotency_key"])
+def test_ids_that_are_secrets_do_not_enter_a_file(field: str) -> None:
+    """They still name what they name, by their hashes."""
     secret = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dGhlIHNpZ25hdHVyZQ"
-    record = records.checked({**PLAIN, "session_id": secret, "idempotency_key": secret})
+    one, other = (records.checked({**PLAIN, field: each}) for each in (secret, f"{secret}s"))
 
-    assert "eyJ" not in records.encode(record).decode()
-    assert record["idempotency_key"] == f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+    assert "eyJ" not in records.encode(one).decode()
+    assert one[field] == f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+    assert one[field] != other[field]
 
 
 @given(st.binary(max_size=200))
@@ -169,7 +172,7 @@ def test_a_record_that_is_too_long_is_refused() -> None:
         records.encode({**session, "session_id": "x" * 2**20})
 
 
-@given(st.integers(0, records.TIMESTAMP_MAX))
+@given(st.integers(0, TIMESTAMP_MAX))
 def test_times_are_utc_to_the_second(seconds: int) -> None:
     """And lead back to the second."""
     text = records.time_text(seconds)
