@@ -105,7 +105,7 @@ def test_a_folder_without_skills_is_told(skills: Run) -> None:
         (["--skills-dir", "none"], "--skills-dir=none: No such file or directory; give the folder"),
         (["--archive", "none"], "--archive=none: No such file or directory; give the folder"),
         (["--thresholds", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
-        (["--format", "xml"], "Invalid value for '--format'"),
+        (["--format", "xml"], "--format=xml: is not known; give table"),
     ],
 )
 def test_wrong_use_says_what_to_do(

@@ -172,12 +172,15 @@ def test_a_step_that_is_none_is_refused(skills: Run, ready: Past, to_state: str)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["triage", "--ticket", "T"], "Missing option '--approver'"),
-        (["triage", "--approver", "a"], "Missing option '--ticket'"),
-        (["triage", "--approver", " ", "--ticket", "T"], "'--approver': is empty"),
-        (["triage", "--approver", "a", "--ticket", ""], "'--ticket': is empty"),
-        ([*APPROVED], "Missing argument 'SKILL'"),
-        (["triage", *APPROVED, "--to", "live"], "'live' is not one of"),
+        (["triage", "--ticket", "T"], "--approver: is missing; "),
+        (["triage", "--approver", "a"], "--ticket: is missing; "),
+        (["triage", "--approver", " ", "--ticket", "T"], "--approver: is empty"),
+        (["triage", "--approver", "a", "--ticket", ""], "--ticket: is empty"),
+        ([*APPROVED], "SKILL: is missing; "),
+        (
+            ["triage", *APPROVED, "--to", "live"],
+            "--to=live: is not known; give prototype, staged or production",
+        ),
         (["tirage", *APPROVED], "'tirage': no such skill; did you mean triage?"),
         (["../triage", *APPROVED], "'../triage': no such skill"),
         (["", *APPROVED], "skill_name='': is empty; give a name"),

@@ -107,10 +107,10 @@ def test_a_step_that_is_none_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["triage", *DECIDED[2:]], "Missing option '--approver'"),
-        (["triage", *DECIDED[:2], *DECIDED[4:]], "Missing option '--ticket'"),
-        (["triage", *DECIDED[:4]], "Missing option '--reason'"),
-        (["triage", *DECIDED[:4], "--reason", " "], "'--reason': is empty"),
+        (["triage", *DECIDED[2:]], "--approver: is missing; "),
+        (["triage", *DECIDED[:2], *DECIDED[4:]], "--ticket: is missing; "),
+        (["triage", *DECIDED[:4]], "--reason: is missing; "),
+        (["triage", *DECIDED[:4], "--reason", " "], "--reason: is empty"),
         (["tirage", *DECIDED], "'tirage': no such skill; did you mean triage?"),
     ],
 )
