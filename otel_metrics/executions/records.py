@@ -41,6 +41,13 @@ RECORD_BYTES_MAX: Final = 1024 * 1024
 SHOWN_CHARS_MAX: Final = 80
 """Characters of a refused value that a message shows."""
 
+_WRONG: Final[Mapping[str, str]] = {
+    "negative": "is below 0",
+    "not_a_number": "is no number",
+    "not_finite": "is no finite number",
+    "out_of_range": "does not fit into 64 bits",
+}
+"""What a reason of the counter says to people."""
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -201,9 +208,10 @@ def _number(name: str, given: object, *, most: float | None = None) -> int | flo
     try:
         taken = values.number(given, integer=False, negative=False)
     except values.RejectedValueError as error:
-        raise ValueError(f"{name}={_shown(given)}: {error.reason}; give {accepted}") from None
+        wrong = _WRONG.get(error.reason, error.reason)
+        raise ValueError(f"{name}={_shown(given)}: {wrong}; give {accepted}") from None
     if most is not None and taken > most:
-        raise ValueError(f"{name}={_shown(given)}: out_of_range; give {accepted}")
+        raise ValueError(f"{name}={_shown(given)}: is above {most:g}; give {accepted}")
     return given if type(given) in (int, float) else taken  # type: ignore[return-value]  # of these two
 
 
@@ -241,8 +249,9 @@ def _primary_metric(given: object) -> dict[str, object] | None:
             if not optional:
                 numbers[part] = values.number(number, integer=False, negative=True)
         except values.RejectedValueError as error:
+            wrong = _WRONG.get(error.reason, error.reason)
             raise ValueError(
-                f"primary_metric.{part}={_shown(number)}: {error.reason}; give {error.accepted}"
+                f"primary_metric.{part}={_shown(number)}: {wrong}; give {error.accepted}"
             ) from None
         if type(number) in (int, float):
             numbers[part] = number

@@ -14,7 +14,6 @@ from otel_metrics.cli.archive.target import check, written
 from otel_metrics.cli.executions.options import (
     EXIT_PARTLY,
     chosen,
-    counted,
     open_files,
     project_option,
     say,
@@ -23,6 +22,7 @@ from otel_metrics.cli.executions.options import (
 from otel_metrics.executions import ExecutionFiles
 from otel_metrics.executions.records import FIELDS, time_of
 from otel_metrics.line_files import BadLine
+from otel_metrics.plurals import counted
 
 __all__ = ["export"]
 

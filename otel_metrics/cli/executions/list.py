@@ -5,7 +5,7 @@ import click
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.tables import print_table
 from otel_metrics.cli.executions import figures
-from otel_metrics.cli.executions.options import open_files, project_option, say
+from otel_metrics.cli.executions.options import open_files, project_option, say, tell_skipped
 
 __all__ = ["list"]
 
@@ -31,5 +31,4 @@ def list(context: click.Context, *, project: str, form: str) -> None:  # noqa: A
         rows = [figures.row(agent, tally.summary()) for agent, tally in tallies]
         click.echo(formats.printable(formats.formatted(rows, form, columns=figures.COLUMNS)))
     for agent, tally in tallies:
-        if tally.skipped:
-            say(f"{agent}: {tally.skipped} lines of executions.jsonl are no records")
+        tell_skipped(agent, tally.skipped)

@@ -9,12 +9,12 @@ import click
 from otel_metrics.cli import formats
 from otel_metrics.cli.executions.options import (
     EXIT_PARTLY,
-    age,
     chosen,
     open_files,
     project_option,
     say,
 )
+from otel_metrics.cli.measures import Span
 
 __all__ = ["prune"]
 
@@ -29,7 +29,7 @@ _COLUMNS: Final = ("agent", "removed", "left")
     "age_s",
     default=RETENTION,
     show_default=True,
-    callback=age,
+    type=Span(("d", "h")),
     help="Remove records that are older than this: 180d, 12h.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")

@@ -9,7 +9,6 @@ from otel_metrics.cli.executions.options import (
     EXIT_NO,
     EXIT_PARTLY,
     EXIT_WRONG,
-    counted,
     end,
     open_files,
     project_option,
@@ -17,6 +16,7 @@ from otel_metrics.cli.executions.options import (
 )
 from otel_metrics.executions import broker, publisher
 from otel_metrics.executions.broker import BrokerError
+from otel_metrics.plurals import counted
 
 __all__ = ["publish"]
 

@@ -6,7 +6,7 @@ import click
 
 from otel_metrics.cli import formats
 from otel_metrics.cli.executions import figures
-from otel_metrics.cli.executions.options import chosen, open_files, project_option, say
+from otel_metrics.cli.executions.options import chosen, open_files, project_option, tell_skipped
 
 __all__ = ["show"]
 
@@ -38,6 +38,5 @@ def show(context: click.Context, *, agent: str, project: str, form: str) -> None
     else:
         text = formats.formatted([figures.row(agent, summary)], form, columns=figures.COLUMNS)
     click.echo(formats.printable(text))
-    if tally.skipped:
-        say(f"{agent}: {tally.skipped} lines of executions.jsonl are no records; export tells them")
+    tell_skipped(agent, tally.skipped)
     files.close()
