@@ -25,6 +25,7 @@ from otel_metrics.cli.archive.options import (
 )
 from otel_metrics.cli.archive.progress import bar
 from otel_metrics.pipeline.logs import ArchiveProcessor
+from otel_metrics.plurals import counted
 from otel_metrics.skills import history
 from otel_metrics.skills.history import RECORD_ID, SkillFile, Unusable
 from otel_metrics.skills.record_ids import RecordIds
@@ -91,7 +92,7 @@ def import_(context: click.Context, *, folder: str, path: str, service: str, for
         click.echo(formats.printable(f"--archive={path}: {message}"), err=True)
         context.exit(EXIT_PARTLY if any(row.imported for row in rows) else EXIT_NO)
     if left_out:
-        message = f"{left_out:,} records are too large for a line of the archive"
+        message = f"too large for a line of the archive: {counted(left_out, 'record')}"
         click.echo(formats.printable(f"--archive={path}: {message}"), err=True)
     if left_out or any(row.bad for row in rows):
         context.exit(EXIT_PARTLY)
@@ -182,7 +183,7 @@ def _taken(
         if row.imported % SHOWN_EVERY == 0:
             yield event.end
     if row.bad > TOLD_MAX:
-        more = f"{file.path}: {row.bad - TOLD_MAX:,} more lines could not be taken"
+        more = f"{file.path}: {counted(row.bad - TOLD_MAX, 'more line')} could not be taken"
         click.echo(formats.printable(more), err=True)
 
 

@@ -33,6 +33,7 @@ from otel_metrics.cli.sovereignty.reading import (
     events_of_records,
     sessions_of_database,
 )
+from otel_metrics.plurals import counted
 from otel_metrics.sovereignty.graduation import conditions
 from otel_metrics.sovereignty.report import Event, Report, TooMuchError, reported, with_session
 
@@ -109,7 +110,8 @@ def report(
         _end(context, _nothing(session, only.others, db or path, (since, until)), EXIT_NO)
     click.echo(formats.printable(laid_out(made, conditions(made), form)))
     if made.left_out:
-        click.echo(f"{made.left_out:,} events are of sessions that are not listed", err=True)
+        left_out = counted(made.left_out, "event")
+        click.echo(f"not listed: {left_out} of further sessions", err=True)
     if out is not None and out != STDOUT:
         _draw(context, made, out)
     context.exit(EXIT_PARTLY if damaged else 0)

@@ -159,12 +159,22 @@ def test_every_format_says_the_same(two_runs: Path) -> None:
     assert "| hour | start |" in forms["markdown"]
 
 
+def test_one_of_something_is_one(tmp_path: Path) -> None:
+    """As people say it."""
+    metadata = {"metadata": {"human": True}, "session.id": "s-1"}
+    table = run("--archive", archived(tmp_path, (0, "decision_llm_call", metadata))).stdout
+
+    assert "\n1 event, " in table
+    assert "(0 api_call, 1 call of a model not marked local)" in table
+    assert "; 1 minute with a human" in table
+
+
 def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
     """The newest hours are shown; JSON has all."""
     folder = archived(tmp_path, *[(at * HOUR, "api_call", {}) for at in range(60)])
     table = run("--archive", folder).stdout
 
-    assert "12 earlier ones are not shown; --format json is all" in table
+    assert "not shown: 12 before these; --format json is all" in table
     assert len(report("--archive", folder)["hours"]) == 60
 
 
@@ -224,7 +234,7 @@ def test_a_time_narrows_a_database(database: Path) -> None:
         (["--archive", "full", "--session", "s-2"], 1, "did you mean s-1?"),
         (["--archive", "full", "--out", "picture.gif"], 2, "must end in .png, .svg"),
         (["--archive", "full", "--out", "absent/picture.svg"], 2, "make it first"),
-        (["--archive", "full", "--format", "xml"], 2, "'xml' is not one of"),
+        (["--archive", "full", "--format", "xml"], 2, "--format=xml: is not known"),
         (["--archive", "full", "--db", "x.db"], 2, "two places"),
         (["--db", "x.db", "--service", "shop"], 2, "--service"),
         (["--db", "absent.db"], 1, "--db=absent.db: there is no such file"),
