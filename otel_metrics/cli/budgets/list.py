@@ -37,8 +37,8 @@ def list(context: click.Context, *, path: str | None, form: str) -> None:  # noq
     A budget that each tenant, skill or agent has to itself (*) stands there, and once more, as
     NAME/SUBJECT, for each that spent in the period. Times are UTC.
 
-    Exit status 1 when the ledger cannot be read, 2 when there is none, 3 when a damaged one lies
-    beside it.
+    Exit status 1 when the ledger cannot be read; 2 when it is not there, or is none; 3 when a
+    damaged one lies beside it.
     """
     ledger = ledger_at(context, path, make=False)
     try:

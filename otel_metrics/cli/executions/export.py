@@ -63,8 +63,9 @@ def export(
     the other forms have whatever the file has. With --since or --until a record whose timestamp is
     no time is left out.
 
-    Exit status 1 when an agent has no executions, 2 when the file cannot be made, 3 when lines were
-    skipped because they are no records; each is told with its number.
+    Exit status 1 when an agent has no executions; 2 when the project's folder is not there or the
+    file cannot be made; 3 when lines were skipped because they are no records, each told with its
+    number.
     """
     check(context, out)
     files = open_files(context, project)

@@ -17,7 +17,11 @@ _RIGHT = frozenset({"executions", "success_rate", "quality", "time_s"})
 @formats.option
 @click.pass_context
 def list(context: click.Context, *, project: str, form: str) -> None:  # noqa: A001  # its name
-    """List the agents of a project with what their runs come to."""
+    """List the agents of a project with what their runs come to.
+
+    None is no error: a line says so, with status 0. Exit status 2 when the project's folder is not
+    there.
+    """
     files = open_files(context, project)
     tallies = [(agent, files.folder.tally(agent)) for agent in files.agents()]
     files.close()

@@ -50,7 +50,8 @@ def prune(
     A file is replaced as a whole, and its summary follows. What has no time that can be read stays,
     a line that is no record too. The key of a record that was removed may be used again.
 
-    Exit status 1 when an agent has no executions, 3 when the disk refused part of it.
+    Exit status 1 when an agent has no executions, 2 when the project's folder is not there, 3 when
+    the disk refused part of it.
     """
     files = open_files(context, project)
     before = time.time() - age_s

@@ -96,7 +96,8 @@ def record(
     The run is also counted, and its event archived or shipped, where OTEL_METRICS_EXPORTER,
     OTEL_LOGS_EXPORTER, OTEL_EXPORTER_NDJSON_PATH or OTEL_CONFIG_FILE says so, and else not.
 
-    Exit status 1 when the disk did not take it, 2 when something given is wrong.
+    Exit status 1 when the disk did not take it; 2 when something given is wrong, or the project's
+    folder is not there.
     """
     if success and failure:
         end(context, "--success, --failure: are given together; give one of them", EXIT_WRONG)

@@ -23,7 +23,7 @@ def show(context: click.Context, *, agent: str, project: str, form: str) -> None
     figures are those of executions.jsonl: a summary.json that says otherwise is put right. As JSON
     it is what summary.json holds.
 
-    Exit status 1 when the agent has no executions.
+    Exit status 1 when the agent has no executions, 2 when the project's folder is not there.
     """
     files = open_files(context, project)
     chosen(context, files, [agent])

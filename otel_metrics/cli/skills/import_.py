@@ -75,8 +75,9 @@ def import_(context: click.Context, *, folder: str, path: str, service: str, for
     run again, and again when the files have grown. No counter is raised by what is past. The files
     are only read.
 
-    Exit status 1 when the archive takes nothing now, for one because another import is under way;
-    2 when there is no such folder; 3 when lines could not be taken, each told with its file and
+    The archive is made where it is not there. Exit status 1 when it takes nothing now, for one
+    because another import is under way; 2 when there is no such folder DIR, or the archive cannot
+    be a folder; 3 when lines could not be taken, each told with its file and
     number, or the archive took only some.
     """
     files = _files(context, folder)
@@ -102,7 +103,7 @@ def _files(context: click.Context, folder: str) -> list[SkillFile]:
     try:
         return history.find(folder)
     except OSError as error:
-        message = f"{folder}: {error.strerror or error}; give the folder that services write to"
+        message = f"DIR={folder}: {error.strerror or error}; give the folder that services write to"
         click.echo(formats.printable(message), err=True)
         context.exit(EXIT_WRONG)
 

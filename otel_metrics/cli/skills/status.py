@@ -46,8 +46,9 @@ def status(
     never from both. --archive or --service, typed, go before the variable that names the folder.
     What cannot be computed is not met, and says why.
 
-    Exit status 1 when a trigger of a rollback fires, or there is no archive; 2 when there is no
-    such skill or folder, or the thresholds are wrong; 3 when lines had to be skipped.
+    Exit status 1 when a trigger of a rollback fires, or the folder is no archive; 2 when there is
+    no such skill, a folder or file is not there, or the thresholds are wrong; 3 when lines had to
+    be skipped.
     """
     source = opened(context, skills_dir=skills_dir, path=path, service=service)
     asked = thresholds(context, thresholds_file, source.folder)

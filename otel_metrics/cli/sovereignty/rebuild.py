@@ -44,8 +44,9 @@ def rebuild(context: click.Context, *, path: str, db: str, service: str | None, 
     programs that have the old one open are to close it first. The old one is moved aside and never
     deleted: look there for events that the archive has no more.
 
-    Exit status 1 when the folder is no archive or the disk refuses, 2 when the file is another
-    program's or a text, 3 when some of the archive is damaged.
+    Exit status 1 when the folder is no archive, nothing is of the service, or the disk refuses; 2
+    when the archive is not there, or the file is another program's or a text; 3 when some of the
+    archive is damaged.
     """
     # Loads SQLite.
     from otel_metrics.sovereignty.rebuild import rebuild as rebuilt

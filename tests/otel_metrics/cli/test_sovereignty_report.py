@@ -237,9 +237,11 @@ def test_a_time_narrows_a_database(database: Path) -> None:
         (["--archive", "full", "--format", "xml"], 2, "--format=xml: is not known"),
         (["--archive", "full", "--db", "x.db"], 2, "two places"),
         (["--db", "x.db", "--service", "shop"], 2, "--service"),
-        (["--db", "absent.db"], 1, "--db=absent.db: there is no such file"),
-        (["--db", "text.db"], 1, "is it a database of sovereignty?"),
-        (["--db", "other.db"], 1, "no such table: events"),
+        (["--db", "absent.db"], 2, "--db=absent.db: No such file or directory; give the database"),
+        (["--db", "empty"], 2, "--db=empty: Is a directory; give the database"),
+        (["--db", "text.db"], 2, "--db=text.db: is no SQLite database; give the database"),
+        (["--db", "other.db"], 2, "is no database of sovereignty: no such table: events; give"),
+        (["--db", "torn.db"], 1, "--db=torn.db: cannot be read: "),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -253,6 +255,7 @@ def test_what_is_wrong_is_named(
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.db").write_text("no database " * 100)
     sqlite3.connect(tmp_path / "other.db").close()
+    (tmp_path / "torn.db").write_bytes(b"SQLite format 3\0" + b"torn " * 1_000)
     archived(tmp_path / "full", (0, "api_call", {"session.id": "s-1"}))
     archived(tmp_path / "quiet", (0, "unheard_of", {}))
     monkeypatch.chdir(tmp_path)

@@ -160,7 +160,7 @@ def test_a_folder_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
 
     for name in ("missing", "file"):
         done = imported(tmp_path / name)
-        assert (done.exit_code, done.output.startswith(str(tmp_path / name))) == (2, True)
+        assert (done.exit_code, done.output.startswith(f"DIR={tmp_path / name}: ")) == (2, True)
     assert not (tmp_path / "archive").exists()
 
 
