@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from otel_metrics.cli.sovereignty import sovereignty
 
 T0_S = 1_790_000_040  # 2026-09-21T14:14:00Z
 HOUR = 3600
+COSTS = {"metadata": {"cost_usd": 0.5}}
 SERVICE = """
 import otel_metrics
 from otel_metrics import sovereignty
@@ -304,6 +306,37 @@ def test_a_picture_has_the_layers_and_the_targets(two_runs: Path) -> None:
     for expected in ("perception", 'id="target-90"', 'id="target-99"', "USD an hour"):
         assert expected in drawn
     assert "narration" not in drawn
+
+
+@pytest.mark.slow
+def test_a_picture_says_which_cost_is_of_a_part(two_runs: Path, tmp_path: Path) -> None:
+    """The events end within the last step, whose bar is lower for that; of whole steps none is."""
+    whole = archived(tmp_path / "whole", *[(at * 60, "api_cost", COSTS) for at in range(240)])
+    drawn = []
+    for folder in (two_runs, whole):
+        file = tmp_path / "picture.svg"
+        assert run("--archive", folder, "--out", file).exit_code == 0
+        drawn.append(file.read_text())
+
+    assert ['id="cost-of-a-part"' in each for each in drawn] == [True, False]
+    assert ["part of 5 min" in each for each in drawn] == [True, False]
+
+
+@pytest.mark.slow
+def test_the_targets_are_told_in_the_legend(two_runs: Path, tmp_path: Path) -> None:
+    """Those that the events have reached; no line crosses the words there."""
+    begun = archived(tmp_path / "begun", (0, "perception_cache_hit", {}))
+    drawn = []
+    for folder in (two_runs, begun):
+        file = tmp_path / "picture.svg"
+        run("--archive", folder, "--out", file)
+        legend = file.read_text().partition('id="legend_1"')[2]
+        drawn.append(re.findall("<!-- (target.*) -->", legend))
+
+    assert drawn == [
+        ["target of perception: 90 % from hour 1, 99 % from hour 4"],
+        ["target of perception: 90 % from hour 1"],
+    ]
 
 
 @pytest.fixture
