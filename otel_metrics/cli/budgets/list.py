@@ -47,10 +47,13 @@ def list(context: click.Context, *, path: str | None, form: str) -> None:  # noq
         refuse(context, ledger.path, str(error), EXIT_NO)
     finally:
         ledger.close()
-    if form == "table":
+    if not standings:
+        message = f"{ledger.path}: holds no budget; otel-metrics budgets set adds one"
+        click.echo(formats.printable(message), err=True)
+    if form == "table" and standings:
         shown = [_shown(each) for each in standings]
         print_table(shown, _COLUMNS, right=(*_AMOUNTS, "refusals"))
-    else:
+    elif form != "table":
         rows = [_row(each) for each in standings]
         click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
     context.exit(EXIT_PARTLY if tell_damage(ledger) else 0)

@@ -5,7 +5,7 @@ import click
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.tables import print_table
 from otel_metrics.cli.executions import figures
-from otel_metrics.cli.executions.options import open_files, project_option, say, tell_skipped
+from otel_metrics.cli.executions.options import open_files, project_option, tell_none, tell_skipped
 
 __all__ = ["list"]
 
@@ -26,7 +26,7 @@ def list(context: click.Context, *, project: str, form: str) -> None:  # noqa: A
     tallies = [(agent, files.folder.tally(agent)) for agent in files.agents()]
     files.close()
     if not tallies:
-        say(f"{files.path}: no agent has executions here")
+        tell_none(files)
     if form == "table":
         if tallies:
             people = [figures.for_people(agent, tally.summary()) for agent, tally in tallies]

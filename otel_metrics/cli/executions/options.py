@@ -23,6 +23,7 @@ __all__ = [
     "project_option",
     "say",
     "tell_bad",
+    "tell_none",
     "tell_skipped",
 ]
 
@@ -60,7 +61,14 @@ def chosen(context: click.Context, files: ExecutionFiles, agents: Sequence[str])
     for agent in agents:
         if agent not in there:
             end(context, f"{agent}: has no executions here{suggestion(agent, there)}", EXIT_NO)
+    if not there:
+        tell_none(files)
     return list(dict.fromkeys(agents)) or there
+
+
+def tell_none(files: ExecutionFiles) -> None:
+    """Say that a project has no executions, which is no error."""
+    say(f"{files.path}: no agent has executions here")
 
 
 def tell_bad(agent: str, bad: Sequence[BadLine]) -> None:

@@ -83,6 +83,9 @@ def import_(context: click.Context, *, folder: str, path: str, service: str, for
     files = _files(context, folder)
     if not files:
         click.echo(formats.printable(f"{folder}: there are no skill files in it"), err=True)
+        if form != "table":
+            click.echo(formats.formatted([], form, columns=_COLUMNS))
+        return
     with _alone(context, path), closing(RecordIds()) as ids:
         rows, left_out, failure = _imported(files, path, service, ids)
     if rows or form != "table":

@@ -46,7 +46,8 @@ def list_(
     source = opened(context, skills_dir=skills_dir, path=path, service=service)
     asked = thresholds(context, thresholds_file, source.folder)
     rows = [_row(source, skill, asked) for skill in source.skills()]
-    click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+    if rows or form != "table":
+        click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
     if not rows:
         click.echo(formats.printable(f"{source.place}: no skill is recorded here"), err=True)
     tell_thresholds(source, asked)

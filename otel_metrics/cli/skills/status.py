@@ -64,7 +64,8 @@ def status(
         rows += rows_of(each, found)
         texts.append(told(each, found, history))
     answer = "\n\n".join(texts) if form == "table" else formats.formatted(rows, form, columns=())
-    click.echo(formats.printable(answer))
+    if texts or form != "table":
+        click.echo(formats.printable(answer))
     if not texts:
         click.echo(formats.printable(f"{source.place}: no skill is recorded here"), err=True)
     tell_thresholds(source, asked)

@@ -178,6 +178,16 @@ def test_wrong_use_makes_no_ledger(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_ledger_without_budgets_is_told(path: Path) -> None:
+    """It is no error."""
+    for name in ("bill", "acme-daily", "tenant-daily"):
+        run("set", name, "--remove", "--db", path)
+    result, rows = run("list", "--db", path), run("list", "--db", path, "--format", "json")
+
+    assert (result.exit_code, result.stdout, rows.stdout) == (0, "", "[]\n")
+    assert result.stderr == f"{path}: holds no budget; otel-metrics budgets set adds one\n"
+
+
 def test_one_token_is_one(tmp_path: Path) -> None:
     """As people say it."""
     result = run("set", "a", "--limit", "1", "--db", tmp_path / "budgets.db")

@@ -262,6 +262,50 @@ def test_export_knows_other_forms() -> None:
         assert '"x": [1]' in run("export", "--format", form).stdout
 
 
+@pytest.mark.parametrize(
+    ("out", "form"),
+    [
+        ("r.csv", "csv"),
+        ("r.json", "json"),
+        ("r.YAML", "yaml"),
+        ("r.md", "markdown"),
+        ("r", "jsonl"),
+    ],
+)
+def test_the_ending_of_a_file_says_its_form(out: str, form: str) -> None:
+    """One without an ending has the records as the files have them."""
+    recorded("a")
+    result = run("export", "--out", out)
+
+    assert (result.exit_code, result.stdout) == (0, f"1 record written to {out}\n")
+    assert Path(out).read_text() == run("export", "--format", form).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--out", "r.parquet"], "--out=r.parquet: ends in none of .jsonl, .ndjson, .json, .csv"),
+        (["--out", "r.csv", "--format", "json"], "--format=json: --out=r.csv is another form"),
+    ],
+)
+def test_a_file_that_ends_otherwise_is_refused(arguments: list[str], told: str) -> None:
+    """Status 2, and nothing is written."""
+    recorded("a")
+    result = run("export", *arguments)
+
+    assert (result.exit_code, told in result.stderr) == (2, True)
+    assert [path.name for path in Path().iterdir()] == [".kaizen"]
+
+
+@pytest.mark.parametrize("command", ["list", "export", "prune"])
+def test_a_project_without_executions_is_no_error(command: str) -> None:
+    """A line says so, with status 0."""
+    result = run(command)
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"{Path().resolve()}: no agent has executions here\n"
+
+
 def test_export_to_a_folder_is_refused() -> None:
     """Status 2."""
     recorded()

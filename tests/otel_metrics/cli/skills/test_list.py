@@ -95,10 +95,11 @@ def test_a_bad_line_is_told_and_the_rest_counts(skills: Run, folder: Path, ready
 
 def test_a_folder_without_skills_is_told(skills: Run) -> None:
     """It is no error."""
-    result = skills("list")
+    for command in ("list", "status"):
+        result = skills(command)
 
-    assert result.exit_code == 0
-    assert "no skill is recorded here" in result.stderr
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "no skill is recorded here" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_a_step_that_is_none_is_refused(skills: Run, ready: Past, to_state: str)
         ),
         (["tirage", *APPROVED], "'tirage': no such skill; did you mean triage?"),
         (["../triage", *APPROVED], "'../triage': no such skill"),
-        (["", *APPROVED], "skill_name='': is empty; give a name"),
+        (["", *APPROVED], "SKILL='': is empty; give a name"),
         (["a\0b", *APPROVED], "holds NUL"),
         (["x" * 300, *APPROVED], "give a shorter one"),
     ],
