@@ -5,16 +5,25 @@ Recorders, which never raise, look with `amounts` at what they are given.
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import Final
 
 from otel_metrics import values
 
-__all__ = ["TIMESTAMP_MAX", "folder", "number", "optional_number", "shown"]
+__all__ = ["TIMESTAMP_MAX", "folder", "in_words", "number", "optional_number", "shown"]
 
 TIMESTAMP_MAX: Final = 253_402_300_799
 """The last Unix second of the year 9999, beyond which dates have no name."""
 SHOWN_CHARS_MAX: Final = 80
 """Characters of a refused value that a message shows."""
+
+_WRONG: Final[Mapping[str, str]] = {
+    "negative": "is below 0",
+    "not_a_number": "is no number",
+    "not_finite": "is no finite number",
+    "out_of_range": "does not fit into 64 bits",
+}
+"""What a reason of the counter says to people."""
 
 
 def number(name: str, given: object, *, most: float | None = None) -> int | float:
@@ -30,9 +39,9 @@ def number(name: str, given: object, *, most: float | None = None) -> int | floa
     try:
         taken = values.number(given, integer=False, negative=False)
     except values.RejectedValueError as error:
-        raise ValueError(f"{name}={shown(given)}: {error.reason}; give {accepted}") from None
+        raise ValueError(f"{name}={shown(given)}: {in_words(error)}; give {accepted}") from None
     if most is not None and taken > most:
-        raise ValueError(f"{name}={shown(given)}: out_of_range; give {accepted}")
+        raise ValueError(f"{name}={shown(given)}: is above {most:g}; give {accepted}")
     return given if type(given) in (int, float) else taken  # type: ignore[return-value]  # of these two
 
 
@@ -55,6 +64,11 @@ def folder(setting: str, given: str | os.PathLike[str]) -> str:
     if not path or "\0" in path:
         raise ValueError(f"{setting}={path!r}: is no path; give a folder")
     return os.path.realpath(path)
+
+
+def in_words(error: values.RejectedValueError) -> str:
+    """Return what is wrong with a number, for a message."""
+    return _WRONG.get(error.reason, error.reason)
 
 
 def shown(given: object) -> str:

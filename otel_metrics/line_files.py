@@ -282,8 +282,15 @@ def _record(line: bytes, *, first: bool) -> dict[str, Any] | str | None:
     try:
         record = _decoded(text)
     except (ValueError, RecursionError) as error:
-        return str(error) if line.endswith(b"\n") else f"no end of line: half-written ({error})"
+        wrong = _wrong(error)
+        return wrong if line.endswith(b"\n") else f"half-written, without a line end: {wrong}"
     return record if isinstance(record, dict) else "no JSON object"
+
+
+def _wrong(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON from column {error.colno} on"
+    return "no UTF-8" if isinstance(error, UnicodeError) else "nested too deep, or no JSON"
 
 
 def _decoded(text: bytes) -> Any:

@@ -16,7 +16,7 @@ import msgspec
 from opentelemetry.util.types import AnyValue
 
 from otel_metrics import arguments, events, line_files, safe_names, values
-from otel_metrics.arguments import TIMESTAMP_MAX, shown
+from otel_metrics.arguments import TIMESTAMP_MAX, in_words, shown
 
 __all__ = ["FIELDS", "Facts", "checked", "encode", "facts", "of_event", "time_of", "time_text"]
 
@@ -216,7 +216,7 @@ def _primary_metric(given: object) -> dict[str, object] | None:
                 numbers[part] = values.number(number, integer=False, negative=True)
         except values.RejectedValueError as error:
             raise ValueError(
-                f"primary_metric.{part}={shown(number)}: {error.reason}; give {error.accepted}"
+                f"primary_metric.{part}={shown(number)}: {in_words(error)}; give {error.accepted}"
             ) from None
         if type(number) in (int, float):
             numbers[part] = number

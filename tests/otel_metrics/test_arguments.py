@@ -26,15 +26,15 @@ def test_what_converts_itself_is_a_number() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (-1, "x=-1: negative; give a number from 0 to 1"),
-        (1.5, "x=1.5: out_of_range; give a number from 0 to 1"),
-        (math.nan, "x=nan: not_finite; give a number from 0 to 1"),
-        ("1", "x='1': not_a_number; give a number from 0 to 1"),
-        (True, "x=True: not_a_number; give a number from 0 to 1"),
-        (None, "x=None: not_a_number; give a number from 0 to 1"),
-        ([1], "x=<list>: not_a_number; give a number from 0 to 1"),
-        pytest.param(10**5_000, "x=<int>: out_of_range; give a number from 0 to 1", id="huge"),
-        ("1" * 500, f"x='{'1' * 79}: not_a_number; give a number from 0 to 1"),
+        (-1, "x=-1: is below 0; give a number from 0 to 1"),
+        (1.5, "x=1.5: is above 1; give a number from 0 to 1"),
+        (math.nan, "x=nan: is no finite number; give a number from 0 to 1"),
+        ("1", "x='1': is no number; give a number from 0 to 1"),
+        (True, "x=True: is no number; give a number from 0 to 1"),
+        (None, "x=None: is no number; give a number from 0 to 1"),
+        ([1], "x=<list>: is no number; give a number from 0 to 1"),
+        pytest.param(10**5_000, "x=<int>: does not fit into 64 bits; give a number from 0 to 1", id="huge"),
+        ("1" * 500, f"x='{'1' * 79}: is no number; give a number from 0 to 1"),
     ],
 )
 def test_what_is_no_such_number_is_refused(given: object, told: str) -> None:
@@ -49,7 +49,7 @@ def test_a_number_that_may_be_missing_may_be_missing() -> None:
     """And is refused as any, where it is there."""
     assert arguments.optional_number("x", None) is None
     assert arguments.optional_number("x", 5) == 5
-    with pytest.raises(ValueError, match="x=-1: negative"):
+    with pytest.raises(ValueError, match="x=-1: is below 0"):
         arguments.optional_number("x", -1)
 
 
