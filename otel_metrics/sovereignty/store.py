@@ -269,8 +269,10 @@ class SovereigntyStore:
         except OtelMetricsError:
             return False  # the store's thread tries again, and says what is wrong
         self._commits += 1
-        if self._commits % CHECKPOINT_COMMITS == 0 or self._has_more_to_do():
+        if self._commits % CHECKPOINT_COMMITS == 0:
             self._writer.wake()
+        elif self._has_more_to_do():
+            self._writer.remind()
         return True
 
     def _put(self, row: Event | Mark) -> None:
@@ -288,7 +290,7 @@ class SovereigntyStore:
             self._database.checkpoint()
         self._tell_moves()
         if self._has_more_to_do():
-            self._writer.wake()
+            self._writer.remind()
 
     def _insert(self, rows: Sequence[Event | Mark], patience_s: float) -> None:
         with self._database.write(wait_s=patience_s) as connection:

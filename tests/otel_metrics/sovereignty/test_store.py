@@ -11,32 +11,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import Resource
 
-import otel_metrics
 from otel_metrics import Telemetry, sovereignty
-from otel_metrics.archive.adding import adding
-from otel_metrics.archive.feed import EventFeed, Fed
 from otel_metrics.sovereignty import SovereigntyStore, writer
-from otel_metrics.sovereignty.catch_up import Reached
-from otel_metrics.sovereignty.rows import EVENTS, Event, Position, of_event
 from otel_metrics.testing import Captured
+from tests.otel_metrics.sovereignty.stores import archived, await_condition, configured, rows
 from tests.otel_metrics.sqlite_holder import held_by_another
 from tests.otel_metrics.test_recorders import HOSTILE
 from tests.torture.figures import NotRunError
 from tests.torture.mounts import resize, tmpfs
-
-EVENT_ROWS = """
-SELECT name, number, timestamp, event_type, session_id, metadata_json, events.cost_usd
-FROM events LEFT JOIN writers ON writers.id = writer
-"""
 
 
 @pytest.fixture
@@ -57,52 +46,6 @@ def telemetry(tmp_path: Path, path: Path) -> Iterator[Telemetry]:
     """Telemetry with an archive and a store."""
     with configured(tmp_path, path) as started:
         yield started
-
-
-@contextmanager
-def configured(tmp_path: Path, path: Path) -> Iterator[Telemetry]:
-    """Run telemetry with an archive and a store."""
-    # The global provider has the name that an earlier test gave it, whose events these are not.
-    own = MeterProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
-    telemetry = otel_metrics.configure(
-        meter_provider=own,
-        metrics_exporter=["ndjson"],
-        ndjson_path=tmp_path / "archive",
-        sovereignty_db=path,
-        host_metrics="off",
-    )
-    try:
-        yield telemetry
-    finally:
-        telemetry.shutdown()
-
-
-def rows(path: Path) -> set[tuple[object, ...]]:
-    """Return the events of a database, as an outsider sees them."""
-    with closing(sqlite3.connect(path, timeout=10)) as connection:
-        found = connection.execute(EVENT_ROWS).fetchall()
-    assert len(found) == len(set(found))
-    return set(found)
-
-
-def archived(folder: Path) -> set[tuple[object, ...]]:
-    """Return the events of an archive, as rows."""
-    found = [
-        of_event(fed.name, fed.attributes, fed.time_ns, Position(*fed[1:4]))
-        for fed in EventFeed(path=str(folder), prefix=EVENTS).events_after({})
-        if fed.name
-    ]
-    events = [tuple(row) for row in found if isinstance(row, Event)]
-    assert len(events) == len(set(events))
-    return set(events)
-
-
-def await_condition(holds: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_call_counts_makes_an_event_and_a_row(
@@ -473,88 +416,6 @@ def test_damage_at_work_is_mended_too(telemetry: Telemetry, tmp_path: Path, path
 
     await_condition(mended)
     await_condition(lambda: rows(path) == archived(tmp_path / "archive"))
-
-
-def test_a_store_that_is_new_takes_what_the_archive_has(tmp_path: Path, path: Path) -> None:
-    """Also what was recorded before there was one, of this service and no other."""
-    for service in ("shop", "bank"):
-        with adding(tmp_path / "archive", service=service):
-            for _ in range(3):
-                sovereignty.record("api_call", {"of": service})
-
-    with configured(tmp_path, path):
-        await_condition(lambda: len(rows(path)) == 3)
-    assert {row[5] for row in rows(path)} == {'{"of": "shop"}'}
-
-
-def test_what_was_read_of_the_archive_is_not_read_again(tmp_path: Path, path: Path) -> None:
-    """A start reads what came since the last one; here a row that was deleted stays so."""
-    with configured(tmp_path, path):
-        sovereignty.record("api_call")
-    with configured(tmp_path, path):
-        await_condition(lambda: _places(path) > 0)
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("DELETE FROM events")
-
-    with configured(tmp_path, path):
-        sovereignty.record("api_cost")
-    assert [row[3] for row in rows(path)] == ["api_cost"]
-
-
-class Listed:
-    """An archive of one segment, with these events, each at its line."""
-
-    id = "listed"
-
-    def __init__(self, *listed: tuple[dict[str, object], int]) -> None:
-        self._listed = listed
-
-    def events_after(self, reached: Reached) -> Iterator[Fed]:
-        """Return those that are behind what was reached."""
-        for line, (attributes, time_ns) in enumerate(self._listed, 1):
-            if (1, line) > reached.get(("shop", "i"), (0, 0)):
-                yield Fed("shop", "i", 1, line, "sovereignty.api_call", attributes, time_ns)
-
-
-def deep() -> object:
-    """Return data nested deeper than Python recurses."""
-    nested: object = None
-    for _ in range(100_000):
-        nested = [nested]
-    return nested
-
-
-@pytest.mark.parametrize(
-    "unusable",
-    [
-        ({}, 10**400),
-        ({}, 10**300),
-        ({"session.id": "\ud800"}, 1),
-        ({"metadata": {"n": "\ud800"}}, 1),
-        ({"metadata": {"n": 10**5000}}, 1),
-        ({"metadata": deep()}, 1),
-    ],
-    ids=["time", "later time", "session", "metadata", "digits", "depth"],
-)
-def test_an_archived_record_that_is_no_row_holds_up_no_other(
-    store: SovereigntyStore,
-    path: Path,
-    unusable: tuple[dict[str, object], int],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It is left out and counted, and one line says so."""
-    store.follow(Listed(({}, 1), unusable, ({}, 3)))
-    await_condition(lambda: bool(caplog.messages))
-
-    assert {row[1] for row in rows(path)} == {1, 3}
-    assert store.lost == {"unusable_in_archive": 1}
-    assert [line for line in caplog.messages if "1 records of the archive" in line]
-    assert store.trouble is None
-
-
-def _places(path: Path) -> int:
-    with closing(sqlite3.connect(path, timeout=10)) as connection:
-        return int(connection.execute("SELECT count(*) FROM archive_positions").fetchone()[0])
 
 
 def record_in_child(count: int) -> None:
