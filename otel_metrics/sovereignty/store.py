@@ -30,7 +30,16 @@ from otel_metrics.sovereignty.catch_up import Archive, CatchUp
 from otel_metrics.sovereignty.kinds import EVENT_TYPES, LAYERS, accepted
 from otel_metrics.sovereignty.queries import HOUR_S, Snapshot
 from otel_metrics.sovereignty.recorder import Happened, record_event, record_mark
-from otel_metrics.sovereignty.rows import ENDED, EVENTS, STARTED, Event, Mark, of_event, stored_text
+from otel_metrics.sovereignty.rows import (
+    ENDED,
+    EVENTS,
+    STARTED,
+    Event,
+    Mark,
+    UnusableEventError,
+    of_event,
+    stored_text,
+)
 from otel_metrics.sovereignty.tables import SCHEMA, insert
 from otel_metrics.sovereignty.writer import QueueFullError, Writer
 from otel_metrics.sqlite import DamagedError, Database, DatabaseError, ForeignDatabaseError
@@ -212,6 +221,7 @@ class SovereigntyStore:
 
         Raises:
             QueueFullError: too many wait to be written.
+            UnusableEventError: it lacks what a row needs.
         """
         row = of_event(name, attributes, time_ns)
         if row is None:
@@ -250,11 +260,12 @@ class SovereigntyStore:
             self._catch_up.begin_anew()
 
     def _keep(self, happened: Happened | None) -> None:
-        row = None if happened is None else of_event(*happened)
-        if row is None or self._write_at_once(row):
-            return
         try:
-            self._put(row)
+            row = None if happened is None else of_event(*happened)
+            if row is not None and not self._write_at_once(row):
+                self._put(row)
+        except UnusableEventError as error:
+            self._lose(error.reason, 1, str(error))
         except QueueFullError as error:
             self._lose("queue_full", 1, str(error))
             self._look_again()

@@ -1,6 +1,7 @@
 """The store: what is recorded is there, whatever happens to the file, and no caller waits."""
 
 import contextlib
+import itertools
 import json
 import logging
 import multiprocessing
@@ -18,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from otel_metrics import Telemetry, sovereignty
-from otel_metrics.sovereignty import SovereigntyStore, writer
+from otel_metrics import Telemetry, events, sovereignty
+from otel_metrics.sovereignty import SovereigntyStore, identity, writer
 from otel_metrics.testing import Captured
 from tests.otel_metrics.sovereignty.stores import archived, await_condition, configured, rows
 from tests.otel_metrics.sqlite_holder import held_by_another
@@ -270,6 +271,33 @@ def test_an_object_counts_what_it_cannot_keep(
     assert len(rows(path)) == 3
     assert sum("not kept" in each.getMessage() for each in caplog.records) == 1
     store.close()
+
+
+def test_an_event_that_is_no_row_is_counted_too(
+    store: SovereigntyStore,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever has become of it on its way; a line tells, once a minute at most."""
+    monkeypatch.setattr(identity._writer, "numbers", itertools.count(identity.NUMBER_MAX + 1))
+    store.record("api_call")
+    store.start_session("s", "chess")
+
+    assert rows(path) == set()
+    assert store.lost == {"no_identity": 2}
+    [line] = caplog.messages
+    assert "not kept: sovereignty.api_call has no sovereignty.event.id" in line
+
+
+def test_an_emitted_event_that_is_no_row_is_told(telemetry: Telemetry) -> None:
+    """By the verdict of a flush, as whatever a store does not take."""
+    events.emit("sovereignty.api_call", {})
+
+    verdict = telemetry.flush(10)["sovereignty_db"]
+    assert verdict.status == "failed"
+    assert "1 events were not kept" in str(verdict.reason)
+    assert "UnusableEventError" in str(verdict.reason)
 
 
 CHILD = """
