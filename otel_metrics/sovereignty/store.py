@@ -172,12 +172,14 @@ class SovereigntyStore:
     def get_skills_crystallized(self, session_id: str | None = None) -> int:
         """Return how many skills crystallised, in a session or in all.
 
-        Sessions whose ids look like secrets are kept masked, and are counted as one.
+        A session whose id looks like a secret is found by it, though only its hash is kept.
 
         Raises:
             DatabaseError: the file cannot be read.
         """
-        kept = events.prepared({"session.id": session_id})  # as the recorder keeps it
+        kept = events.prepared(
+            {"session.id": values.identifier(session_id)}
+        )  # as the recorder keeps it
         named = stored_text(kept.get("session.id"))
         return self._ask(lambda connection: queries.count_crystallized(connection, named))
 

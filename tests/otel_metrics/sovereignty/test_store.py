@@ -116,6 +116,30 @@ def test_a_session_is_found_under_the_name_it_was_recorded_with(
     assert store.get_skills_crystallized("another") == 0
 
 
+def test_sessions_whose_ids_look_like_secrets_are_told_apart(
+    telemetry: Telemetry, tmp_path: Path, path: Path
+) -> None:
+    """In the store and in the archive alike, by whichever call, and the ids are in neither."""
+    ids = ["sk-aaaaaaaaaaaaaaaaaaaa1", "sk-aaaaaaaaaaaaaaaaaaaa2", "run 4111111111111111"]
+    direct = SovereigntyStore(path)
+    for count, session_id in enumerate(ids, 1):
+        sovereignty.start_session(session_id, "chess")
+        for _ in range(count):
+            direct.record("skill_crystallized", session_id=session_id)
+        sovereignty.record("api_call", session_id=session_id)
+        direct.end_session(session_id)
+
+    assert telemetry.flush(10)["sovereignty_db"].ok
+    assert [sovereignty.get_skills_crystallized(each) for each in ids] == [1, 2, 3]
+    assert rows(path) == archived(tmp_path / "archive")
+    with closing(sqlite3.connect(path)) as connection:
+        sessions = connection.execute("SELECT session_id FROM sessions WHERE end_time").fetchall()
+    kept = {str(session_id) for (session_id,) in sessions}
+    assert kept == {str(row[4]) for row in rows(path)}
+    assert len(kept) == 3
+    assert not any("aaaaaaaa" in each or "11111111" in each for each in kept)
+
+
 def test_the_cost_per_hour_is_a_number_of_json(store: SovereigntyStore) -> None:
     """Whatever was recorded as a cost, however short the window."""
     for cost in (1.7e308, 1.7e308, 1e12, 1e12):
