@@ -23,7 +23,7 @@ from otel_metrics import Telemetry, events, sovereignty
 from otel_metrics.sovereignty import SovereigntyStore, identity, writer
 from otel_metrics.testing import Captured
 from tests.otel_metrics.sovereignty.stores import archived, await_condition, configured, rows
-from tests.otel_metrics.sqlite_holder import held_by_another
+from tests.otel_metrics.sqlite.holder import held_by_another
 from tests.otel_metrics.test_recorders import HOSTILE
 from tests.torture.figures import NotRunError
 from tests.torture.mounts import resize, tmpfs
