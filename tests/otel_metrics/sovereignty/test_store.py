@@ -455,7 +455,8 @@ def test_damage_at_work_is_mended_too(telemetry: Telemetry, tmp_path: Path, path
     for _ in range(300):
         sovereignty.record("decision_rule_hit")
     assert telemetry.flush(10).ok
-    sovereignty.SovereigntyStore(path)._database.checkpoint()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint")
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 4096 * 20)
