@@ -47,7 +47,7 @@ class _OfSession:
     """Lets the events of one session through, and remembers which others there are."""
 
     def __init__(self, wanted: str | None) -> None:
-        # Of an id that looks like a secret its hash is kept; a database of another program's has it.
+        # Of an id that looks like a secret the hash is kept, but in other programs' databases.
         self._wanted = {wanted, values.identifier(wanted)}
         self._all = wanted is None
         self.others: set[str] = set()
