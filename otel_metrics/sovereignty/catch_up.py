@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from otel_metrics import values
-from otel_metrics.amounts import NS_PER_S
+from otel_metrics.amounts import TIME_S_MAX
 from otel_metrics.errors import OtelMetricsError
 from otel_metrics.outages import Outage
 from otel_metrics.sovereignty.rows import Event, Mark, Position, of_event
@@ -46,8 +45,6 @@ ABSENT_WAIT_S: Final = 2.0
 AGAIN_LEAST_S: Final = 1.0
 AGAIN_MOST_S: Final = 60.0
 """How long to wait after a reading that failed; each time twice as long as before."""
-TIME_S_MAX: Final = values.INT64_MAX / NS_PER_S
-"""The latest time of a row, in Unix seconds: what OTLP carries."""
 REST: Final = 1.0
 """Rest after a step, as a multiple of the time that it took: the service comes first."""
 

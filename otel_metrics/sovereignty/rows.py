@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from otel_metrics.amounts import NS_PER_S
 from otel_metrics.errors import OtelMetricsError
 from otel_metrics.sovereignty.identity import parsed
 from otel_metrics.sovereignty.kinds import EVENT_TYPES
@@ -30,7 +31,6 @@ EVENTS: Final = "sovereignty."
 """Begins the name of every event of this domain."""
 STARTED: Final = "session_started"
 ENDED: Final = "session_ended"
-NS_PER_S: Final = 1_000_000_000
 COST_MAX_USD: Final = 1e12
 """The largest cost of one event; what is more is an error, and would make sums infinite."""
 
