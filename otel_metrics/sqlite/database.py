@@ -233,6 +233,10 @@ class Database:
 
     def _told(self, error: sqlite3.Error) -> DatabaseError:
         """Return what to raise for an error of SQLite's; a damaged file is moved aside first."""
+        refused = self._files.refusal() if is_damage(error) else None
+        if refused is not None:
+            self._drop()
+            return DatabaseError(f"{self.path}: {refused.strerror or refused}")
         if is_damage(error):
             return DamagedError(f"{self.path}: damaged ({error}){self._set_aside()}")
         kind = BusyError if is_busy(error) else DatabaseError
@@ -252,10 +256,16 @@ class Database:
         return f"; it was moved to {aside}" if aside else "; another process has moved it"
 
     def _open(self, deadline: float) -> sqlite3.Connection:
-        """Open, making or migrating the file; a damaged one is moved aside first, once."""
+        """Open, making or migrating the file; one that is damaged at a second look, too, is moved
+        aside first, once."""
         self._files.make_folder()
         with self._files.held(deadline):
             self._files.make()
+            try:
+                return self._opened()
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
             try:
                 return self._opened()
             except sqlite3.DatabaseError as error:

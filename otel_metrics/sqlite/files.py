@@ -22,10 +22,15 @@ __all__ = ["FILE_MODE", "SUFFIXES", "Files", "Identity"]
 
 PAUSE_S: Final = 0.001
 """How long who waits for the folder rests between two tries."""
+READ_S_MAX: Final = 5.0
+"""How long it takes at most to find out whether a file can be read."""
+READ_BYTES: Final = 2**20
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 """The files of one database; the last is there until it is in WAL mode."""
+
+_TO_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Identity = tuple[int, int]
 """What tells a file from one in its place: device and inode."""
@@ -42,6 +47,7 @@ class Files:
         self.path = path
         self.moved_aside: list[str] = []
         self._folder: int | None = None
+        self._looked_at: tuple[Identity, int] | None = None  # and a descriptor of it
 
     @property
     def identity(self) -> Identity | None:
@@ -101,6 +107,30 @@ class Files:
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(self.path, flags, FILE_MODE))
 
+    def refusal(self) -> OSError | None:
+        """Return what the disk says to who reads the files; None where it gives what is in them.
+
+        SQLite calls a file that it cannot read damaged, like one that it does not understand. The
+        descriptor is kept for ever, one for each file: the process's locks would go with it.
+        """
+        try:
+            identity = self.identity
+            if identity is None:
+                return None
+            if self._looked_at is None or self._looked_at[0] != identity:
+                self._looked_at = identity, os.open(self.path, _TO_READ)
+            _read(self._looked_at[1])
+            wal = os.open(self.path + SUFFIXES[1], _TO_READ)  # no lock is on this one
+            try:
+                _read(wal)
+            finally:
+                os.close(wal)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return error
+        return None
+
     def move_aside(self, word: str) -> str:
         """Move all files to `<path>.<word>-<time>`, and return that; with the folder held."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -132,6 +162,14 @@ class Files:
             with contextlib.suppress(OSError):
                 os.close(self._folder)
         self._folder = None
+
+
+def _read(descriptor: int) -> None:
+    deadline = time.monotonic() + READ_S_MAX
+    for offset in range(0, os.fstat(descriptor).st_size, READ_BYTES):
+        os.pread(descriptor, READ_BYTES, offset)
+        if time.monotonic() >= deadline:
+            return
 
 
 def _locked(descriptor: int) -> bool:

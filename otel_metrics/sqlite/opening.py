@@ -68,6 +68,7 @@ class Opener:
 
         Raises:
             DatabaseError: it is of another kind.
+            OSError: the disk does not give what is in it.
             sqlite3.Error: what SQLite says of it, or what it says of itself.
         """
         try:
@@ -95,11 +96,15 @@ class Opener:
             )
         try:
             return self._prepared(connection, immutable=immutable)
-        except BaseException as error:
-            if isinstance(error, sqlite3.Error) and is_damage(error):
+        except sqlite3.DatabaseError as error:
+            refused = self._files.refusal() if is_damage(error) else None
+            if is_damage(error) and refused is None:
                 abandon(connection)  # to close it could delete its -wal
-            else:
-                connection.close()
+                raise
+            connection.close()
+            raise refused or error from None
+        except BaseException:
+            connection.close()
             raise
 
     def _prepared(self, connection: sqlite3.Connection, *, immutable: bool) -> Opened:

@@ -1,6 +1,7 @@
 """Opening: what is of another kind is left alone, what may not be written is read."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,11 +17,44 @@ from otel_metrics.sqlite import (
 from tests.otel_metrics.sqlite.notes import (
     ONE,
     TWO,
+    files,
     said,
     say,
 )
 from tests.torture.figures import NotRunError
+from tests.torture.ledger import Ledger
 from tests.torture.mounts import read_only
+from tests.torture.tracing import injected, waiting
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [1, 2, 3, 5, 8])
+def test_a_file_that_cannot_be_read_is_not_taken_for_damaged(
+    path: Path, component: Callable[[str], str], first: int
+) -> None:
+    """SQLite says the same of both; the error is told, and the file stays where it is."""
+    component("strace")
+    before = Database(path, ONE)
+    say(before, *("x" * 500 for _ in range(50)))
+    before.close()
+
+    def read(_: Ledger) -> None:
+        for _again in range(2):
+            with pytest.raises(DatabaseError, match=r"Input/output error|disk I/O error"):
+                said(Database(path, ONE))
+
+    worker = waiting(read, Ledger())
+    try:
+        with injected(worker, f"pread64:error=EIO:when={first}+"):
+            worker.ledger.go()
+            assert worker.wait() == 0
+    except NotRunError as error:
+        pytest.skip(str(error))
+    finally:
+        worker.kill()
+
+    assert files(path) <= {"notes.db", "notes.db-wal", "notes.db-shm"}
+    assert said(Database(path, ONE)) == ["x" * 500] * 50
 
 
 @pytest.mark.parametrize("schema", ["of another program", "of ours"])
