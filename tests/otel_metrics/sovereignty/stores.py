@@ -33,6 +33,7 @@ def configured(tmp_path: Path, path: Path) -> Iterator[Telemetry]:
         ndjson_path=tmp_path / "archive",
         sovereignty_db=path,
         host_metrics="off",
+        exit_timeout="20s",  # a busy machine
     )
     try:
         yield telemetry

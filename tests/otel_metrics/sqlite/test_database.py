@@ -52,11 +52,11 @@ def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
 @pytest.mark.slow
 def test_a_writer_waits_a_second_for_another_process(path: Path) -> None:
     """And is not told that anything was locked."""
-    database = Database(path, ONE)
+    database = Database(path, ONE, busy_wait_s=30)
     say(database, "a")
     with held_by_another(path) as release:
-        threading.Timer(1.0, release).start()
         begun = time.monotonic()
+        threading.Timer(1.0, release).start()
         say(database, "b")
 
     assert time.monotonic() - begun > 0.8

@@ -9,6 +9,7 @@ import pytest
 from otel_metrics.sqlite import (
     Database,
     DatabaseError,
+    forks,
 )
 from tests.otel_metrics.sqlite.notes import (
     ONE,
@@ -19,7 +20,14 @@ from tests.otel_metrics.sqlite.notes import (
 )
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let forks wait for longer than a busy machine makes a transaction take."""
+    monkeypatch.setattr(forks, "FORK_WAIT_S", 30.0)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 def test_forks_under_load_are_sound(path: Path) -> None:
     """While threads write, children write too: every row is there once, and the file is sound."""
     database = Database(path, ONE, busy_wait_s=60)
@@ -82,6 +90,7 @@ def test_a_child_of_a_transaction_is_kept_from_the_file(path: Path) -> None:
     assert said(database) == ["a", "b"]
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_fork_waits_for_a_transaction(path: Path) -> None:
     """Of another thread, where it ends soon: the child can use the file."""
     database = Database(path, ONE)
