@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from otel_exporter_ndjson import Finding, read
+from otel_metrics import values
 from otel_metrics.archive.output import STDOUT
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import (
@@ -48,13 +49,15 @@ class _OfSession:
     """Lets the events of one session through, and remembers which others there are."""
 
     def __init__(self, wanted: str | None) -> None:
-        self._wanted = wanted
+        # Of an id that looks like a secret the hash is kept, but in other programs' databases.
+        self._wanted = {wanted, values.identifier(wanted)}
+        self._all = wanted is None
         self.others: set[str] = set()
 
     def __call__(self, events: Iterable[Event]) -> Iterator[Event]:
         """Return the events that are asked for."""
         for event in events:
-            if self._wanted in (None, event.session_id):
+            if self._all or event.session_id in self._wanted:
                 yield event
             elif event.session_id is not None and len(self.others) < SESSIONS_NAMED_MAX:
                 self.others.add(event.session_id)

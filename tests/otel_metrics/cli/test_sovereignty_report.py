@@ -22,6 +22,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_exporter_ndjson import NdjsonLogRecordExporter, find_segments
+from otel_metrics import sovereignty as recorder
+from otel_metrics.archive.adding import adding
 from otel_metrics.cli.sovereignty import sovereignty
 
 T0_S = 1_790_000_040  # 2026-09-21T14:14:00Z
@@ -142,6 +144,16 @@ def test_a_time_and_a_session_narrow(two_runs: Path) -> None:
     assert [each["hour"] for each in since["hours"]] == [1]
     assert (since["events"], until["events"], session["events"]) == (2, 10, 2)
     assert [each["session"] for each in session["sessions"]] == ["b"]
+
+
+def test_a_session_whose_id_looks_like_a_secret_is_found_by_it(tmp_path: Path) -> None:
+    """Its hash is kept, and tells it from others."""
+    ids = ["sk-aaaaaaaaaaaaaaaaaaaa1", "sk-aaaaaaaaaaaaaaaaaaaa2"]
+    with adding(tmp_path, service="agent"):
+        for session_id in ids:
+            recorder.record("api_call", session_id=session_id)
+
+    assert [report("--archive", tmp_path, "--session", each)["events"] for each in ids] == [1, 1]
 
 
 def test_every_format_says_the_same(two_runs: Path) -> None:

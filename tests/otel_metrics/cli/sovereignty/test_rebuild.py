@@ -142,6 +142,19 @@ def test_without_an_archive_nothing_is_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "s.db").exists()
 
 
+def test_an_archive_that_cannot_be_read_to_its_end_replaces_nothing(
+    archive: Path, tmp_path: Path
+) -> None:
+    """Exit status 1, and a message that names the option; such as a copy without its id."""
+    assert run("--archive", archive, "--db", tmp_path / "s.db").exit_code == 0
+    (archive / ".archive").unlink()
+    result = run("--archive", archive, "--db", tmp_path / "s.db")
+
+    assert result.exit_code == 1
+    assert f"--archive={archive}: there is no archive yet, or none whose id" in result.stderr
+    assert asked(tmp_path / "s.db", "SELECT count(*) FROM events") == [(40,)]
+
+
 def test_the_database_of_something_else_is_not_touched(archive: Path, tmp_path: Path) -> None:
     """Exit status 2, and a message that names the option."""
     with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
