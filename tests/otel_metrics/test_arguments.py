@@ -33,7 +33,9 @@ def test_what_converts_itself_is_a_number() -> None:
         (True, "x=True: is no number; give a number from 0 to 1"),
         (None, "x=None: is no number; give a number from 0 to 1"),
         ([1], "x=<list>: is no number; give a number from 0 to 1"),
-        pytest.param(10**5_000, "x=<int>: does not fit into 64 bits; give a number from 0 to 1", id="huge"),
+        pytest.param(
+            10**5_000, "x=<int>: does not fit into 64 bits; give a number from 0 to 1", id="huge"
+        ),
         ("1" * 500, f"x='{'1' * 79}: is no number; give a number from 0 to 1"),
     ],
 )
