@@ -14,6 +14,7 @@ from otel_metrics.rejections import reject
 
 __all__ = [
     "NS_PER_S",
+    "TIME_S_MAX",
     "amount",
     "count",
     "flag",
@@ -27,6 +28,8 @@ P = ParamSpec("P")
 
 NS_PER_S: Final = 1_000_000_000
 US_PER_S: Final = 1_000_000
+TIME_S_MAX: Final = values.INT64_MAX // NS_PER_S
+"""The latest time of a record, in Unix seconds: what OTLP carries."""
 
 
 def never_raises(metric: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
@@ -111,7 +114,7 @@ def timestamp_ns(metric: str, timestamp: float | None) -> int | None:
     """
     if timestamp is None:
         return None
-    seconds = amount(metric, timestamp, most=values.INT64_MAX // NS_PER_S)
+    seconds = amount(metric, timestamp, most=TIME_S_MAX)
     return None if seconds is None else nanoseconds(seconds)
 
 

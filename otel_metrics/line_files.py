@@ -37,14 +37,18 @@ if sys.platform != "win32":
     import fcntl
 
 __all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
     "LINE_BYTES_MAX",
     "LOCK_WAIT_S",
     "BadLine",
     "Line",
     "LockTimeoutError",
     "append",
+    "drain",
     "encode",
     "locked",
+    "make_folder",
     "read_last",
     "read_lines",
     "scan",
@@ -61,6 +65,8 @@ REOPENED_MAX: Final = 100
 """How often a file may be renamed or removed while a writer waits for its lock."""
 FILE_MODE: Final = 0o640
 """Of a file that is made here, whatever the umask."""
+FOLDER_MODE: Final = 0o750
+"""Likewise of a folder."""
 _CHUNK_BYTES: Final = 1024 * 1024
 _FIRST_STEP_BYTES: Final = 32 * 1024
 _POSIX: Final = sys.platform != "win32"  # elsewhere the module can be imported, and not used
@@ -145,6 +151,33 @@ def locked(
         _close(descriptor)
 
 
+def drain(path: str | os.PathLike[str], *, wait_s: float = LOCK_WAIT_S) -> list[dict[str, Any]]:
+    """Return the records of a file, and empty it. The file is made where it is missing.
+
+    Raises:
+        OSError: as `append`; the file is as it was.
+    """
+    descriptor = _locked(path, wait_s)
+    try:
+        with open(descriptor, "rb", buffering=_CHUNK_BYTES, closefd=False) as file:
+            records = [line.record for line in _lines(file) if isinstance(line.record, dict)]
+        os.ftruncate(descriptor, 0)
+        return records
+    finally:
+        _close(descriptor)
+
+
+def make_folder(path: str) -> None:
+    """Make a folder for such files, unless something is there already.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, FOLDER_MODE)
+        os.chmod(path, FOLDER_MODE)
+
+
 def encode(record: Mapping[str, object]) -> bytes:
     """Return a record as the bytes of one line, without its end.
 
@@ -172,20 +205,9 @@ def scan(path: str | os.PathLike[str]) -> Iterator[Line]:
         OSError: the file is there and cannot be read, or is no regular file.
     """
     file = _opened(path)
-    if file is None:
-        return
-    with file:
-        offset = 0
-        for number in itertools.count(1):
-            text = file.readline(LINE_BYTES_MAX + 1)
-            if not text:
-                return
-            start, offset = offset, offset + len(text)
-            if len(text) > LINE_BYTES_MAX and not text.endswith(b"\n"):
-                offset += _skip_line(file)
-            record = _record(text, first=start == 0)
-            if record is not None:
-                yield Line(number, start, text.rstrip(b"\r\n"), record)
+    if file is not None:
+        with file:
+            yield from _lines(file)
 
 
 def read_lines(
@@ -236,6 +258,20 @@ def read_last(
     return records[::-1]
 
 
+def _lines(file: IO[bytes]) -> Iterator[Line]:
+    offset = 0
+    for number in itertools.count(1):
+        text = file.readline(LINE_BYTES_MAX + 1)
+        if not text:
+            return
+        start, offset = offset, offset + len(text)
+        if len(text) > LINE_BYTES_MAX and not text.endswith(b"\n"):
+            offset += _skip_line(file)
+        record = _record(text, first=start == 0)
+        if record is not None:
+            yield Line(number, start, text.rstrip(b"\r\n"), record)
+
+
 def _record(line: bytes, *, first: bool) -> dict[str, Any] | str | None:
     """Return what a line holds, what is wrong with it, or None for an empty one."""
     if len(line.rstrip(b"\r\n")) > LINE_BYTES_MAX:
@@ -246,8 +282,15 @@ def _record(line: bytes, *, first: bool) -> dict[str, Any] | str | None:
     try:
         record = _decoded(text)
     except (ValueError, RecursionError) as error:
-        return str(error) if line.endswith(b"\n") else f"no end of line: half-written ({error})"
+        wrong = _wrong(error)
+        return wrong if line.endswith(b"\n") else f"half-written, without a line end: {wrong}"
     return record if isinstance(record, dict) else "no JSON object"
+
+
+def _wrong(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON from column {error.colno} on"
+    return "no UTF-8" if isinstance(error, UnicodeError) else "nested too deep, or no JSON"
 
 
 def _decoded(text: bytes) -> Any:

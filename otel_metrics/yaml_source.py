@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otel_metrics.errors import OtelMetricsError
+from otel_metrics.yaml_faults import fault
 
 __all__ = ["BYTES_MAX", "DEPTH_MAX", "Node", "Problem", "YamlSourceError", "parse", "read"]
 
@@ -130,7 +131,9 @@ class _Open:
     def path_of_next(self) -> str:
         if self.entries is None:
             return f"{self.path}[{len(self.items)}]"
-        return f"{self.path}.{self.key}" if self.path else str(self.key)
+        if self.key is None:
+            return self.path
+        return f"{self.path}.{self.key}" if self.path else self.key
 
     def close(self) -> Node:
         if self.entries is None:
@@ -161,9 +164,8 @@ class _Builder:
                     break
                 self._take(yaml, event)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark else 0
-            self._refuse(line, self._path(), _said(error), "correct the YAML")
+            at, message, remedy = _fault(text, error)
+            self._refuse(text.count("\n", 0, at) + 1, self._path(), message, remedy)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             character = ascii(text[error.position : error.position + 1])
@@ -245,9 +247,10 @@ def _line(event: Any) -> int:  # PyYAML's events are untyped
     return int(event.start_mark.line) + 1
 
 
-def _said(error: Any) -> str:  # PyYAML's errors are untyped
-    parts = (error.context, error.problem)
-    return ", ".join(" ".join(str(part).split()) for part in parts if part)
+def _fault(text: str, error: Any) -> tuple[int, str, str]:  # PyYAML's errors are untyped
+    at = error.problem_mark or error.context_mark
+    begin = error.context_mark or at
+    return fault(text, error.context or "", error.problem or "", at.index, begin.index)
 
 
 def _shown(value: object) -> str:

@@ -39,7 +39,7 @@ def budget_of(
     hard = counted(limit, unit, named="limit")
     soft = None if soft_limit is None else counted(soft_limit, unit, named="soft_limit")
     if soft is not None and soft > hard:
-        raise ValueError(f"soft_limit={soft_limit}: accepted is at most the limit, {limit}")
+        raise ValueError(f"soft_limit={soft_limit}: is above the limit; give at most {limit}")
     return Budget(
         id=0,
         name=_name(name),

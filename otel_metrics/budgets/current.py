@@ -3,23 +3,27 @@
 `use` names it once; `configure(budgets_db=...)` does so with `OTEL_PYTHON_METRICS_BUDGETS_DB`.
 There is none by default: a ledger in memory would not be exact over the processes of a service.
 
+Each function but `use` and `reserve` is the method of `BudgetLedger` of that name, and has its
+arguments, result and errors; without a ledger it raises `BudgetUnavailable`.
+
 Threads: `_ledger` is replaced whole.
 """
 
+import inspect
 import os
-from collections.abc import Callable, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from otel_metrics.budgets.ledger import RESERVED_FOR_S, BudgetLedger
-from otel_metrics.budgets.limits import Period, Standing
-from otel_metrics.budgets.receipt import Receipt
 from otel_metrics.budgets.recorder import Gauges
 from otel_metrics.budgets.reservation import Actual, Asked, Given, Reserving, Whose
-from otel_metrics.budgets.units import Amount, Unit
 from otel_metrics.errors import BudgetUnavailable
 
 __all__ = ["define", "list", "remaining", "remove", "reserve", "spend", "use"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _ledger: BudgetLedger | None = None
 
@@ -35,6 +39,11 @@ def use(ledger: BudgetLedger | str | os.PathLike[str] | None) -> None:
         >>> budgets.use("budgets.db")
         >>> budgets.spend(1200, tenant="acme").budgets[0].remaining
         1498800
+        >>> try:
+        ...     budgets.spend(2_000_000, tenant="acme")
+        ... except budgets.BudgetExceeded as refused:
+        ...     print(refused.remaining, refused.unit)
+        1498800 tokens
     """
     global _ledger
     if ledger is not None and not isinstance(ledger, BudgetLedger):
@@ -43,74 +52,6 @@ def use(ledger: BudgetLedger | str | os.PathLike[str] | None) -> None:
     Gauges(
         lambda wait_s, rows_max: ledger.uses(wait_s=wait_s, rows_max=rows_max) if ledger else ()
     ).register()
-
-
-def define(
-    name: str,
-    limit: Amount,
-    *,
-    unit: Unit = "tokens",
-    period: Period = "day",
-    soft_limit: Amount | None = None,
-    tenant: str | None = None,
-    skill: str | None = None,
-    agent: str | None = None,
-) -> None:
-    """Add a budget, or change the one of that name; see `BudgetLedger.define`."""
-    _used().define(
-        name,
-        limit,
-        unit=unit,
-        period=period,
-        soft_limit=soft_limit,
-        tenant=tenant,
-        skill=skill,
-        agent=agent,
-    )
-
-
-def remove(name: str) -> bool:
-    """Remove a budget, and tell whether there was one; see `BudgetLedger.remove`."""
-    return _used().remove(name)
-
-
-def spend(
-    tokens: Amount | None = None,
-    *,
-    usd: Amount | None = None,
-    tenant: str | None = None,
-    skill: str | None = None,
-    agent: str | None = None,
-    vendor: str | None = None,
-    model: str | None = None,
-    idempotency_key: str | None = None,
-) -> Receipt:
-    """Book tokens, dollars or both, if every budget has room; see `BudgetLedger.spend`.
-
-    Raises:
-        BudgetExceeded: a budget has less left; nothing was booked.
-        BudgetUnavailable: the ledger cannot be asked, or none is named; nothing was booked.
-        ValueError: an argument is not accepted.
-
-    Example:
-        >>> from otel_metrics import budgets
-        >>> budgets.use("budgets.db")
-        >>> try:
-        ...     budgets.spend(2_000_000, tenant="acme")
-        ... except budgets.BudgetExceeded as refused:
-        ...     print(refused.remaining, refused.unit)
-        1500000 tokens
-    """
-    return _used().spend(
-        tokens,
-        usd=usd,
-        tenant=tenant,
-        skill=skill,
-        agent=agent,
-        vendor=vendor,
-        model=model,
-        idempotency_key=idempotency_key,
-    )
 
 
 def reserve(
@@ -140,22 +81,6 @@ def reserve(
     )
 
 
-def remaining(
-    unit: Unit = "tokens",
-    *,
-    tenant: str | None = None,
-    skill: str | None = None,
-    agent: str | None = None,
-) -> int | Decimal | None:
-    """Return what such a spend may be at most now; see `BudgetLedger.remaining`."""
-    return _used().remaining(unit, tenant=tenant, skill=skill, agent=agent)
-
-
-def list() -> Sequence[Standing]:  # noqa: A001  # the command's word; `list` is not used here
-    """Return how every budget stands, by name; see `BudgetLedger.list`."""
-    return _used().list()
-
-
 def _used() -> BudgetLedger:
     if _ledger is None:
         raise BudgetUnavailable(
@@ -164,3 +89,23 @@ def _used() -> BudgetLedger:
             "budgets.use(path)"
         )
     return _ledger
+
+
+def _of_the_ledger(method: Callable[Concatenate[BudgetLedger, P], R]) -> Callable[P, R]:
+    """Return a method of the ledger in use as a function."""
+
+    @wraps(method)
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
+        return method(_used(), *args, **kwargs)
+
+    _, *parameters = inspect.signature(method).parameters.values()
+    function.__signature__ = inspect.signature(method).replace(parameters=parameters)  # type: ignore[attr-defined]  # what `help` and editors show
+    function.__qualname__, function.__module__ = function.__name__, __name__
+    return function
+
+
+define = _of_the_ledger(BudgetLedger.define)
+remove = _of_the_ledger(BudgetLedger.remove)
+spend = _of_the_ledger(BudgetLedger.spend)
+remaining = _of_the_ledger(BudgetLedger.remaining)
+list = _of_the_ledger(BudgetLedger.list)  # noqa: A001  # the command's word; not used here

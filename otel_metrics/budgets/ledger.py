@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from otel_metrics.budgets import booking, recorder
+from otel_metrics.budgets import booking, definitions, recorder, standings
 from otel_metrics.budgets.arguments import budget_of, charge_of, key_of, word
 from otel_metrics.budgets.limits import Charge, Identity, Period, Standing, Use
 from otel_metrics.budgets.receipt import Receipt, receipt_of
@@ -119,7 +119,7 @@ class BudgetLedger:
             skill=skill,
             agent=agent,
         )
-        self._write(lambda connection, now_us: booking.define(connection, budget, now_us))
+        self._write(lambda connection, now_us: definitions.define(connection, budget, now_us))
 
     def remove(self, name: str) -> bool:
         """Remove a budget, and tell whether there was one; what was spent stays booked.
@@ -127,7 +127,7 @@ class BudgetLedger:
         Raises:
             BudgetUnavailable: the ledger cannot be written.
         """
-        return self._write(lambda connection, _: booking.remove(connection, name))
+        return self._write(lambda connection, _: definitions.remove(connection, name))
 
     def spend(
         self,
@@ -226,7 +226,7 @@ class BudgetLedger:
         unit = word("unit", unit, UNITS)
         charge = charge_of(0, 0, tenant=tenant, skill=skill, agent=agent)
         uses = self._read(
-            lambda connection, now_us: booking.uses_of(connection, self._store, charge, now_us)
+            lambda connection, now_us: standings.uses_of(connection, self._store, charge, now_us)
         )
         left = [use.remaining for use in uses if use.holds and use.budget.unit == unit]
         return public(min(left), unit) if left else None
@@ -252,9 +252,9 @@ class BudgetLedger:
 
     def uses(self, *, wait_s: float | None = None, rows_max: int | None = None) -> Sequence[Use]:
         """Return what `list` is made of."""
-        most = booking.OVERVIEW_MAX if rows_max is None else rows_max
+        most = standings.OVERVIEW_MAX if rows_max is None else rows_max
         return self._read(
-            lambda connection, now_us: booking.overview(
+            lambda connection, now_us: standings.overview(
                 connection, self._store, now_us, rows_max=most
             ),
             wait_s,

@@ -91,6 +91,8 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
 def _text(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    return ", ".join(map(str, value)) if isinstance(value, Sequence) else str(value)
+    return ", ".join(map(_text, value)) if isinstance(value, Sequence) else str(value)

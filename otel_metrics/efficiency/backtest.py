@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_metrics.efficiency.correlation import Correlation, Line, fit, pearson, spearman
+from otel_metrics.plurals import counted
 
 __all__ = ["Backtest", "Figure", "Outcome", "Plan", "Reading", "Source", "backtest"]
 
@@ -218,4 +219,6 @@ def _cost_per_fix(costs: Sequence[float | None], patches: float) -> Figure:
     if unknown == 0 or patches <= 0:
         return _per_patch(sum(known), patches)
     those = f"; the others cost {sum(known):g} USD" if known else ""
-    return Figure(reason=f"{unknown} of {len(costs)} plans have no known cost{those}")
+    has = "has" if unknown == 1 else "have"
+    of = f"{unknown} of {counted(len(costs), 'plan')}"
+    return Figure(reason=f"{of} {has} no known cost{those}")

@@ -10,6 +10,8 @@ from itertools import groupby
 from statistics import NormalDist
 from typing import Final
 
+from otel_metrics.plurals import counted
+
 __all__ = ["PAIRS_MIN", "Correlation", "Line", "fit", "pearson", "spearman"]
 
 PAIRS_MIN: Final = 4
@@ -81,7 +83,8 @@ def fit(pairs: Pairs) -> Line | None:
 def _judged(pairs: Pairs, x: str, y: str, widening: Callable[[float], float]) -> Correlation:
     count = len(pairs)
     if count < PAIRS_MIN:
-        return Correlation(reason=f"{count} pairs are too few, it takes {PAIRS_MIN}")
+        few = f"{counted(count, 'pair')} {'is' if count == 1 else 'are'} too few"
+        return Correlation(reason=f"{few}, it takes {PAIRS_MIN}")
     (xs, x_unit, _), (ys, y_unit, _) = (_spread(pairs, axis) for axis in (0, 1))
     for name, unit in ((x, x_unit), (y, y_unit)):
         if unit == 0:

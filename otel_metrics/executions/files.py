@@ -132,12 +132,11 @@ class ExecutionFiles:
             kept = self._folder.keep(record, self._event_of(record) if announce else None)
         except OSError as error:
             self._disk.failed(error)
-            _count(given)
+            self._count(given)
             raise
         self._disk.worked()
         if not kept.is_duplicate:
-            with events.filed(self.path):
-                _count(given)
+            self._count(given)
         return kept
 
     def agents(self) -> list[str]:
@@ -171,6 +170,13 @@ class ExecutionFiles:
         """Close what is open; the next use opens it again."""
         self._folder.close()
 
+    def _count(self, given: Mapping[str, Any]) -> None:
+        """Count and emit a run as `executions.record` does; what became of it here is counted."""
+        known = {key: value for key, value in given.items() if key not in ("agent", "timestamp")}
+        timestamp = records.time_of(given) if given.get("timestamp") else None
+        with events.filed(self.path):  # or a store on these files took it, or lost it, once more
+            recorder.record(given["agent"], **known, timestamp=timestamp)
+
     def _event_of(self, record: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bytes]:
         def event(summary: Mapping[str, Any]) -> bytes:
             return announcement.line(
@@ -182,9 +188,3 @@ class ExecutionFiles:
             )
 
         return event
-
-
-def _count(given: Mapping[str, Any]) -> None:
-    known = {key: value for key, value in given.items() if key not in ("agent", "timestamp")}
-    timestamp = records.time_of(given) if given.get("timestamp") else None
-    recorder.record(given["agent"], **known, timestamp=timestamp)

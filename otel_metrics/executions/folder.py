@@ -6,8 +6,8 @@ an event that is to be published is put into `outbox.jsonl`. What is derived and
 torn is put right by the next append. Nothing is forced to the disk but by `prune`: what was
 appended survives a kill of the process, and a power cut may take the newest.
 
-Threads: called from any thread of any process. What is kept here (how long to wait for a lock) is
-not guarded: two threads that set it at once at worst wait once more.
+Threads: called from any thread of any process; each file is guarded by its lock, as `line_files`
+says, and what is derived of an agent's runs by that of its `executions.jsonl`.
 """
 
 import contextlib
@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_metrics import line_files, safe_names
+from otel_metrics import arguments, line_files, safe_names
 from otel_metrics.executions import records
 from otel_metrics.executions.outbox import Outbox
 from otel_metrics.executions.replacing import replacing
 from otel_metrics.executions.summary import Tally
-from otel_metrics.line_files import BadLine, Line, LockTimeoutError
+from otel_metrics.line_files import BadLine, Line
+from otel_metrics.lock_waits import LockWaits
 from otel_metrics.outages import Losses
 
 if TYPE_CHECKING:
@@ -38,11 +39,6 @@ OUTBOX: Final = "outbox.jsonl"
 INDEX: Final = ".index.sqlite"
 PUBLISHING: Final = ".publishing"
 """Locked by who publishes for the project."""
-FOLDER_MODE: Final = 0o750
-"""Of folders that are made here, whatever the umask."""
-LOCKED_WAIT_S: Final = 0.05
-"""How long a writer waits for a lock that it did not get the last time: one that is held by a
-process which was stopped must not hold up every caller for seconds."""
 LOST: Final = Losses()
 """Records that no file took, in any folder."""
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -83,13 +79,10 @@ class Folder:
     """
 
     def __init__(self, project: str | os.PathLike[str]) -> None:
-        given = os.path.expanduser(os.fspath(project))
-        if not given or "\0" in given:
-            raise ValueError(f"project_dir={given!r}: is no path; give a folder")
-        self.path = os.path.realpath(given)
+        self.path = arguments.folder("project_dir", project)
         self.metrics = os.path.join(self.path, ".kaizen", "metrics")
         self.publishing = os.path.join(self.metrics, PUBLISHING)
-        self._wait_s = line_files.LOCK_WAIT_S
+        self._waits = LockWaits()
 
     def keep(
         self,
@@ -108,16 +101,10 @@ class Folder:
         agent = str(record["agent"])
         line = records.encode(record)
         try:
-            try:
-                kept = self._keep(agent, line, record.get("idempotency_key"), announce)
-            except FileNotFoundError:  # the folder was not made yet, or was removed
-                _make(os.path.dirname(self._at(agent, EXECUTIONS)), self.path)
-                kept = self._keep(agent, line, record.get("idempotency_key"), announce)
-        except LockTimeoutError:
-            self._wait_s = LOCKED_WAIT_S
-            raise
-        self._wait_s = line_files.LOCK_WAIT_S
-        return kept
+            return self._keep(agent, line, record.get("idempotency_key"), announce)
+        except FileNotFoundError:  # the folder was not made yet, or was removed
+            _make(os.path.dirname(self._at(agent, EXECUTIONS)), self.path)
+            return self._keep(agent, line, record.get("idempotency_key"), announce)
 
     def agents(self) -> list[str]:
         """Return the agents that have executions, by name.
@@ -225,18 +212,20 @@ class Folder:
                 errno.ELOOP, "is a symbolic link; make it a folder", os.path.dirname(path)
             )
         folder = safe_names.encoded(agent, setting="agent")
-        with line_files.locked(path, wait_s=self._wait_s) as append:
+        with (
+            self._waits.of(path) as wait_s,
+            line_files.locked(path, wait_s=wait_s) as append,
+        ):
             known = self._index.look(folder, path, key)
             if known.has_key:
                 return Kept(is_duplicate=True, summary=known.tally.summary())
-            is_whole = os.path.getsize(path) == known.read
             append(line)
-            return self._appended(agent, known if is_whole else None, line, key, announce)
+            return self._appended(agent, known, line, key, announce)
 
     def _appended(
         self,
         agent: str,
-        before: "Known | None",
+        before: "Known",
         line: bytes,
         key: str | None,
         announce: Callable[[Mapping[str, Any]], bytes] | None,
@@ -244,18 +233,17 @@ class Folder:
         """Bring up to date what is derived. The record is on the disk: nothing here may raise."""
         path, folder = self._at(agent, EXECUTIONS), safe_names.encoded(agent, setting="agent")
         try:
-            if before is None:  # behind a line without its end, which counts from now on
-                known = self._index.look(folder, path)
-            else:
-                known = self._index.added(folder, path, before, line, key)
+            known = self._index.added(folder, path, before, line, key)
         except OSError as error:
             return Kept(is_duplicate=False, summary=None, trouble=str(error))
         summary = known.tally.summary()
         self._put_right(agent, summary)
         trouble = None
         if announce is not None:
+            outbox = self.outbox(agent)
             try:
-                self.outbox(agent).put(announce(summary))
+                with self._waits.of(outbox.path) as wait_s:
+                    outbox.put(announce(summary), wait_s=wait_s)
             except OSError as error:
                 trouble = str(error)
         return Kept(is_duplicate=False, summary=summary, trouble=trouble)
@@ -307,6 +295,4 @@ def _make(folder: str, top: str) -> None:
             _make(os.path.dirname(folder), top)
         else:
             os.makedirs(os.path.dirname(folder), exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, FOLDER_MODE)
-            os.chmod(folder, FOLDER_MODE)
+        line_files.make_folder(folder)

@@ -102,20 +102,26 @@ class Index:
     def added(self, folder: str, path: str, before: Known, line: bytes, key: str | None) -> Known:
         """Return what a file comes to, to which a line was just appended, and remember it.
 
-        Where it cannot be remembered it is read from the file the next time.
+        Where the file holds more than that, what was not read yet is read. Where it cannot be
+        remembered it is read from the file the next time.
 
         Args:
             before: what `look` returned of the file without the line.
+            line: without its end.
             key: the one in the line.
 
         Raises:
             OSError: the file is not there any more.
         """
+        found = os.stat(path)
+        end = before.read + len(line) + 1
+        if found.st_size != end:  # not this line alone: others asked for no lock
+            return self.look(folder, path, key)
         before.tally.add(records.facts(line))
-        known = Known(before.tally, os.path.getsize(path), has_key=key is not None)
+        known = Known(before.tally, end, has_key=key is not None)
         try:
             with self._database.write() as connection:
-                file = _remember(connection, folder, path, known)
+                file = _remember(connection, folder, path, found, known)
                 if key is not None:
                     row = (file, _digest(key))
                     connection.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", row)
@@ -147,7 +153,7 @@ class Index:
             found = _remembered(connection, folder)
             if found is not None:
                 file, before, tally = found
-                now = _identity(path, before[3])
+                now = _identity(path, os.stat(path), before[3])
                 if now == before:
                     return Known(tally, before[3], _has_key(connection, file, key))
                 if _has_grown(before, now):
@@ -158,7 +164,9 @@ class Index:
         """Read what was not read yet, and remember it."""
         place = [start.read]
         with self._database.write() as connection:
-            file = _remember(connection, folder, path, start)
+            # As it is before it is read: what somebody appends meanwhile makes it another one.
+            found = os.stat(path)
+            file = _remember(connection, folder, path, found, start)
             if not start.read:
                 connection.execute("DELETE FROM keys WHERE file = ?", (file,))
             digests = map(_digest, _keys(path, start.tally, place))
@@ -166,7 +174,7 @@ class Index:
                 rows = ((file, digest) for digest in some)
                 connection.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", rows)
             known = Known(start.tally, place[0], _has_key(connection, file, key))
-            _remember(connection, folder, path, known)
+            _remember(connection, folder, path, found, known)
         return known
 
     def _tell(self, error: Exception) -> None:
@@ -186,12 +194,18 @@ def _remembered(connection: sqlite3.Connection, folder: str) -> tuple[int, _Iden
         return None
 
 
-def _remember(connection: sqlite3.Connection, folder: str, path: str, known: Known) -> int:
-    """Write down what is known of a file, and return its number."""
+def _remember(
+    connection: sqlite3.Connection, folder: str, path: str, found: os.stat_result, known: Known
+) -> int:
+    """Write down what is known of a file, and return its number.
+
+    Args:
+        found: the file as it was before it was read up to what is known.
+    """
     columns = ("inode", "size", "changed_ns", "read", "tail", "tally")
     names, marks = ", ".join(columns), ", ".join("?" for _ in columns)
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    row = (folder, *_identity(path, known.read), known.tally.dump())
+    row = (folder, *_identity(path, found, known.read), known.tally.dump())
     statement = (
         f"INSERT INTO files (folder, {names}) VALUES (?, {marks}) "  # noqa: S608  # names of ours
         f"ON CONFLICT (folder) DO UPDATE SET {changes} RETURNING id"
@@ -244,13 +258,12 @@ def _lines(path: str, start: int) -> Iterator[tuple[bytes, int]]:
             is_rest = not ended
 
 
-def _identity(path: str, read: int) -> _Identity:
-    """Return by what a file is known again that was read up to an offset."""
+def _identity(path: str, found: os.stat_result, read: int) -> _Identity:
+    """Return by what a file is known again that was found so and read up to an offset."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        facts = os.fstat(descriptor)
-        inode = facts.st_ino & _INTEGER_MAX
-        return inode, facts.st_size, facts.st_mtime_ns, read, _tail(descriptor, read)
+        inode = found.st_ino & _INTEGER_MAX
+        return inode, found.st_size, found.st_mtime_ns, read, _tail(descriptor, read)
     finally:
         os.close(descriptor)
 

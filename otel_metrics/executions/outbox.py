@@ -31,13 +31,16 @@ class Outbox:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def put(self, line: bytes) -> None:
+    def put(self, line: bytes, *, wait_s: float = line_files.LOCK_WAIT_S) -> None:
         """Let one event wait behind the others.
+
+        Args:
+            wait_s: how long to wait for who changes the file.
 
         Raises:
             OSError: it is not in the file; among other reasons because the file is full.
         """
-        with line_files.locked(self.path) as append:
+        with line_files.locked(self.path, wait_s=wait_s) as append:
             size = os.stat(self.path).st_size
             if size + len(line) > OUTBOX_BYTES_MAX:
                 message = f"holds {size:,} bytes of events already; publish them first"

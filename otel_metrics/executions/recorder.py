@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from otel_metrics import events, instruments
+from otel_metrics import events, instruments, values
 from otel_metrics.amounts import amount, flag, name, never_raises, timestamp_ns
 
 __all__ = ["record"]
@@ -36,7 +36,8 @@ def record(
         session_id: of the session that the run was part of.
         metadata: any data.
         idempotency_key: names the run, so that whoever keeps a file of runs keeps it once. The
-            counters count every call.
+            counters count every call. Of one that looks like a secret, as of such a session's id,
+            the SHA-256 is kept.
         timestamp: when the run ended, Unix seconds; default now.
 
     Example:
@@ -69,9 +70,9 @@ def record(
             "execution_time_s": duration_s,
             "quality_score": quality,
             "primary_metric": primary_metric,
-            "session.id": session_id,
+            "session.id": values.identifier(session_id),
             "metadata": metadata,
-            "idempotency_key": idempotency_key,
+            "idempotency_key": values.identifier(idempotency_key),
         },
         timestamp_ns=timestamp_ns("agent.executions", timestamp),
     )

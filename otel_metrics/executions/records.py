@@ -5,7 +5,6 @@ of a line; what is not known is left out.
 """
 
 import difflib
-import hashlib
 import json
 import math
 import re
@@ -16,7 +15,8 @@ from typing import Any, Final
 import msgspec
 from opentelemetry.util.types import AnyValue
 
-from otel_metrics import events, line_files, safe_names, values
+from otel_metrics import arguments, events, line_files, safe_names, values
+from otel_metrics.arguments import TIMESTAMP_MAX, in_words, shown
 
 __all__ = ["FIELDS", "Facts", "checked", "encode", "facts", "of_event", "time_of", "time_text"]
 
@@ -34,12 +34,8 @@ FIELDS: Final = (
 """The fields of a record in the order in which they are written; the first three are required."""
 PRIMARY_METRIC: Final = ("name", "value", "target")
 """The fields of `primary_metric`; the target may be missing."""
-TIMESTAMP_MAX: Final = 253_402_300_799
-"""The last Unix second of the year 9999, beyond which dates have no name."""
 RECORD_BYTES_MAX: Final = 1024 * 1024
 """Longer lines are refused."""
-SHOWN_CHARS_MAX: Final = 80
-"""Characters of a refused value that a message shows."""
 
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -68,20 +64,24 @@ def checked(given: Mapping[str, object]) -> dict[str, AnyValue]:
         if key not in FIELDS:
             near = difflib.get_close_matches(str(key), FIELDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}"
-            raise ValueError(f"{_shown(key)}: is no field of a record; {hint}")
+            raise ValueError(f"{shown(key)}: is no field of a record; {hint}")
     safe_names.encoded(given.get("agent"), setting="agent")  # type: ignore[arg-type]  # which refuses what is no text
     metadata = given.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
-        raise ValueError(f"metadata={_shown(metadata)}: is no mapping; give names with values")
+        raise ValueError(f"metadata={shown(metadata)}: is no mapping; give names with values")
     taken: dict[str, object] = {
         "timestamp": _timestamp(given.get("timestamp")),
         "agent": values.text(str(given["agent"])),
         "success": _flag(given.get("success")),
-        "execution_time_s": _number("execution_time_s", given.get("execution_time_s")),
-        "quality_score": _number("quality_score", given.get("quality_score"), most=1),
+        "execution_time_s": arguments.optional_number(
+            "execution_time_s", given.get("execution_time_s")
+        ),
+        "quality_score": arguments.optional_number(
+            "quality_score", given.get("quality_score"), most=1
+        ),
         "primary_metric": _primary_metric(given.get("primary_metric")),
-        "session_id": _without_secrets(_text("session_id", given.get("session_id"))),
-        "idempotency_key": _key(_text("idempotency_key", given.get("idempotency_key"))),
+        "session_id": _identifier("session_id", given.get("session_id")),
+        "idempotency_key": _identifier("idempotency_key", given.get("idempotency_key")),
     }
     content = values.clean({"metadata": metadata, "primary_metric": taken["primary_metric"]})
     assert isinstance(content, Mapping)
@@ -96,8 +96,8 @@ def checked(given: Mapping[str, object]) -> dict[str, AnyValue]:
 def of_event(attributes: Mapping[str, Any], time_ns: int) -> dict[str, AnyValue]:
     """Return the record of an event `agent.execution`.
 
-    A primary metric that is not of the contract's form is left out. A key that was masked because
-    it looks like a secret is none: two masked ones are alike.
+    A primary metric that is not of the contract's form is left out. A key that was masked, as those
+    that looked like secrets once were, is none: two masked ones are alike.
 
     Raises:
         ValueError: the agent's name cannot be the name of a folder.
@@ -156,9 +156,8 @@ def time_text(seconds: float) -> str:
     >>> time_text(1_700_000_000.9)
     '2023-11-14T22:13:20Z'
     """
-    number = _number("timestamp", seconds, most=TIMESTAMP_MAX)
-    assert number is not None
-    return datetime.fromtimestamp(int(number), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    taken = arguments.number("timestamp", seconds, most=TIMESTAMP_MAX)
+    return datetime.fromtimestamp(int(taken), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def time_of(record: Mapping[str, Any]) -> float | None:
@@ -177,7 +176,7 @@ def time_of(record: Mapping[str, Any]) -> float | None:
 def _timestamp(given: object) -> str:
     accepted = "give UTC such as 2026-01-31T08:00:00Z"
     if not isinstance(given, str) or not _TIMESTAMP.fullmatch(given) or not given.isascii():
-        raise ValueError(f"timestamp={_shown(given)}: is not of the files' form; {accepted}")
+        raise ValueError(f"timestamp={shown(given)}: is not of the files' form; {accepted}")
     try:
         datetime.fromisoformat(given)
     except ValueError as error:
@@ -189,41 +188,16 @@ def _flag(given: object) -> bool:
     if given is None:
         raise ValueError("success: is missing; give true or false")
     if given is not True and given is not False:
-        raise ValueError(f"success={_shown(given)}: is neither true nor false; give one of them")
+        raise ValueError(f"success={shown(given)}: is neither true nor false; give one of them")
     return given
 
 
-def _number(name: str, given: object, *, most: float | None = None) -> int | float | None:
-    """Return a number as it was given, where it is an int or a float, else as a float."""
-    if given is None:
-        return None
-    accepted = "a finite number from 0" if most is None else f"a number from 0 to {most:g}"
-    try:
-        taken = values.number(given, integer=False, negative=False)
-    except values.RejectedValueError as error:
-        raise ValueError(f"{name}={_shown(given)}: {error.reason}; give {accepted}") from None
-    if most is not None and taken > most:
-        raise ValueError(f"{name}={_shown(given)}: out_of_range; give {accepted}")
-    return given if type(given) in (int, float) else taken  # type: ignore[return-value]  # of these two
-
-
-def _text(name: str, given: object) -> str | None:
+def _identifier(name: str, given: object) -> object:
     if given is None:
         return None
     if not isinstance(given, str) or not given:
-        raise ValueError(f"{name}={_shown(given)}: is no text, or empty; give text or leave it out")
-    return values.text(given)
-
-
-def _without_secrets(text: str | None) -> AnyValue:
-    return values.clean(text)
-
-
-def _key(given: str | None) -> str | None:
-    """Return a key; of one that looks like a secret its SHA-256, which names the run as well."""
-    if given is None or values.clean(given) == given:
-        return given
-    return f"sha256:{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()}"
+        raise ValueError(f"{name}={shown(given)}: is no text, or empty; give text or leave it out")
+    return values.identifier(given)
 
 
 def _primary_metric(given: object) -> dict[str, object] | None:
@@ -231,9 +205,9 @@ def _primary_metric(given: object) -> dict[str, object] | None:
         return None
     form = '{"name": text, "value": number, "target": number}'
     if not isinstance(given, Mapping) or not {"name", "value"} <= set(given) <= {*PRIMARY_METRIC}:
-        raise ValueError(f"primary_metric={_shown(given)}: is not of the form {form}")
+        raise ValueError(f"primary_metric={shown(given)}: is not of the form {form}")
     if not isinstance(given["name"], str) or not given["name"]:
-        raise ValueError(f"primary_metric.name={_shown(given['name'])}: is no text; give its name")
+        raise ValueError(f"primary_metric.name={shown(given['name'])}: is no text; give its name")
     numbers = {"value": given["value"], "target": given.get("target")}
     for part, number in numbers.items():
         optional = part == "target" and number is None
@@ -242,18 +216,11 @@ def _primary_metric(given: object) -> dict[str, object] | None:
                 numbers[part] = values.number(number, integer=False, negative=True)
         except values.RejectedValueError as error:
             raise ValueError(
-                f"primary_metric.{part}={_shown(number)}: {error.reason}; give {error.accepted}"
+                f"primary_metric.{part}={shown(number)}: {in_words(error)}; give {error.accepted}"
             ) from None
         if type(number) in (int, float):
             numbers[part] = number
     return {"name": given["name"], **numbers}
-
-
-def _shown(given: object) -> str:
-    """Return a value for a message; of what is no plain value only its type."""
-    if given is None or isinstance(given, str | bool | int | float):
-        return ascii(given)[:SHOWN_CHARS_MAX]
-    return f"<{type(given).__qualname__}>"
 
 
 def _as_text(value: object) -> str | None:

@@ -7,11 +7,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Final
+from typing import IO
+
+from otel_metrics.line_files import FILE_MODE
 
 __all__ = ["replacing"]
-
-FILE_MODE: Final = 0o640
 
 
 @contextmanager

@@ -6,13 +6,13 @@ files.
 """
 
 import logging
-import math
 import os
 import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from otel_metrics import events, line_files, values
+from otel_metrics import arguments, events, line_files, values
+from otel_metrics.arguments import TIMESTAMP_MAX, shown
 from otel_metrics.line_files import BadLine
 from otel_metrics.outages import DiskState
 from otel_metrics.skills import file_records, folder, recorder, stages
@@ -91,10 +91,10 @@ class MetricsAppender:
             "timestamp": occurred,
             "skill_name": skill_name,
             "agent": agent,
-            "execution_time_ms": _number("execution_time_ms", execution_time_ms),
+            "execution_time_ms": arguments.number("execution_time_ms", execution_time_ms),
             "exception_occurred": _flag("exception_occurred", exception_occurred),
             "exception_type": exception_type,
-            "memory_usage_mb": _number("memory_usage_mb", memory_usage_mb, optional=True),
+            "memory_usage_mb": arguments.optional_number("memory_usage_mb", memory_usage_mb),
         }
         done = self._append(name, "skill.performance", given)
         with events.filed(self._folder.path):
@@ -142,7 +142,7 @@ class MetricsAppender:
             "decision": decision,
             "expected_decision": expected_decision,
             "correct": judged,
-            "confidence": _number("confidence", confidence, most=1, optional=True),
+            "confidence": arguments.optional_number("confidence", confidence, most=1),
             "reasoning": reasoning,
         }
         done = self._append(name, "skill.outcome", given)
@@ -186,7 +186,7 @@ class MetricsAppender:
             "timestamp": occurred,
             "skill_name": skill_name,
             "agent": agent,
-            "pattern_fidelity": _number("pattern_fidelity", pattern_fidelity, most=1),
+            "pattern_fidelity": arguments.number("pattern_fidelity", pattern_fidelity, most=1),
             "patterns_followed": _patterns("patterns_followed", patterns_followed),
             "patterns_missed": _patterns("patterns_missed", patterns_missed),
             "patterns_detail": patterns_detail,
@@ -348,27 +348,10 @@ class MetricsAppender:
 def _timestamp(given: float | None) -> float:
     if given is None:
         return time.time()
-    taken = _number("timestamp", given)
-    assert taken is not None
-    if taken > file_records.TIMESTAMP_MAX:
+    taken = arguments.number("timestamp", given)
+    if taken > TIMESTAMP_MAX:
         raise ValueError(f"timestamp={given!r}: is after the year 9999; give Unix seconds")
     return taken
-
-
-def _number(
-    name: str, given: object, *, most: float | None = None, optional: bool = False
-) -> float | None:
-    """Return a number as it was given, where it is an int or a float, else as a float."""
-    if given is None and optional:
-        return None
-    accepted = "a finite number from 0" if most is None else f"a number from 0 to {most:g}"
-    try:
-        taken = values.number(given, integer=False, negative=False)
-    except values.RejectedValueError as error:
-        raise ValueError(f"{name}={_shown(given)}: {error.reason}; give {accepted}") from None
-    if most is not None and taken > most:
-        raise ValueError(f"{name}={_shown(given)}: out_of_range; give {accepted}")
-    return given if type(given) in (int, float) else taken  # type: ignore[return-value] # of these two
 
 
 def _flag(name: str, given: object) -> bool:
@@ -377,7 +360,7 @@ def _flag(name: str, given: object) -> bool:
             return bool(given)
     except Exception:  # noqa: BLE001, S110  # == is the caller's code
         pass
-    raise ValueError(f"{name}={_shown(given)}: is neither; give True or False")
+    raise ValueError(f"{name}={shown(given)}: is neither; give True or False")
 
 
 def _identifier(name: str, given: object) -> object:
@@ -394,7 +377,7 @@ def _patterns(name: str, given: object) -> object:
         return int(values.number(given, integer=True, negative=False))
     except values.RejectedValueError as error:
         message = f"{error.reason}; give how many there are, or a collection of them"
-        raise ValueError(f"{name}={_shown(given)}: {message}") from None
+        raise ValueError(f"{name}={shown(given)}: {message}") from None
 
 
 def _edge(
@@ -403,18 +386,12 @@ def _edge(
     if given in edges:
         return
     accepted = ", ".join(f"{origin} to {target}" for origin, target in edges)
-    shown = " to ".join(_shown(state) for state in given)
-    raise ValueError(f"from_state, to_state={shown}: no such step; give {accepted}")
+    step = " to ".join(shown(state) for state in given)
+    raise ValueError(f"from_state, to_state={step}: no such step; give {accepted}")
 
 
 def _check_file_name(given: object) -> None:
     if not isinstance(given, str) or not given or given in (".", ".."):
-        raise ValueError(f"filename={_shown(given)}: is no file's name; give one of the folder's")
+        raise ValueError(f"filename={shown(given)}: is no file's name; give one of the folder's")
     if "/" in given or "\0" in given or os.sep in given:
-        raise ValueError(f"filename={_shown(given)}: is a path; give a name of the folder's alone")
-
-
-def _shown(given: object) -> str:
-    if isinstance(given, float) and not math.isfinite(given):
-        return str(given)
-    return ascii(values.label(given))[:80]
+        raise ValueError(f"filename={shown(given)}: is a path; give a name of the folder's alone")

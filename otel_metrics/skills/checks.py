@@ -10,7 +10,7 @@ from typing import Final
 
 from otel_metrics.skills.readings import Readings
 
-__all__ = ["Check", "at_least", "counted", "exact", "mean", "median", "ratio", "shown", "unknown"]
+__all__ = ["Check", "at_least", "exact", "mean", "median", "ratio", "shown", "unknown"]
 
 _EXACT: Final = Context(prec=100, traps=[])
 """Sums are exact, whatever precision and traps the service set for its own."""
@@ -53,15 +53,6 @@ def at_least(name: str, about: str, figure: Decimal, least: float) -> Check:
         met=short <= 0,
         missing=f"short by {float(short):.3g}" if short > 0 else "",
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """Return how many of something there are, in words.
-
-    >>> counted(1, "record"), counted(2, "record")
-    ('1 record', '2 records')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def exact(number: float) -> Decimal:

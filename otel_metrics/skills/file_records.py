@@ -16,7 +16,6 @@ from otel_metrics.skills.file_names import Kind
 
 __all__ = [
     "KINDS",
-    "TIMESTAMP_MAX",
     "attributes_of",
     "event_id",
     "iso",
@@ -32,8 +31,6 @@ KINDS: Final[Mapping[str, Kind]] = {
     "skill.rollback": "promotion",
 }
 """Which kind of file holds the record of an event."""
-TIMESTAMP_MAX: Final = 253_402_300_799
-"""The last Unix second of the year 9999, beyond which dates have no name."""
 
 _METRIC: Final = ("execution_id", "timestamp", "timestamp_iso", "skill_name", "agent")
 _MOVE: Final = ("event_id", "timestamp", "timestamp_iso", "skill_name", "from_state", "to_state")

@@ -1,8 +1,8 @@
 """A folder of skill files on a disk: appends lines, numbers moves, reads records back.
 
 Threads: called from any thread of any process; files are guarded as `line_files` says. What is kept
-here (how long to wait for a lock, when what was logged) is not guarded: two threads that set it at
-once at worst log a line twice.
+here (when what was logged) is not guarded: two threads that set it at once at worst log a line
+twice.
 """
 
 import contextlib
@@ -13,17 +13,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from otel_metrics import line_files
-from otel_metrics.line_files import BadLine, LockTimeoutError
+from otel_metrics import arguments, line_files
+from otel_metrics.line_files import BadLine
+from otel_metrics.lock_waits import LockWaits
 from otel_metrics.outages import Losses
 
 __all__ = ["LOST", "Folder"]
 
-FOLDER_MODE: Final = 0o750
-"""Of a folder that is made here, whatever the umask."""
-LOCKED_WAIT_S: Final = 0.05
-"""How long a writer waits for a lock that it did not get the last time: one that is held by a
-process which was stopped must not hold up every caller for seconds."""
 LOG_INTERVAL_S: Final = 60.0
 """At most one log line about a file's bad lines in this time."""
 LOGGED_MAX: Final = 1_000
@@ -46,11 +42,8 @@ class Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        given = os.path.expanduser(os.fspath(path))
-        if not given or "\0" in given:
-            raise ValueError(f"metrics_dir={given!r}: is no path; give a folder")
-        self.path = os.path.realpath(given)
-        self._wait_s = line_files.LOCK_WAIT_S
+        self.path = arguments.folder("metrics_dir", path)
+        self._waits = LockWaits()
         self._logged: dict[str, float] = {}
         with contextlib.suppress(OSError):  # told by the first append
             self._make()
@@ -61,7 +54,8 @@ class Folder:
         Raises:
             OSError: it was not written.
         """
-        self._appended(lambda wait_s: line_files.append(self._at(name), line, wait_s=wait_s))
+        path = self._at(name)
+        self._appended(path, lambda wait_s: line_files.append(path, line, wait_s=wait_s))
 
     def append_move(self, name: str, event_id: str, encode: Callable[[str], bytes]) -> str:
         """Append one line under an id that the file does not hold: the wanted one, or with `_2`.
@@ -84,7 +78,7 @@ class Folder:
                 chosen = _free_id(path, event_id)
                 append(encode(chosen))
 
-        self._appended(write)
+        self._appended(path, write)
         return chosen
 
     def read(self, name: str, limit: int | None, bad: list[BadLine]) -> list[dict[str, Any]]:
@@ -111,23 +105,17 @@ class Folder:
     def _at(self, name: str) -> str:
         return os.path.join(self.path, name)
 
-    def _appended(self, write: Callable[[float], None]) -> None:
-        try:
+    def _appended(self, path: str, write: Callable[[float], None]) -> None:
+        with self._waits.of(path) as wait_s:
             try:
-                write(self._wait_s)
+                write(wait_s)
             except FileNotFoundError:  # the folder was not made yet, or was removed
                 self._make()
-                write(self._wait_s)
-        except LockTimeoutError:
-            self._wait_s = LOCKED_WAIT_S
-            raise
-        self._wait_s = line_files.LOCK_WAIT_S
+                write(wait_s)
 
     def _make(self) -> None:
-        os.makedirs(os.path.dirname(self.path), FOLDER_MODE, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self.path, FOLDER_MODE)
-            os.chmod(self.path, FOLDER_MODE)
+        os.makedirs(os.path.dirname(self.path), line_files.FOLDER_MODE, exist_ok=True)
+        line_files.make_folder(self.path)
 
     def _tell(self, name: str, bad: list[BadLine]) -> None:
         now = time.monotonic()

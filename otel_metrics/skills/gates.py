@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from otel_metrics.plurals import counted
 from otel_metrics.skills import readings as read
-from otel_metrics.skills.checks import Check, at_least, counted, exact, mean, unknown
+from otel_metrics.skills.checks import Check, at_least, exact, mean, unknown
 from otel_metrics.skills.readings import History, Reading, Readings, Record
 from otel_metrics.skills.stages import State
 from otel_metrics.skills.thresholds import Production, Staged, Thresholds

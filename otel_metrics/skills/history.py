@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from otel_metrics import line_files
 from otel_metrics.amounts import nanoseconds
+from otel_metrics.arguments import TIMESTAMP_MAX
 from otel_metrics.skills import file_records, recorder
 from otel_metrics.skills.file_names import Kind, parsed
 
@@ -140,7 +141,7 @@ def _time_ns(record: Mapping[str, Any]) -> int:
     if (
         isinstance(seconds, int | float)
         and not isinstance(seconds, bool)
-        and 0 <= seconds <= file_records.TIMESTAMP_MAX
+        and 0 <= seconds <= TIMESTAMP_MAX
     ):
         return nanoseconds(seconds)
     text = record.get("timestamp_iso")

@@ -6,14 +6,14 @@ what is in it. A decision is so counted once by each service, however many worke
 it was made while the service did not run: then by its next start.
 
 Posted and taken under the mailbox's lock. What is taken is gone: who is killed before its counters
-are exported loses it as it loses any count, and nothing is counted twice.
+are exported loses it as it loses any count, and nothing is counted twice. No link is followed, be
+it in place of a mailbox or of their folder: where it leads, somebody else decides.
 """
 
-import contextlib
+import errno
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,7 +26,6 @@ __all__ = ["FOLDER", "MAILBOX_BYTES_MAX", "Posted", "opened", "post", "take"]
 
 FOLDER: Final = ".services"
 """The mailboxes' folder, in that of the skill files; no skill's file begins with a dot."""
-FOLDER_MODE: Final = 0o750
 MAILBOX_BYTES_MAX: Final = 1024 * 1024
 """A service that has left so much, thousands of decisions, is gone; it gets no more."""
 TAKE_WAIT_S: Final = 0.2
@@ -48,14 +47,13 @@ def opened(folder: str, name: str, namespace: str) -> str:
     """Return the path of a service's mailbox, made where it is missing.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be made, or is a link.
     """
     digest = hashlib.sha256(json.dumps([namespace, name]).encode()).hexdigest()[:16]
-    path = os.path.join(
-        folder, FOLDER, f"{quote(name, safe='')[:NAME_CHARS_MAX]}-{digest}{_ENDING}"
-    )
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(os.path.dirname(path), FOLDER_MODE)
+    inner = os.path.join(folder, FOLDER)
+    path = os.path.join(inner, f"{quote(name, safe='')[:NAME_CHARS_MAX]}-{digest}{_ENDING}")
+    line_files.make_folder(inner)
+    _check_folder(inner)
     line_files.append(path, wait_s=TAKE_WAIT_S)
     return path
 
@@ -64,7 +62,7 @@ def post(folder: str, decision: Mapping[str, Any]) -> Posted:
     """Add a decision to every mailbox of a folder.
 
     Raises:
-        OSError: the mailboxes cannot be listed.
+        OSError: the mailboxes cannot be listed, or their folder is a link.
     """
     line = line_files.encode(decision)
     taken: list[str] = []
@@ -87,24 +85,28 @@ def take(path: str) -> list[dict[str, Any]]:
     """Return what is in a mailbox, and empty it.
 
     Raises:
-        OSError: it cannot be read or emptied; then it is as it was.
+        FileNotFoundError: it is not there.
+        OSError: it cannot be read or emptied, or is a link; then it is as it was.
     """
-    if not os.stat(path).st_size:
+    _check_folder(os.path.dirname(path))
+    if not os.lstat(path).st_size:
         return []
     try:
-        with line_files.locked(path, wait_s=TAKE_WAIT_S):
-            decisions = [record for _, record in line_files.read_lines(path)]
-            os.truncate(path, 0)
+        return line_files.drain(path, wait_s=TAKE_WAIT_S)
     except LockTimeoutError:
         return []  # a command is posting, and takes long: the next time
-    return decisions
 
 
 def _mailboxes(folder: str) -> list[str]:
     inner = os.path.join(folder, FOLDER)
+    _check_folder(inner)
     try:
         names = sorted(os.listdir(inner))
     except FileNotFoundError:
         return []
-    paths = [os.path.join(inner, name) for name in names if name.endswith(_ENDING)]
-    return [path for path in paths if stat.S_ISREG(os.lstat(path).st_mode)]
+    return [os.path.join(inner, name) for name in names if name.endswith(_ENDING)]
+
+
+def _check_folder(inner: str) -> None:
+    if os.path.islink(inner):
+        raise OSError(errno.ELOOP, f"{FOLDER} is a symbolic link; make it a folder", inner)

@@ -27,7 +27,8 @@ class _Bad:
     line: BadLine
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line.number}: skipped: {self.line.message}"
+        remedy = "mend the line, or remove it"
+        return f"{self.path}:{self.line.number}: skipped: {self.line.message}; {remedy}"
 
 
 def found(folder: str) -> dict[str, Paths]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
+from otel_metrics.plurals import counted
 from otel_metrics.skills import readings as read
-from otel_metrics.skills.checks import Check, counted, exact, mean, median, ratio, unknown
+from otel_metrics.skills.checks import Check, exact, mean, median, ratio, unknown
 from otel_metrics.skills.readings import History, Readings, Record
 from otel_metrics.skills.thresholds import DEFAULTS, Rollback, Thresholds
 

@@ -3,6 +3,7 @@ damaged file, or when the store is new. A record that is no row is left out and 
 
 How far an archive was read is kept in the same transaction as the rows, so that a kill at any
 moment costs no more than to read a little again. Of several processes one reads, the others wait.
+An archive that is not there yet, or cannot be read to its end, is looked at again after a pause.
 
 Threads: runs on the store's own thread, in small steps, so that new rows do not wait for it.
 """
@@ -12,16 +13,24 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from otel_metrics import values
-from otel_metrics.amounts import NS_PER_S
+from otel_metrics.amounts import TIME_S_MAX
+from otel_metrics.errors import OtelMetricsError
+from otel_metrics.outages import Outage
 from otel_metrics.sovereignty.rows import Event, Mark, Position, of_event
 from otel_metrics.sovereignty.tables import insert
 from otel_metrics.sqlite import Database
 
-__all__ = ["Archive", "Archived", "CatchUp", "Reached"]
+__all__ = [
+    "AbsentArchiveError",
+    "Archive",
+    "Archived",
+    "CatchUp",
+    "Reached",
+    "UnreadableArchiveError",
+]
 
 STEP_RECORDS_MAX: Final = 500
 """Records of one transaction, so that it is short."""
@@ -31,8 +40,11 @@ LEASE_S: Final = 10.0
 """A reader that does nothing for so long is taken for dead."""
 WAIT_S: Final = 1.0
 """How long to wait for another reader before looking again."""
-TIME_S_MAX: Final = values.INT64_MAX / NS_PER_S
-"""The latest time of a row, in Unix seconds: what OTLP carries."""
+ABSENT_WAIT_S: Final = 2.0
+"""How long to wait for an archive that is not there yet before looking again."""
+AGAIN_LEAST_S: Final = 1.0
+AGAIN_MOST_S: Final = 60.0
+"""How long to wait after a reading that failed; each time twice as long as before."""
 REST: Final = 1.0
 """Rest after a step, as a multiple of the time that it took: the service comes first."""
 
@@ -40,6 +52,14 @@ _logger = logging.getLogger("otel_metrics.sovereignty")
 
 Reached = Mapping[tuple[str, str], tuple[int, int]]
 """How far an archive was read: service and writer's instance -> segment sequence and line."""
+
+
+class UnreadableArchiveError(OtelMetricsError):
+    """An archive cannot be read to its end; the message says why."""
+
+
+class AbsentArchiveError(UnreadableArchiveError):
+    """There is no archive yet."""
 
 
 class Archived(Protocol):
@@ -99,6 +119,7 @@ class CatchUp:
         self._complete: tuple[int, int] | None = None  # the file that was brought up to date
         self.records = self.unusable = 0
         self._unusable_told = 0
+        self._outage = Outage(_logger)
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -107,6 +128,9 @@ class CatchUp:
         self._reading: Iterator[Archived] | None = None
         self._reading_for: tuple[int, int] | None = None
         self._held: list[Archived] = []
+        self._broken: Exception | None = None  # what ended the reading behind those held
+        self._failures = 0
+        self._rest_until = 0.0
 
     @property
     def is_due(self) -> bool:
@@ -118,21 +142,59 @@ class CatchUp:
         self._complete = None
 
     def step(self) -> float | None:
-        """Take a few records; return in how many seconds to go on, None when all is there."""
+        """Take a few records; return in how many seconds to go on, None when all is there.
+
+        A call before that time does nothing. What the archive refuses is logged when it begins and
+        when it is over, and tried again ever more seldom.
+        """
         begun = time.monotonic()
+        if begun < self._rest_until:
+            return self._rest_until - begun
+        try:
+            pause_s = self._advance()
+        except AbsentArchiveError:
+            pause_s = ABSENT_WAIT_S
+        except UnreadableArchiveError as error:
+            self._outage.goes_on("%s; it is tried again", error)
+            pause_s = min(AGAIN_LEAST_S * 2**self._failures, AGAIN_MOST_S)
+            self._failures += 1
+        if pause_s is None:
+            return None
+        now = time.monotonic()
+        pause_s = pause_s or REST * (now - begun)
+        self._rest_until = now + pause_s
+        return pause_s
+
+    def run(self, progress: Callable[[int], None] = lambda _records: None) -> None:
+        """Take all there is, without rest.
+
+        Args:
+            progress: told now and then how many records were read.
+
+        Raises:
+            UnreadableArchiveError: there is no archive, or it cannot be read to its end.
+            DatabaseError: the store cannot be written.
+        """
+        self.ask_again()
+        while (pause_s := self._advance()) is not None:
+            progress(self.records)
+            time.sleep(pause_s)
+
+    def _advance(self) -> float | None:
+        """Take a few records; return how long others need to be waited for, None when all is there.
+
+        Raises:
+            UnreadableArchiveError: the archive is absent, or refuses.
+        """
         if self._reading is None:
-            if not self.is_due or not self._archive.id:
+            if not self.is_due:
                 return None
+            if not self._archive.id:
+                raise AbsentArchiveError("there is no archive yet, or none whose id can be read")
             if not self._begin():
                 return WAIT_S
         self._take()
-        return REST * (time.monotonic() - begun) if self.is_due else None
-
-    def run(self) -> None:
-        """Take all there is, without rest."""
-        self.ask_again()
-        while self.step() is not None:
-            pass
+        return 0.0 if self.is_due else None
 
     def _begin(self) -> bool:
         """Begin to read, unless another process does."""
@@ -143,32 +205,44 @@ class CatchUp:
             reached = {(row[0], row[1]): (row[2], row[3]) for row in rows}
             self._reading_for = self._database.identity
         self._reading = self._archive.events_after(reached)
-        self._held = []
+        self._held, self._broken = [], None
         return True
 
     def _take(self) -> None:
         """Bring the next few records, and how far they reach, into the store at once."""
         assert self._reading is not None
-        if not self._held:
-            self._held = self._next(self._reading)
-        records = self._held
+        if not self._held and self._broken is None:
+            self._held, self._broken = _next(self._reading)
+        records, broken = self._held, self._broken
+        if (records or broken is None) and not self._keep(records):
+            self._reading = None  # another file, or another reader: begin again
+            return
+        self._held, self._broken = [], None
+        if broken is not None:
+            self._reading = None
+            message = f"the archive cannot be read to its end: {broken}"
+            raise UnreadableArchiveError(message) from broken
+        if not records:
+            self._reading, self._complete = None, self._reading_for
+            self._failures = 0
+            self._outage.is_over("the archive can be read again")
+            self._tell_unusable()
+
+    def _keep(self, records: Sequence[Archived]) -> bool:
+        """Write records, none for that there are no more; False where it is not ours to do so."""
         taken = [_row(each) for each in records]
         with self._database.write() as connection:
             if self._database.identity != self._reading_for or not self._lease(connection):
-                self._reading = None  # another file, or another reader: begin again
-                return
+                return False
             insert(connection, [row for row in taken if isinstance(row, Event | Mark)])
             last = {(each.service, each.instance): each for each in records}
             places = [(*writer, each.sequence, each.line) for writer, each in last.items()]
             connection.executemany(_REACH, [(self._archive.id, *place) for place in places])
             if not records:
                 connection.execute(_RELEASE, (self._archive.id,))
-        self._held = []
         self.records += sum(bool(each.name) for each in records)
         self.unusable += taken.count(_UNUSABLE)
-        if not records:
-            self._reading, self._complete = None, self._reading_for
-            self._tell_unusable()
+        return True
 
     def _tell_unusable(self) -> None:
         """Say once of a reading what was left out."""
@@ -180,18 +254,6 @@ class CatchUp:
                 left_out,
             )
 
-    def _next(self, reading: Iterator[Archived]) -> list[Archived]:
-        records: list[Archived] = []
-        deadline = time.monotonic() + STEP_S
-        try:
-            for each in reading:
-                records.append(each)
-                if len(records) >= STEP_RECORDS_MAX or time.monotonic() >= deadline:
-                    break
-        except Exception:  # a folder that cannot be read; what was read is kept
-            _logger.warning("the archive cannot be read to its end", exc_info=True)
-        return records
-
     def _lease(self, connection: sqlite3.Connection) -> bool:
         """Be the one who reads for a while; False where another is."""
         now = time.time()
@@ -199,6 +261,20 @@ class CatchUp:
             _LEASE, {"archive": self._archive.id, "holder": self._holder, "now": now, "s": LEASE_S}
         )
         return taken.rowcount > 0
+
+
+def _next(reading: Iterator[Archived]) -> tuple[list[Archived], Exception | None]:
+    """Return the next few records, and what the reading ended with where it is broken."""
+    records: list[Archived] = []
+    deadline = time.monotonic() + STEP_S
+    try:
+        for each in reading:
+            records.append(each)
+            if len(records) >= STEP_RECORDS_MAX or time.monotonic() >= deadline:
+                break
+    except Exception as error:  # noqa: BLE001  # whatever it is, what was read before is kept
+        return records, error
+    return records, None
 
 
 def _row(record: Archived) -> Event | Mark | str | None:

@@ -7,6 +7,7 @@ computed is not met and says what is missing; a cost that nobody said is not a c
 from dataclasses import dataclass
 from typing import Final
 
+from otel_metrics.plurals import counted
 from otel_metrics.sovereignty.report import HOUR_S, MINUTE_S, Report, Session, Verdict
 
 __all__ = ["Condition", "conditions"]
@@ -68,7 +69,7 @@ def _cloud_calls(session: Session | None) -> Condition:
     calls = max(session.api_calls, session.model_calls)
     reason = (
         f"session {session.session_id}: {calls} ({session.api_calls} api_call, "
-        f"{session.model_calls} calls of models not marked local)"
+        f"{counted(session.model_calls, 'call of a model', 'calls of models')} not marked local)"
     )
     return Condition(name, about, "met" if calls <= CLOUD_CALLS_MAX else "not met", calls, reason)
 
@@ -91,7 +92,7 @@ def _economy(report: Report) -> Condition:
     if report.earned_usd is None:
         missing.append("no event says earned_usd in its metadata")
     if report.cloud_calls and not report.priced:
-        missing.append(f"{report.cloud_calls} cloud calls and no event says cost_usd")
+        missing.append(f"{counted(report.cloud_calls, 'cloud call')} and no event says cost_usd")
     if report.earned_usd is None or missing:
         spent = f"; spent {report.cost_usd:.4f} USD" if report.priced else ""
         return Condition(name, about, "cannot be computed", None, f"{' and '.join(missing)}{spent}")
@@ -106,7 +107,8 @@ def _unattended(report: Report) -> Condition:
         reason = "no event says in its metadata whether a human took part (human: true or false)"
         return Condition(name, about, "cannot be computed", None, reason)
     hours = _longest_minutes(report) * MINUTE_S / HOUR_S
-    reason = f"{hours:.1f} hours at most; {len(report.interventions)} minutes with a human"
+    minutes = counted(len(report.interventions), "minute")
+    reason = f"{hours:.1f} hours at most; {minutes} with a human"
     verdict: Verdict = "met" if hours >= UNATTENDED_HOURS else "not met"
     return Condition(name, about, verdict, hours, reason)
 

@@ -57,6 +57,8 @@ def rebuild(
         progress: told now and then how many records were read.
 
     Raises:
+        UnreadableArchiveError: there is no archive, or it cannot be read to its end; the old store
+            stays in its place.
         DatabaseError: the file is another program's, or the disk refuses.
     """
     old = Database(path, SCHEMA, busy_wait_s=TURN_WAIT_S)
@@ -64,8 +66,7 @@ def rebuild(
     with _beside(old.path) as unfinished:
         new = Database(unfinished, SCHEMA)
         catch_up = CatchUp(new, archive)
-        while catch_up.step() is not None:
-            progress(catch_up.records)
+        catch_up.run(progress)
 
         def last(connection: sqlite3.Connection) -> None:
             catch_up.run()

@@ -48,7 +48,7 @@ def record(
         metadata: any data, kept in the event; a number under `cost_usd` is also counted as the
             cost of paid APIs, in USD, whatever the type; one above 1e12 is rejected. Say a cost
             once.
-        session_id: kept in the event.
+        session_id: kept in the event; of one that looks like a secret the SHA-256 is.
 
     Example:
         >>> from otel_metrics import sovereignty
@@ -71,9 +71,8 @@ def start_session(session_id: str, game: str) -> None:
         session_id: names the session; the events of it carry the same.
         game: what it is about.
     """
-    taken = name("sovereignty.events", session_id, "a text that is not empty")
-    if taken is not None:
-        record_mark(STARTED, taken, game)
+    if name("sovereignty.events", session_id, "a text that is not empty") is not None:
+        record_mark(STARTED, session_id, game)
 
 
 @never_raises("sovereignty.events")
@@ -83,9 +82,8 @@ def end_session(session_id: str) -> None:
     Args:
         session_id: as given to `start_session`.
     """
-    taken = name("sovereignty.events", session_id, "a text that is not empty")
-    if taken is not None:
-        record_mark(ENDED, taken, None)
+    if name("sovereignty.events", session_id, "a text that is not empty") is not None:
+        record_mark(ENDED, session_id, None)
 
 
 def record_event(
@@ -117,7 +115,7 @@ def record_event(
     said = {
         **about,
         "sovereignty.cost_usd": cost_usd,
-        "session.id": session_id,
+        "session.id": values.identifier(session_id),
         "metadata": metadata,
     }
     return _emit(kind, said, filed_at)
@@ -127,7 +125,8 @@ def record_mark(
     kind: str, session_id: str, game: object, *, filed_at: str | None = None
 ) -> Happened | None:
     """Emit the start or the end of a session; arguments and result as `record_event`."""
-    return _emit(kind, {"session.id": session_id, "sovereignty.game": game}, filed_at)
+    said = {"session.id": values.identifier(session_id), "sovereignty.game": game}
+    return _emit(kind, said, filed_at)
 
 
 def _emit(kind: str, attributes: Mapping[str, object], filed_at: str | None) -> Happened | None:

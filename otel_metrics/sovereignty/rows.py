@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from otel_metrics.amounts import NS_PER_S
+from otel_metrics.errors import OtelMetricsError
 from otel_metrics.sovereignty.identity import parsed
 from otel_metrics.sovereignty.kinds import EVENT_TYPES
 
@@ -20,6 +22,7 @@ __all__ = [
     "Event",
     "Mark",
     "Position",
+    "UnusableEventError",
     "of_event",
     "stored_text",
 ]
@@ -28,9 +31,16 @@ EVENTS: Final = "sovereignty."
 """Begins the name of every event of this domain."""
 STARTED: Final = "session_started"
 ENDED: Final = "session_ended"
-NS_PER_S: Final = 1_000_000_000
 COST_MAX_USD: Final = 1e12
 """The largest cost of one event; what is more is an error, and would make sums infinite."""
+
+
+class UnusableEventError(OtelMetricsError):
+    """An event that the store keeps by its name, and cannot; `reason` is for the counter."""
+
+    def __init__(self, name: str, reason: str, lacks: str) -> None:
+        super().__init__(f"{name} has no {lacks}, which a row needs")
+        self.reason = reason
 
 
 class Position(NamedTuple):
@@ -70,8 +80,10 @@ def of_event(
     """Return the row of an event, None for one that the store does not keep.
 
     Args:
-        at: its place in an archive, which identifies an event that carries no identity; without
-            both there is no row.
+        at: its place in an archive, which identifies an event that carries no identity.
+
+    Raises:
+        UnusableEventError: it has no identity and no place, no time, or not the session it is of.
     """
     kind = name.removeprefix(EVENTS)
     known = kind in EVENT_TYPES
@@ -80,8 +92,10 @@ def of_event(
     identity = parsed(attributes.get("sovereignty.event.id"))
     if identity is None and at is not None:
         identity = (f"{at.instance}/{at.sequence}", at.line)
-    if identity is None or time_ns is None:
-        return None
+    if identity is None:
+        raise UnusableEventError(name, "no_identity", "sovereignty.event.id")
+    if time_ns is None:
+        raise UnusableEventError(name, "no_time", "time")
     timestamp = time_ns / NS_PER_S
     session_id = stored_text(attributes.get("session.id"))
     metadata = attributes.get("metadata")
@@ -90,7 +104,7 @@ def of_event(
         text = "{}" if metadata is None else as_json(metadata)
         return Event(*identity, timestamp, kind, session_id, text, cost_usd)
     if session_id is None:
-        return None
+        raise UnusableEventError(name, "no_session", "session.id")
     game = stored_text(attributes.get("sovereignty.game"))
     return Mark(*identity, timestamp, session_id, kind, game)
 

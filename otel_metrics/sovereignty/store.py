@@ -3,58 +3,39 @@
 Several processes may write one file. What is recorded goes to the archive first, where there is
 one; a row that a kill, a full queue or a damaged file cost is taken from there again.
 
-Threads: any may call. An event that the object itself is given is written by the caller where the
-database is free, so that it is there when the call returns; all else is written by the store's one
-thread (`writer.py`), and no caller waits for a lock. Questions have a connection of their own.
+Threads: any may call, and none waits for a lock of the database; see `keeper.py`. Questions have a
+connection of their own.
 """
 
-import atexit
 import contextlib
-import logging
-import multiprocessing
-import multiprocessing.util
 import os
-import threading
 import time
-import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from otel_metrics import events, values
-from otel_metrics.errors import OtelMetricsError
 from otel_metrics.sovereignty import queries
-from otel_metrics.sovereignty.catch_up import Archive, CatchUp
-from otel_metrics.sovereignty.kinds import EVENT_TYPES, LAYERS, accepted
+from otel_metrics.sovereignty.arguments import game_of, one_of, session_of
+from otel_metrics.sovereignty.catch_up import Archive
+from otel_metrics.sovereignty.keeper import Keeper
+from otel_metrics.sovereignty.kinds import EVENT_TYPES, LAYERS
 from otel_metrics.sovereignty.queries import HOUR_S, Snapshot
-from otel_metrics.sovereignty.recorder import Happened, record_event, record_mark
-from otel_metrics.sovereignty.rows import ENDED, EVENTS, STARTED, Event, Mark, of_event, stored_text
-from otel_metrics.sovereignty.tables import SCHEMA, insert
-from otel_metrics.sovereignty.writer import QueueFullError, Writer
-from otel_metrics.sqlite import DamagedError, Database, DatabaseError, ForeignDatabaseError
+from otel_metrics.sovereignty.recorder import record_event, record_mark
+from otel_metrics.sovereignty.rows import ENDED, EVENTS, STARTED, stored_text
+from otel_metrics.sqlite import DamagedError, ForeignDatabaseError
 
 __all__ = ["DEFAULT_PATH", "SovereigntyStore"]
 
 DEFAULT_PATH: Final = "data/sovereignty_metrics.db"
-OPEN_WAIT_S: Final = 0.5
-"""How long the constructor waits for other processes; after that the store's thread does."""
 OWN_ROWS_WAIT_S: Final = 0.25
 """How long a question waits for what this process has recorded to be written."""
 CLOSE_WAIT_S: Final = 2.0
-"""How long `close` and the end of the interpreter wait for the queue, where nothing is said."""
+"""How long `close` waits for the queue, where nothing is said."""
 FLUSH_WAIT_S: Final = 10.0
 """How long `flush` waits, where nothing is said."""
-CHECKPOINT_COMMITS: Final = 1_000
-"""Transactions after which the store's thread shortens the `-wal`."""
-LOST_INTERVAL_S: Final = 60.0
-"""Lost rows are named at most this often."""
-ROW_BYTES: Final = 200
-"""Of a row in the queue, beside its text."""
-
-_logger = logging.getLogger("otel_metrics.sovereignty")
-
 Answer = TypeVar("Answer")
 
 
@@ -87,25 +68,12 @@ class SovereigntyStore:
     events: str = EVENTS
 
     def __init__(self, path: str | os.PathLike[str] = DEFAULT_PATH) -> None:
-        self._database = Database(path, SCHEMA, autocheckpoint=False)
-        self._reader = Database(path, SCHEMA, looks_for_damage=False)
-        self.path: str = self._database.path
-        self.lost: Counter[str] = Counter()
-        self._lost_told_at: float | None = None
-        self._catch_up: CatchUp | None = None
-        self._commits = 0
-        self._moves_told: set[str] = set()
-        self._pid = os.getpid()
-        self._writer: Writer[Event | Mark] = Writer(self.name, self._write, self._idle)
         try:
-            with self._database.write(wait_s=OPEN_WAIT_S):
-                pass
+            self._keeper = Keeper(path, self.name)
         except ForeignDatabaseError as error:
             raise ValueError(str(error)) from error
-        except DatabaseError as error:
-            _logger.warning("%s: %s; rows wait until it can be used", self.name, error)
-        self._tell_moves()
-        _end_with_the_process(self)
+        self.path: str = self._keeper.path
+        self.lost: Counter[str] = self._keeper.lost
 
     def record(
         self,
@@ -119,8 +87,8 @@ class SovereigntyStore:
         Raises:
             ValueError: `event_type` is none of the nine.
         """
-        kind = _one_of("event_type", event_type, EVENT_TYPES)
-        self._keep(record_event(kind, metadata, session_id, filed_at=self.path))
+        kind = one_of("event_type", event_type, EVENT_TYPES)
+        self._keeper.keep(record_event(kind, metadata, session_id, filed_at=self.path))
 
     def start_session(self, session_id: str, game: str) -> None:
         """Say that a session begins. One that has begun stays as it is; one that ended runs again.
@@ -128,7 +96,9 @@ class SovereigntyStore:
         Raises:
             ValueError: `session_id` is no text, or empty; `game` is no text.
         """
-        self._keep(record_mark(STARTED, _session_id(session_id), _game(game), filed_at=self.path))
+        self._keeper.keep(
+            record_mark(STARTED, session_of(session_id), game_of(game), filed_at=self.path)
+        )
 
     def end_session(self, session_id: str) -> None:
         """Say that a session ends. Of several ends the first holds. One of a session that nobody
@@ -137,7 +107,7 @@ class SovereigntyStore:
         Raises:
             ValueError: `session_id` is no text, or empty.
         """
-        self._keep(record_mark(ENDED, _session_id(session_id), None, filed_at=self.path))
+        self._keeper.keep(record_mark(ENDED, session_of(session_id), None, filed_at=self.path))
 
     def get_sovereignty_pct(self, layer: str, time_window: timedelta | float) -> float:
         """Return the share of a layer's work that was done without a model, 0 to 100.
@@ -153,7 +123,7 @@ class SovereigntyStore:
             ValueError: an argument is none of these.
             DatabaseError: the file cannot be read.
         """
-        named = _one_of("layer", layer, LAYERS)
+        named = one_of("layer", layer, LAYERS)
         return self._totals(time_window).share(named)["sovereignty_pct"]
 
     def get_cost_per_hour(self, time_window: timedelta | float) -> float:
@@ -163,12 +133,14 @@ class SovereigntyStore:
     def get_skills_crystallized(self, session_id: str | None = None) -> int:
         """Return how many skills crystallised, in a session or in all.
 
-        Sessions whose ids look like secrets are kept masked, and are counted as one.
+        A session whose id looks like a secret is found by it, though only its hash is kept.
 
         Raises:
             DatabaseError: the file cannot be read.
         """
-        kept = events.prepared({"session.id": session_id})  # as the recorder keeps it
+        kept = events.prepared(
+            {"session.id": values.identifier(session_id)}
+        )  # as the recorder keeps it
         named = stored_text(kept.get("session.id"))
         return self._ask(lambda connection: queries.count_crystallized(connection, named))
 
@@ -182,17 +154,13 @@ class SovereigntyStore:
 
     def flush(self, timeout: float = FLUSH_WAIT_S) -> bool:
         """Write what waits, and tell whether that was done within `timeout` seconds."""
-        return self._writer.flush(time.monotonic() + timeout)
+        return self._keeper.flush(time.monotonic() + timeout)
 
     def close(self, deadline_s: float | None = None) -> None:
         """Write what waits, until this reading of the monotonic clock (default: 2 s from now), and
         close the file. A later call opens it again."""
         deadline = time.monotonic() + CLOSE_WAIT_S if deadline_s is None else deadline_s
-        if not self._writer.close(deadline):
-            waiting = self._writer.waiting
-            self._lose("not_written_at_the_end", waiting, f"{waiting} rows still waited at the end")
-        self._database.close()
-        self._reader.close()
+        self._keeper.close(deadline)
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -212,112 +180,29 @@ class SovereigntyStore:
 
         Raises:
             QueueFullError: too many wait to be written.
+            UnusableEventError: it lacks what a row needs.
         """
-        row = of_event(name, attributes, time_ns)
-        if row is None:
-            return
-        try:
-            self._put(row)
-        except QueueFullError:
-            self._look_again()
-            raise
+        self._keeper.take(name, attributes, time_ns)
 
     def follow(self, archive: Archive) -> None:
         """Take from this archive, from now on, what the file lacks."""
-        self._catch_up = CatchUp(self._database, archive)
-        self._writer.wake()
+        self._keeper.follow(archive)
 
     @property
     def trouble(self) -> str | None:
         """Why rows cannot be written at the moment; None where they can."""
-        return self._writer.trouble
+        return self._keeper.trouble
 
     def wait(self, deadline: float) -> str | None:
         """Write what waits; return what is left at `deadline` (monotonic clock), in words."""
-        if self._writer.flush(deadline):
+        if self._keeper.flush(deadline):
             return None
-        why = f": {self._writer.trouble}" if self._writer.trouble else ""
-        return f"{self._writer.waiting} rows wait{why}"
+        why = f": {self._keeper.trouble}" if self._keeper.trouble else ""
+        return f"{self._keeper.waiting} rows wait{why}"
 
     def after_fork(self) -> None:
         """Begin anew in a forked child, once: what waits is the parent's."""
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self.lost.clear()
-        self._writer.begin_anew()
-        if self._catch_up is not None:
-            self._catch_up.begin_anew()
-
-    def _keep(self, happened: Happened | None) -> None:
-        row = None if happened is None else of_event(*happened)
-        if row is None or self._write_at_once(row):
-            return
-        try:
-            self._put(row)
-        except QueueFullError as error:
-            self._lose("queue_full", 1, str(error))
-            self._look_again()
-
-    def _write_at_once(self, row: Event | Mark) -> bool:
-        """Write a row where nobody else is at it; False where it has to wait."""
-        if not self._writer.is_idle:
-            return False
-        try:
-            with self._database.write(wait_s=0) as connection:
-                insert(connection, [row])
-        except OtelMetricsError:
-            return False  # the store's thread tries again, and says what is wrong
-        self._commits += 1
-        if self._commits % CHECKPOINT_COMMITS == 0 or self._has_more_to_do():
-            self._writer.wake()
-        return True
-
-    def _put(self, row: Event | Mark) -> None:
-        size = ROW_BYTES + (len(row.metadata_json) if isinstance(row, Event) else 0)
-        self._writer.put(row, size)
-
-    def _write(self, rows: Sequence[Event | Mark], patience_s: float) -> None:
-        """Write a batch. On the store's thread."""
-        try:
-            self._insert(rows, patience_s)
-        except DamagedError:
-            self._insert(rows, patience_s)  # into a new file
-        self._commits += 1
-        if self._commits % CHECKPOINT_COMMITS == 0:
-            self._database.checkpoint()
-        self._tell_moves()
-        if self._has_more_to_do():
-            self._writer.wake()
-
-    def _insert(self, rows: Sequence[Event | Mark], patience_s: float) -> None:
-        with self._database.write(wait_s=patience_s) as connection:
-            insert(connection, rows)
-
-    def _idle(self) -> float | None:
-        """Do what there is to do beside. On the store's thread."""
-        if self._commits >= CHECKPOINT_COMMITS:
-            self._commits = 0
-            self._database.checkpoint()
-        pause_s = None if self._catch_up is None else self._step(self._catch_up)
-        self._tell_moves()
-        return pause_s
-
-    def _step(self, catch_up: CatchUp) -> float | None:
-        """Catch up a little, and count what has to be left out."""
-        before = catch_up.unusable
-        pause_s = catch_up.step()
-        if catch_up.unusable > before:
-            self.lost["unusable_in_archive"] += catch_up.unusable - before
-        return pause_s
-
-    def _has_more_to_do(self) -> bool:
-        return self._catch_up is not None and self._catch_up.is_due
-
-    def _look_again(self) -> None:
-        """Let what found no room be taken from the archive, where there is one."""
-        if self._catch_up is not None:
-            self._catch_up.ask_again()
+        self._keeper.after_fork()
 
     def _totals(self, time_window: timedelta | float) -> queries.Totals:
         now, window_s = time.time(), queries.seconds(time_window)
@@ -328,101 +213,15 @@ class SovereigntyStore:
     def _ask(self, question: Callable[[Any], Answer]) -> Answer:
         """Return an answer that counts what this process has recorded, unless it cannot be
         written."""
-        if self._writer.trouble is None:
-            self._writer.flush(time.monotonic() + OWN_ROWS_WAIT_S)
-        moved = len(self._reader.moved_aside)
+        if self._keeper.trouble is None:
+            self._keeper.flush(time.monotonic() + OWN_ROWS_WAIT_S)
+        reader = self._keeper.reader
+        moved = len(reader.moved_aside)
         try:
-            with contextlib.suppress(DamagedError), self._reader.read() as connection:
+            with contextlib.suppress(DamagedError), reader.read() as connection:
                 return question(connection)
-            with self._reader.read() as connection:  # of a new file, in place of the damaged one
+            with reader.read() as connection:  # of a new file, in place of the damaged one
                 return question(connection)
         finally:
-            if len(self._reader.moved_aside) > moved:
-                self._look_again()
-                self._writer.wake()
-
-    def _tell_moves(self) -> None:
-        """Say once of a damaged file where it is now."""
-        for aside in [*self._database.moved_aside, *self._reader.moved_aside]:
-            if aside in self._moves_told:
-                continue
-            self._moves_told.add(aside)
-            remedy = (
-                "what it held is taken from the archive, in the background"
-                if self._catch_up is not None
-                else "otel-metrics sovereignty rebuild takes what it held from the archive"
-            )
-            _logger.warning(
-                "%s: %s was damaged and is now %s; %s", self.name, self.path, aside, remedy
-            )
-
-    def _lose(self, reason: str, rows: int, why: str) -> None:
-        """Count rows that are not kept, and say so at most once a minute."""
-        self.lost[reason] += rows
-        now = time.monotonic()
-        if self._lost_told_at is None or now - self._lost_told_at >= LOST_INTERVAL_S:
-            self._lost_told_at = now
-            _logger.warning("%s: %s: not kept: %s", self.name, self.path, why)
-
-
-class _Alive:
-    """The stores of this process, for its forks and its end. The lock guards the set."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.stores: weakref.WeakSet[SovereigntyStore] = weakref.WeakSet()
-        self.registered = False
-
-    def after_fork(self) -> None:
-        """Let each begin anew."""
-        self.lock = threading.Lock()
-        for store in list(self.stores):
-            store.after_fork()
-
-    def close(self) -> None:
-        """Let each write what waits, all within `CLOSE_WAIT_S`."""
-        deadline = time.monotonic() + CLOSE_WAIT_S
-        for store in list(self.stores):
-            store.close(deadline)
-
-
-_alive: Final = _Alive()
-
-
-def _end_with_the_process(store: SovereigntyStore) -> None:
-    with _alive.lock:
-        _alive.stores.add(store)
-        if _alive.registered:
-            return
-        _alive.registered = True
-    atexit.register(_alive.close)
-    # Forked children of multiprocessing skip atexit, but not its finalizers.
-    if multiprocessing.parent_process() is not None:
-        _finalize_child(_alive)
-    multiprocessing.util.register_after_fork(_alive, _finalize_child)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_alive.after_fork)
-
-
-def _finalize_child(alive: _Alive) -> None:
-    multiprocessing.util.Finalize(None, alive.close, exitpriority=0)
-
-
-def _one_of(argument: str, given: object, choices: Sequence[str]) -> str:
-    shown = values.label(given)  # plain, whatever it was
-    if isinstance(shown, str) and shown in choices:
-        return shown
-    raise ValueError(f"{argument}={shown!r}: is not known; give {accepted(shown, choices)}")
-
-
-def _session_id(given: str) -> str:
-    taken = values.text(given) if issubclass(type(given), str) else ""
-    if not taken:
-        raise ValueError(f"session_id={values.label(given)!r}: give a text that is not empty")
-    return taken
-
-
-def _game(given: str) -> str:
-    if not issubclass(type(given), str):
-        raise ValueError(f"game={values.label(given)!r}: give a text")
-    return values.text(given)
+            if len(reader.moved_aside) > moved:
+                self._keeper.look_again()

@@ -75,6 +75,7 @@ class Writer(Generic[Row]):
         self._urgent = self._asked = False
         self._close_by: float | None = None
         self._thread: threading.Thread | None = None
+        self._due: float | None = None  # when `idle` is called by itself; the thread's alone
         self._trouble: str | None = None
         self._told_at: float | None = None
 
@@ -122,6 +123,11 @@ class Writer(Generic[Row]):
             self._start()
             self._condition.notify_all()
 
+    def remind(self) -> None:
+        """Have `idle` called as soon as nothing waits, unless it has said when it wants to be."""
+        if self._due is None:
+            self.wake()
+
     def flush(self, deadline: float) -> bool:
         """Write what waits now, and tell whether that was done by `deadline` (monotonic clock)."""
         with self._condition:
@@ -160,19 +166,19 @@ class Writer(Generic[Row]):
         self._thread = thread
 
     def _run(self) -> None:
-        due: float | None = time.monotonic()
+        self._due = time.monotonic()
         while True:
             with self._condition:
-                self._await_turn(due)
+                self._await_turn(self._due)
                 if self._is_over():
-                    self._thread = None
+                    self._thread = self._due = None
                     return
-                due = time.monotonic() if self._asked else due
+                self._due = time.monotonic() if self._asked else self._due
                 self._asked = False
             if self._queue:
                 self._write_next(self._patience_s())
-            elif due is not None and time.monotonic() >= due:
-                due = self._step()
+            elif self._due is not None and time.monotonic() >= self._due:
+                self._due = self._step()
 
     def _await_turn(self, due: float | None) -> None:
         """Wait until there is something to do. Called with the condition held."""

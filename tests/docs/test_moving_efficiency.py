@@ -17,7 +17,7 @@ from tests.docs.links import broken
 
 PAGE = (Path(__file__).parents[2] / "docs" / "moving" / "efficiency.md").read_text()
 COMMANDS = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
-(PROGRAM,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PROGRAM, PLANS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @contextmanager
@@ -63,6 +63,37 @@ def test_the_program_runs_under_the_command(tmp_path: Path) -> None:
     assert 'pforge_tokens_used_total{model="gpt-4o",vendor="openai"} 1200' in shown
     names = {record.data.get("metric") or record.data["event"] for record in read("telemetry")}
     assert {"pforge.efficiency", "pforge.ticks", "efficiency.dip"} <= names
+
+
+@pytest.mark.slow
+def test_the_plans_are_answered_as_the_page_shows(tmp_path: Path) -> None:
+    """Line by line, but for what the clock says."""
+    (tmp_path / "plans.py").write_text(PLANS)
+    record, ask = [command for command in COMMANDS if "plans" in command or "backtest" in command]
+    shown = PAGE.partition(f"$ {ask}\n")[2].partition("```")[0]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", f"{record} && {ask}"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert without_the_clock(done.stdout) == without_the_clock(shown)
+
+
+def without_the_clock(output: str) -> list[list[str]]:
+    """Return the words of each line without times, minutes and what is per minute."""
+    lines = [line.split() for line in output.splitlines()]
+    return [
+        line[2:7] + line[8:] if line[:1] and re.match(r"\d{4}-", line[0]) else line
+        for line in lines
+        if line[:3] != ["change", "per", "minute:"]
+    ]
 
 
 def test_every_object_and_function_is_named() -> None:

@@ -169,6 +169,8 @@ def test_two_services_on_two_ports_keep_apart(service: Callable[..., Service]) -
     """Each shows its own numbers only."""
     one = service(SINGLE.replace("NUMBER", "1"))
     other = service(SINGLE.replace("NUMBER", "2"))
+    one.await_line("ready")
+    other.await_line("ready")
 
     assert one.page().total("shop_orders_total") == 1
     assert other.page().total("shop_orders_total") == 2

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 ROUNDS = 60
 BUDGET_S = 2.0
-SLACK_S = 0.5
+SLACK_S = 1.0
 TERM = signal.SIGTERM
 Start = Callable[..., Program]
 

@@ -1,15 +1,12 @@
 """Lines in a file that many share: whole, one after the other, and readable whatever happened."""
 
 import errno
-import fcntl
 import json
 import os
 import resource
 import signal
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,20 +15,13 @@ from hypothesis import strategies as st
 
 from otel_metrics import line_files
 from otel_metrics.line_files import BadLine, LockTimeoutError
+from tests.otel_metrics.held_locks import held
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file that is not there yet."""
     return tmp_path / "lines.json"
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the file's lock, as another process does."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def test_what_is_appended_is_read(path: Path) -> None:
@@ -130,6 +120,14 @@ def test_the_end_of_a_large_file_is_read_at_once(path: Path) -> None:
 
     assert last == [{"n": n} for n in range(99_990, 100_000)]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 0.05
+
+
+def test_what_is_drained_is_returned_and_gone(path: Path) -> None:
+    """The file stays, for the next lines; what is no record is gone as well."""
+    line_files.append(path, b'{"a": 1}', b"no record", b'{"b": 2}')
+
+    assert line_files.drain(path) == [{"a": 1}, {"b": 2}]
+    assert (path.read_bytes(), line_files.drain(path)) == (b"", [])
 
 
 def test_a_line_with_a_line_end_is_refused(path: Path) -> None:

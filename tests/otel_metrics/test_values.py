@@ -304,6 +304,31 @@ def test_a_secret_is_masked_whatever_stands_around_it(secret: str, before: str, 
     assert values.MASK in kept
 
 
+def test_ids_that_are_secrets_stay_apart() -> None:
+    """Each has one hash, which tells nothing of it and is not masked in turn."""
+    named = [values.identifier(secret) for secret in SECRETS]
+
+    assert len(set(named)) == len(SECRETS)
+    assert [values.identifier(secret) for secret in SECRETS] == named
+    assert values.clean(named) == named
+    assert not any(secret in str(named) for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("run-2026-03-01-7", "run-2026-03-01-7"),
+        ("größer\ud800", "größer\ufffd"),
+        ("x" * 70_000, values.text("x" * 70_000)),
+        (7, 7),
+        (None, None),
+    ],
+)
+def test_an_id_that_is_no_secret_is_kept(given: object, kept: object) -> None:
+    """As every text is; what is no text as it was given."""
+    assert values.identifier(given) == kept
+
+
 @pytest.mark.parametrize(
     "identifier",
     [

@@ -100,19 +100,43 @@ def test_what_is_refused_is_named_with_its_line(data: bytes, problem: str) -> No
     assert refused(data) == [f"f.yaml{problem}"]
 
 
-@pytest.mark.parametrize(
-    ("data", "start"),
-    [
-        (b"a: [1, 2\n", "f.yaml:2: a[2]: "),
-        (b"a: 1\n\tb: 2\n", "f.yaml:2: "),
-    ],
-)
-def test_what_is_no_yaml_is_named_with_its_line(data: bytes, start: str) -> None:
-    """The parser's own words follow; they differ between PyYAML with and without libyaml."""
+NO_YAML = [
+    (b"a: 1\n\tb: 2\n", 2, "a tab where YAML takes spaces; indent with spaces"),
+    (b"a:\n\t- 1\n", 2, "a tab where YAML takes spaces; indent with spaces"),
+    (b"a: @x\n", 1, "a value that begins with @; put it in quotation marks"),
+    (b"a: b: c\n", 1, "f.yaml:1: a ':' where no key can be; align the key with those above, or "),
+    (b"a: 1\n  b: 2\n", 2, "f.yaml:2: a ':' where no key can be; align the key with those"),
+    (b"a:\n  b: 1\n  c 2\n  d: 3\n", 3, "f.yaml:3: a: a key without ':'; write KEY: VALUE"),
+    (b"a: 1\nb: 'open\nc: 1\n", 2, "a quotation mark that is not closed; close it"),
+    (b'a: "\\q"\n', 1, "a backslash that begins no escape; write two, or use single quotation"),
+    (b"a: 1\nb: [1, 2\nc: 3\n", 2, "a [ that is not closed, or lacks a comma; close it with ]"),
+    (b"a: {b: 1\nc: 3\n", 1, "a { that is not closed, or lacks a comma; close it with }"),
+    (b"a:\n  - 1\n b: 2\n", 3, "what is here belongs to no key; align it with the keys above"),
+    (b"- a\nb: 1\n", 2, "a line without '-' in a list; begin it with '-', or indent it"),
+    (b"a: }\n", 1, "a } where a value is due; put it in quotation marks"),
+    (b"a: 1\nb: |x\n c\n", 2, "is no YAML: "),
+]
+
+
+@pytest.mark.parametrize(("data", "line", "said"), NO_YAML)
+def test_what_is_no_yaml_is_told_in_words_of_its_writer(data: bytes, line: int, said: str) -> None:
+    """In one line, with where to look and what to do; not what a parser was doing."""
     (problem,) = refused(data)
 
-    assert problem.startswith(start)
-    assert problem.endswith("; correct the YAML")
+    assert problem.startswith(f"f.yaml:{line}: ")
+    assert said in problem
+    assert "\n" not in problem and "while " not in problem
+
+
+@pytest.mark.parametrize(("data", "line", "said"), NO_YAML)
+def test_without_libyaml_the_same_is_told(
+    data: bytes, line: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every wheel of PyYAML has it."""
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    (problem,) = refused(data)
+
+    assert (problem.startswith(f"f.yaml:{line}: "), said in problem) == (True, True), problem
 
 
 def test_a_merge_key_is_a_key_like_any_other() -> None:

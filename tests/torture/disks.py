@@ -151,7 +151,7 @@ def stalled_fsync(plan: Plan) -> Figures:
 
     But the very first of an archive, which gives it an id that must not change with a power cut.
     """
-    seconds = 5 if plan.thorough else 1
+    seconds = 5 if plan.thorough else 3
     figures = Figures(f"B11 fsync takes {seconds} s")
     load = replace(_SMALL, exports=1_000, bytes_max=100, pause_s=0.0005)
     with figures.timed(), plan.scratch() as parent:

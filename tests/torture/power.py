@@ -26,9 +26,9 @@ __all__ = ["power_cuts"]
 ARCHIVE_CUTS: Final = 10
 """How many cuts an archive lives through before another is begun."""
 INTERVAL_S: Final = 0.02
-SLACK_S: Final = 0.3
+SLACK_S: Final = 0.8
 """What a busy machine may add to an interval: two fsyncs, and a thread that has to wait."""
-_WAITS: Final = {"always": 0.03, "never": 0.03, "interval": 0.6}
+_WAITS: Final = {"always": 0.03, "never": 0.03, "interval": 1.2}
 
 
 def power_cuts(plan: Plan, kind: Kind, sync: str, cuts: int, fs: Fs | None = None) -> Figures:

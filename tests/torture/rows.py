@@ -9,11 +9,13 @@ from tests.torture.figures import Figures
 from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, small_kills
+from tests.torture.mounts import Kind
 from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.simulated import simulated
 from tests.torture.skill_files import large_lines, shared_skill
+from tests.torture.store_disks import cut_databases, failing_ledger, failing_store
 from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 
@@ -22,7 +24,9 @@ __all__ = ["GROUPS"]
 LARGE_PART: Final = 0.1
 """The part of the kills that hits large writes."""
 STORE_PART: Final = 0.05
-"""The number of kills of stores, as a part of those of archives."""
+"""The number of kills and power cuts of databases, as a part of those of archives."""
+KINDS: Final[tuple[Kind, ...]] = ("ext4", "xfs")
+"""The file systems whose power is cut."""
 CUT_PARTS: Final = {"always": 0.6, "interval": 0.3, "never": 0.1}
 """The part of the power cuts that each mode gets; the last is the control."""
 _FSYNC: Final = (
@@ -46,7 +50,7 @@ def _calls(plan: Plan) -> Iterator[Figures]:
 
 
 def _power(plan: Plan) -> Iterator[Figures]:
-    for kind in ("ext4", "xfs"):
+    for kind in KINDS:
         for sync, part in CUT_PARTS.items():
             yield power_cuts(plan, kind, sync, max(1, int(plan.cuts * part)))
 
@@ -64,6 +68,10 @@ def _crowds(plan: Plan) -> Iterator[Figures]:
 def _stores(plan: Plan) -> Iterator[Figures]:
     yield killed_stores(plan, ceil(plan.cycles * STORE_PART))
     yield mixed_operations(plan)
+    yield failing_store(plan)
+    yield failing_ledger(plan)
+    for kind in KINDS:
+        yield cut_databases(plan, kind, max(1, int(plan.cuts * STORE_PART)))
 
 
 def _damage(plan: Plan) -> Iterator[Figures]:

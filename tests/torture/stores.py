@@ -18,7 +18,14 @@ from otel_metrics.sqlite import Database, Schema
 from tests.torture.figures import Figures
 from tests.torture.plan import Plan
 
-__all__ = ["killed_stores", "mixed_operations"]
+__all__ = [
+    "archived_in",
+    "begin",
+    "is_made_whole",
+    "killed_stores",
+    "mixed_operations",
+    "rows_in",
+]
 
 KILL_WAIT_S: Final = 0.03
 """A process is killed within this time of its first acknowledgement."""
@@ -89,13 +96,15 @@ def _operate(path: Path, seed: int, rounds: int) -> None:
                 connection.execute("INSERT INTO notes VALUES (?)", (number + 1,))
 
 
-def _start(folder: Path) -> otel_metrics.Telemetry:
+def begin(folder: Path, sync: str = "interval") -> otel_metrics.Telemetry:
+    """Start telemetry with an archive and a store in a folder."""
     return otel_metrics.configure(
         service_name="torture",
         metrics_exporter=["ndjson"],
         ndjson_path=folder / "archive",
         sovereignty_db=folder / "s.db",
         host_metrics="off",
+        ndjson_sync=sync,
     )
 
 
@@ -118,7 +127,7 @@ def _life(folder: Path, dice: random.Random) -> int:
 
 
 def _record(folder: Path, writing: int) -> None:
-    _start(folder)
+    begin(folder)
     store = sovereignty.SovereigntyStore(folder / "s.db")
     number = 0
     while True:
@@ -133,30 +142,35 @@ def _record(folder: Path, writing: int) -> None:
 
 
 def _judge(figures: Figures, folder: Path, acknowledged: int) -> None:
-    """Start once more, in a process of its own, and compare the store with the archive."""
+    """Start once more, and compare the store with the archive."""
+    whole = is_made_whole(folder)
+    rows = rows_in(folder)
+    lost = set(archived_in(folder)) - set(rows)
+    figures.lost += len(lost) + max(0, acknowledged - len(rows))
+    figures.phantoms += len(set(rows) - set(archived_in(folder))) + len(rows) - len(set(rows))
+    figures.expect(whole, f"the store is not whole: {len(lost)} rows are missing")
+    figures.expect(acknowledged <= len(rows), f"{acknowledged} acknowledged, {len(rows)} kept")
+
+
+def is_made_whole(folder: Path) -> bool:
+    """Start telemetry in a process of its own, until the store has what the archive has."""
     child = os.fork()
     if not child:
         whole = False
         try:
-            telemetry = _start(folder)
+            telemetry = begin(folder)
             deadline = time.monotonic() + WHOLE_WAIT_S
-            while not (whole := _rows(folder) == _archived(folder)):
+            while not (whole := rows_in(folder) == archived_in(folder)):
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.05)
             telemetry.shutdown()
         finally:
             os._exit(0 if whole else 1)
-    status = os.waitpid(child, 0)[1]
-    rows = _rows(folder)
-    lost = set(_archived(folder)) - set(rows)
-    figures.lost += len(lost) + max(0, acknowledged - len(rows))
-    figures.phantoms += len(set(rows) - set(_archived(folder))) + len(rows) - len(set(rows))
-    figures.expect(status == 0, f"the store is not whole: {len(lost)} rows are missing")
-    figures.expect(acknowledged <= len(rows), f"{acknowledged} acknowledged, {len(rows)} kept")
+    return os.waitpid(child, 0)[1] == 0
 
 
-def _rows(folder: Path) -> list[tuple[object, ...]]:
+def rows_in(folder: Path) -> list[tuple[object, ...]]:
     """Return what is in the store, in order."""
     with closing(sqlite3.connect(folder / "s.db", timeout=10)) as connection:
         events = connection.execute(
@@ -170,7 +184,7 @@ def _rows(folder: Path) -> list[tuple[object, ...]]:
     return sorted(events + marks, key=repr)
 
 
-def _archived(folder: Path) -> list[tuple[object, ...]]:
+def archived_in(folder: Path) -> list[tuple[object, ...]]:
     """Return what the archive says that is to be in the store, in order."""
     feed = EventFeed(path=str(folder / "archive"), prefix=EVENTS)
     rows: list[Event | Mark | None] = [

@@ -18,6 +18,7 @@ from tests.torture.plan import Plan
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.skill_files import large_lines, shared_skill
+from tests.torture.store_disks import cut_databases, failing_ledger, failing_store
 from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
 from tests.torture.workers import Load
@@ -144,6 +145,21 @@ def test_killed_stores_are_made_whole(plan: Plan) -> None:
 def test_who_reads_and_then_writes_is_never_refused(plan: Plan) -> None:
     """I-2: no process is told that a database is busy, and what it read was the last."""
     held(mixed_operations(plan))
+
+
+@pytest.mark.parametrize("row", [failing_store, failing_ledger], ids=["store", "ledger"])
+def test_databases_outlive_errors_of_the_disk(
+    plan: Plan, component: Callable[[str], str], row: Callable[[Plan], Figures]
+) -> None:
+    """I-6: nothing is taken for damaged, and what waited or was refused is written afterwards."""
+    component("strace")
+    held(row(plan))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_power_cuts_leave_databases_whole(plan: Plan, kind: str) -> None:
+    """I-4: a store has what its archive has, and a ledger's figures are the sum of its entries."""
+    held(cut_databases(plan, kind, 4))  # type: ignore[arg-type] # one of the two
 
 
 @pytest.mark.parametrize("removal", REMOVALS)

@@ -37,8 +37,8 @@ def list(context: click.Context, *, path: str | None, form: str) -> None:  # noq
     A budget that each tenant, skill or agent has to itself (*) stands there, and once more, as
     NAME/SUBJECT, for each that spent in the period. Times are UTC.
 
-    Exit status 1 when the ledger cannot be read, 2 when there is none, 3 when a damaged one lies
-    beside it.
+    Exit status 1 when the ledger cannot be read; 2 when it is not there, or is none; 3 when a
+    damaged one lies beside it.
     """
     ledger = ledger_at(context, path, make=False)
     try:
@@ -47,10 +47,13 @@ def list(context: click.Context, *, path: str | None, form: str) -> None:  # noq
         refuse(context, ledger.path, str(error), EXIT_NO)
     finally:
         ledger.close()
-    if form == "table":
+    if not standings:
+        message = f"{ledger.path}: holds no budget; otel-metrics budgets set adds one"
+        click.echo(formats.printable(message), err=True)
+    if form == "table" and standings:
         shown = [_shown(each) for each in standings]
         print_table(shown, _COLUMNS, right=(*_AMOUNTS, "refusals"))
-    else:
+    elif form != "table":
         rows = [_row(each) for each in standings]
         click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
     context.exit(EXIT_PARTLY if tell_damage(ledger) else 0)

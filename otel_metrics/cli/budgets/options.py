@@ -16,6 +16,7 @@ __all__ = [
     "EXIT_WRONG",
     "amount",
     "db_option",
+    "end",
     "ledger_at",
     "refuse",
     "tell_damage",
@@ -40,10 +41,13 @@ db_option: Final = click.option(
 def ledger_at(context: click.Context, path: str | None, *, make: bool) -> BudgetLedger:
     """Return the ledger of `--db`; end where there is none.
 
+    Args:
+        make: whether one is made where there is none, once it is used.
+
     A file that is no database is left alone: a ledger would take it for a damaged one.
     """
     if not path:
-        _end(context, f"no ledger is named; use --db or set {VARIABLE}", EXIT_WRONG)
+        end(context, f"--db: no ledger is named; give its file, or set {VARIABLE}", EXIT_WRONG)
     path = os.path.expanduser(path)
     try:
         with open(path, "rb") as file:
@@ -52,7 +56,6 @@ def ledger_at(context: click.Context, path: str | None, *, make: bool) -> Budget
         if not make:
             remedy = "give the file that a service uses, or make one with budgets set"
             refuse(context, path, f"there is no such file; {remedy}", EXIT_WRONG)
-        click.echo(formats.printable(f"{path}: a new ledger is made"), err=True)
     except OSError as error:
         refuse(context, path, f"{error.strerror}; give the file that a service uses", EXIT_WRONG)
     else:
@@ -64,7 +67,7 @@ def ledger_at(context: click.Context, path: str | None, *, make: bool) -> Budget
 def refuse(context: click.Context, path: str, message: str, status: int) -> NoReturn:
     """End because of the ledger that was given, naming the setting that it came from."""
     given = context.get_parameter_source("path") is ParameterSource.ENVIRONMENT
-    _end(context, f"{VARIABLE if given else '--db'}={path}: {message}", status)
+    end(context, f"{VARIABLE if given else '--db'}={path}: {message}", status)
 
 
 def tell_damage(ledger: BudgetLedger) -> bool:
@@ -87,6 +90,7 @@ def amount(standing: Standing, field: str) -> str:
     return figure(counted(value, standing.unit, named=field), standing.unit)
 
 
-def _end(context: click.Context, message: str, status: int) -> NoReturn:
+def end(context: click.Context, message: str, status: int) -> NoReturn:
+    """End with a line on the error stream."""
     click.echo(formats.printable(message.replace("\n", "\\n")), err=True)
     context.exit(status)

@@ -1,25 +1,29 @@
 """`otel-metrics budgets set`: add a budget, change it or remove it."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import click
 
 from otel_metrics.budgets import BudgetLedger, BudgetUnavailable, Standing
-from otel_metrics.budgets.arguments import word
+from otel_metrics.budgets.arguments import budget_of, word
 from otel_metrics.budgets.limits import EACH, PERIODS
 from otel_metrics.budgets.units import UNITS, Unit, parsed, public
 from otel_metrics.cli import formats
 from otel_metrics.cli.budgets.options import (
     EXIT_NO,
+    EXIT_PARTLY,
     EXIT_WRONG,
     amount,
     db_option,
+    end,
     ledger_at,
     refuse,
     tell_damage,
 )
 from otel_metrics.cli.matching import suggestion
+from otel_metrics.cli.wrong_use import as_typed, unknown
 
 __all__ = ["set"]
 
@@ -27,12 +31,27 @@ NONE: Final = "none"
 """What takes a soft limit away."""
 
 
+SCOPES: Final = ("tenant", "skill", "agent")
+OPTIONS: Final[Mapping[str, str]] = {
+    "name": "NAME",
+    "limit": "--limit",
+    "soft_limit": "--soft",
+    **{scope: f"--{scope}" for scope in SCOPES},
+}
+"""How what a budget takes is given here."""
+FIRST: Final = "tenant-daily"
+"""The budget that a new ledger holds."""
+
+
 def _one_of(known: Sequence[str]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
     def read(context: click.Context, option: click.Parameter, text: str | None) -> Any:
+        if text is None:
+            return None
         try:
-            return None if text is None else word(option.opts[0], text, known)
-        except ValueError as error:
-            raise click.BadParameter(str(error), context, option) from None
+            return word(option.opts[0], text, known)
+        except ValueError:
+            wrong = f"{text!r} {unknown(text, known)}"
+            raise click.BadParameter(wrong, context, option) from None
 
     return read
 
@@ -56,24 +75,25 @@ def set(  # noqa: A001  # its name
 
     Of one that is there, what is not given stays as it is. A changed limit keeps what is used; one
     that changes its unit, its period or whose it is counts what was spent in the running period.
-    Services see it with their next spend.
+    Services see it with their next spend. A ledger that is not there is made.
 
     Exit status 1 when there is no such budget to remove or the ledger cannot be written, 2 for a
-    wrong option.
+    wrong option or, with --remove, a ledger that is not there; 3 when a damaged one lies beside it.
     """
-    if remove and any(value is not None for value in given.values()):
-        raise click.UsageError("--remove takes no other option than --db", context)
+    typed = [f"--{option}" for option, value in given.items() if value is not None]
+    if remove and typed:
+        end(context, f"--remove: takes no {typed[0]}; leave one of them out", EXIT_WRONG)
     ledger = ledger_at(context, path, make=not remove)
     try:
         if remove:
             _remove(context, ledger, name)
         else:
-            _define(context, ledger, name, **given)
+            _define(context, ledger, name, given)
     except BudgetUnavailable as error:
         refuse(context, ledger.path, str(error), EXIT_NO)
     finally:
         ledger.close()
-    tell_damage(ledger)
+    context.exit(EXIT_PARTLY if tell_damage(ledger) else 0)
 
 
 def _remove(context: click.Context, ledger: BudgetLedger, name: str) -> None:
@@ -81,45 +101,62 @@ def _remove(context: click.Context, ledger: BudgetLedger, name: str) -> None:
         click.echo(formats.printable(f"budget {name} is removed"))
         return
     known = [each.name for each in _definitions(ledger)]
-    message = f"{name}: there is no such budget{suggestion(name, known)}"
-    click.echo(formats.printable(message), err=True)
-    context.exit(EXIT_NO)
+    end(context, f"NAME={name}: there is no such budget{suggestion(name, known)}", EXIT_NO)
 
 
 def _define(
-    context: click.Context,
-    ledger: BudgetLedger,
-    name: str,
-    *,
-    limit: str | None,
-    unit: Unit | None,
-    period: Any,
-    soft: str | None,
-    **whose: str | None,
+    context: click.Context, ledger: BudgetLedger, name: str, given: Mapping[str, Any]
 ) -> None:
+    is_new = not os.path.exists(ledger.path)
+    if is_new and name != FIRST:
+        _budget(context, None, name, given)  # what is wrong is told before a file is made
     old = next((each for each in _definitions(ledger) if each.name == name), None)
-    same_unit = old is not None and unit in (None, old.unit)
-    if limit is None and not same_unit:
-        what = f"{name} is new" if old is None else "--unit is changed"
-        raise click.UsageError(f"{what}: give --limit, such as 1.5M or 5.00", context)
-    unit = unit or (old.unit if old else "tokens")
-    if old is not None and not any(whose.values()) and old.scope != "global":
-        whose = {old.scope: old.subject}
-    try:
-        kept_soft = old.soft_limit if old is not None and same_unit else None
-        ledger.define(
-            name,
-            old.limit if limit is None and old else _amount("--limit", limit or "", unit),
-            unit=unit,
-            period=period or (old.period if old else "day"),
-            soft_limit=kept_soft if soft is None else _soft(soft, unit),
-            **whose,
-        )
-    except ValueError as error:
-        click.echo(formats.printable(str(error)), err=True)
-        context.exit(EXIT_WRONG)
+    ledger.define(name, **_budget(context, old, name, given))
     new = next(each for each in _definitions(ledger) if each.name == name)
+    if is_new:
+        click.echo(formats.printable(f"{ledger.path}: a new ledger is made"), err=True)
     click.echo(formats.printable(_told(new)))
+
+
+def _budget(
+    context: click.Context, old: Standing | None, name: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a budget is to be, by the arguments of `define`; end where it cannot be."""
+    unit: Unit = given["unit"] or (old.unit if old else "tokens")
+    same_unit = old is not None and unit == old.unit
+    if given["limit"] is None and not same_unit:
+        why = f"{name} is a new budget" if old is None else "--unit is changed"
+        end(context, f"--limit: is missing, and {why}; give 1.5M or 5.00", EXIT_WRONG)
+    budget = {
+        "limit": _amount(context, "--limit", given["limit"], given["unit"], unit),
+        "unit": unit,
+        "period": given["period"] or (old.period if old else "day"),
+        "soft_limit": _soft(context, given["soft"], given["unit"], unit),
+        **_whose(context, old, given),
+    }
+    if old is not None and given["limit"] is None:
+        budget["limit"] = old.limit
+    if old is not None and given["soft"] is None and same_unit:
+        budget["soft_limit"] = old.soft_limit
+    try:
+        budget_of(name, **budget)
+    except ValueError as error:
+        end(context, as_typed(str(error), OPTIONS), EXIT_WRONG)
+    return budget
+
+
+def _whose(
+    context: click.Context, old: Standing | None, given: Mapping[str, Any]
+) -> Mapping[str, str | None]:
+    """Return whose a budget is to be, by scope; None for each where it is of every spend."""
+    whose = {scope: given[scope] for scope in SCOPES}
+    typed = [OPTIONS[scope] for scope, subject in whose.items() if subject is not None]
+    if len(typed) > 1:
+        options = ", ".join(typed)
+        end(context, f"{options}: a budget is of one of them; give one", EXIT_WRONG)
+    if old is not None and not typed and old.scope in SCOPES:
+        return {**whose, old.scope: old.subject}
+    return whose
 
 
 def _definitions(ledger: BudgetLedger) -> Sequence[Standing]:
@@ -127,24 +164,37 @@ def _definitions(ledger: BudgetLedger) -> Sequence[Standing]:
     return [each for each in ledger.list() if each.subject == EACH or "/" not in each.name]
 
 
-def _amount(option: str, text: str, unit: Unit) -> Any:
+def _amount(
+    context: click.Context, option: str, text: str | None, typed: Unit | None, unit: Unit
+) -> Any:
+    """Return an amount, None where none is given; dollars without their unit are told apart."""
+    if text is None:
+        return None
     try:
         return public(parsed(text, unit), unit)
     except ValueError as error:
-        raise ValueError(f"{option}={error}") from None
+        hint = "; or dollars, with --unit USD" if typed is None and _is_dollars(text) else ""
+        raise click.BadParameter(f"{error}{hint}", context, param_hint=option) from None
 
 
-def _soft(text: str, unit: Unit) -> Any:
-    return None if text.lower() == NONE else _amount("--soft", text, unit)
+def _is_dollars(text: str) -> bool:
+    try:
+        return parsed(text, "USD") >= 0
+    except ValueError:
+        return False
+
+
+def _soft(context: click.Context, text: str | None, typed: Unit | None, unit: Unit) -> Any:
+    none = text is None or text.lower() == NONE
+    return None if none else _amount(context, "--soft", text, typed, unit)
 
 
 def _told(standing: Standing) -> str:
     """Say in a line what holds now."""
     each = standing.subject == EACH
     of = f"each {standing.scope}" if each else f"{standing.scope} {standing.subject}".strip()
+    limit = amount(standing, "limit")
+    unit = "token" if (limit, standing.unit) == ("1", "tokens") else standing.unit
     soft = "" if standing.soft_limit is None else f", soft limit {amount(standing, 'soft_limit')}"
     used = "" if each else f"; {amount(standing, 'used')} used"
-    return (
-        f"budget {standing.name}: {of}, {amount(standing, 'limit')} {standing.unit} a "
-        f"{standing.period}{soft}{used}"
-    )
+    return f"budget {standing.name}: {of}, {limit} {unit} a {standing.period}{soft}{used}"

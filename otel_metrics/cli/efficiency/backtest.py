@@ -1,11 +1,10 @@
 """`otel-metrics efficiency backtest`: plans against what the efficiency did after them."""
 
 import os
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from otel_exporter_ndjson.settings import duration
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import (
     EXIT_NO,
@@ -24,30 +23,15 @@ from otel_metrics.cli.archive.target import check_picture, written
 from otel_metrics.cli.efficiency.records import PLAN, Records, Subject, gather
 from otel_metrics.cli.efficiency.scatter import draw
 from otel_metrics.cli.efficiency.wording import print_backtest
+from otel_metrics.cli.measures import Span
 from otel_metrics.efficiency.backtest import Backtest
 from otel_metrics.efficiency.backtest import backtest as computed
+from otel_metrics.plurals import counted
 
 __all__ = ["backtest"]
 
 WINDOW_LEAST_S: Final = 0.001
 _NS: Final = 10**9
-
-
-class _Window(click.ParamType[float]):
-    """A time with its unit, in seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        text = str(value).strip()
-        if text.replace(".", "", 1).isdigit():  # milliseconds in a variable, minutes to people
-            self.fail(f"{text} has no unit; give {text}m or {text}s", param, ctx)
-        try:
-            return duration(WINDOW_LEAST_S)(text)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -58,7 +42,7 @@ class _Window(click.ParamType[float]):
 @click.option(
     "--window",
     "window_s",
-    type=_Window(),
+    type=Span(("m", "s"), least_s=WINDOW_LEAST_S),
     default="10m",
     show_default=True,
     help="How long before and after a plan the efficiency is looked for.",
@@ -84,8 +68,8 @@ def backtest(
     Fisher's z. Rollbacks and patches are those of the same time and service; where the cost of a
     plan is not known there is no cost per fix. CSV has the plans without the figures.
 
-    Exit status 1 when there is no plan, or nothing to draw, 2 when an option is wrong, 3 when some
-    of the archive is damaged.
+    Exit status 1 when there is no plan, nothing to draw, or the folder is no archive; 2 when an
+    option is wrong or the archive is not there; 3 when some of the archive is damaged.
     """
     if out is not None:
         check_picture(context, out)
@@ -97,7 +81,7 @@ def backtest(
     damaged = tell(records.findings)
     if not records.plans:
         if not tell_service(found, service):
-            click.echo(_nothing(records), err=True)
+            click.echo(formats.printable(_nothing(path, records)), err=True)
         context.exit(EXIT_NO)
     made = computed(
         records.plans,
@@ -125,7 +109,8 @@ def _draw(context: click.Context, made: Backtest, out: str) -> None:
         context.exit(EXIT_WRONG)
 
 
-def _nothing(records: Records) -> str:
+def _nothing(path: str, records: Records) -> str:
     if records.plans_elsewhen:
-        return f"--since, --until: none of the {records.plans_elsewhen} plans is of that time"
-    return f"no plan is there: no event {PLAN}; efficiency.record_plan() makes one"
+        there = counted(records.plans_elsewhen, "plan")
+        return f"--since, --until: no plan is of that time; {there} of other times"
+    return f"{path}: holds no plan, which is an event {PLAN}; efficiency.record_plan() makes one"

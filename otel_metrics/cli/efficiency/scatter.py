@@ -5,6 +5,7 @@ from typing import Final
 from otel_metrics.cli.archive.picture import canvas, plain, save
 from otel_metrics.cli.efficiency.wording import correlation
 from otel_metrics.efficiency.backtest import Backtest
+from otel_metrics.plurals import counted
 
 __all__ = ["draw"]
 
@@ -36,7 +37,7 @@ def draw(made: Backtest, file: str, kind: str) -> None:
         heights = [made.line.intercept + made.line.slope * x for x in ends]
         axes.plot(ends, heights, color="C1", linewidth=1.2, label="least squares")
     axes.axhline(0, color="gray", linewidth=0.8)
-    title = f"{len(made.pairs)} plans; Pearson {correlation(made.pearson)}"
+    title = f"{counted(len(made.pairs), 'plan')}; Pearson {correlation(made.pearson)}"
     axes.set_title(plain(title), fontsize=10, loc="left")
     axes.set_xlabel("priority of the plan")
     axes.set_ylabel("change of efficiency after it")

@@ -12,6 +12,7 @@ from otel_metrics.cli import formats
 from otel_metrics.cli.archive.tables import print_table
 from otel_metrics.efficiency.backtest import Backtest, Figure, Outcome
 from otel_metrics.efficiency.correlation import Correlation
+from otel_metrics.plurals import counted
 
 __all__ = ["correlation", "print_backtest"]
 
@@ -68,7 +69,8 @@ def _figures(made: Backtest) -> Iterator[tuple[str, str]]:
     if made.shared:
         yield "caution", _caution(made)
     yield "change per minute", _figure(made.change_per_minute)
-    counts = f" ({made.rollbacks:g} of {made.patches:g} patches)"
+    patches = "patch" if made.patches == 1 else "patches"
+    counts = f" ({made.rollbacks:g} of {made.patches:g} {patches})"
     yield "rollback ratio", _figure(made.rollback_ratio, counts)
     yield "cost per fix", _figure(made.cost_per_fix, " USD")
 
@@ -122,7 +124,8 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 def _print_table(made: Backtest, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the plans, and below them the figures, which is where people look."""
     if len(rows) > SHOWN_MAX:
-        click.echo(f"{len(rows) - SHOWN_MAX} plans before these; --format json has all of them")
+        before = counted(len(rows) - SHOWN_MAX, "plan")
+        click.echo(f"{before} before these; --format json has all of them")
     print_table([_short(row) for row in rows[-SHOWN_MAX:]], _COLUMNS, right=_RIGHT)
     click.echo()
     for name, text in _figures(made):

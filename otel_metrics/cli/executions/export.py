@@ -1,11 +1,13 @@
 """`otel-metrics executions export`: the records in a form that other tools read."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 import click
+from click.core import ParameterSource
 
 from otel_metrics.archive.output import STDOUT
 from otel_metrics.cli import formats
@@ -13,8 +15,9 @@ from otel_metrics.cli.archive.options import since_option, until_option
 from otel_metrics.cli.archive.target import check, written
 from otel_metrics.cli.executions.options import (
     EXIT_PARTLY,
+    EXIT_WRONG,
     chosen,
-    counted,
+    end,
     open_files,
     project_option,
     say,
@@ -23,10 +26,21 @@ from otel_metrics.cli.executions.options import (
 from otel_metrics.executions import ExecutionFiles
 from otel_metrics.executions.records import FIELDS, time_of
 from otel_metrics.line_files import BadLine
+from otel_metrics.plurals import counted
 
 __all__ = ["export"]
 
 JSONL: Final = "jsonl"
+ENDINGS: Final[Mapping[str, str]] = {
+    ".jsonl": JSONL,
+    ".ndjson": JSONL,
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
+"""What the ending of a file says of its form."""
 _NS: Final = 10**9
 _NESTED: Final = ("json", "yaml")
 """Forms in which a field may hold other fields."""
@@ -42,8 +56,8 @@ _NESTED: Final = ("json", "yaml")
     "form",
     type=click.Choice((JSONL, *formats.FORMATS)),
     default=JSONL,
-    show_default=True,
-    help="How records are written; jsonl is one a line, as in the files.",
+    help="How records are written. Default: as the ending of --out says, else jsonl, which is one "
+    "a line, as in the files.",
 )
 @click.option("--out", type=click.Path(), default=STDOUT, help="Write this file. Default: print.")
 @click.pass_context
@@ -63,9 +77,11 @@ def export(
     the other forms have whatever the file has. With --since or --until a record whose timestamp is
     no time is left out.
 
-    Exit status 1 when an agent has no executions, 2 when the file cannot be made, 3 when lines were
-    skipped because they are no records; each is told with its number.
+    Exit status 1 when an agent has no executions; 2 when the project's folder is not there or the
+    file cannot be made; 3 when lines were skipped because they are no records, each told with its
+    number.
     """
+    form = _form(context, form, out)
     check(context, out)
     files = open_files(context, project)
     bad: dict[str, list[BadLine]] = {}
@@ -81,6 +97,21 @@ def export(
     for agent, lines in bad.items():
         tell_bad(agent, lines)
     context.exit(EXIT_PARTLY if any(bad.values()) else 0)
+
+
+def _form(context: click.Context, form: str, out: str) -> str:
+    """Return how records are written; end where the file's ending says otherwise, or nothing."""
+    ending = os.path.splitext(out)[1].lower()
+    said = ENDINGS.get(ending)
+    if context.get_parameter_source("form") is not ParameterSource.DEFAULT:
+        if said not in (None, form):
+            message = f"--format={form}: --out={out} is another form; leave one of them out"
+            end(context, message, EXIT_WRONG)
+        return form
+    if ending and said is None:
+        known = ", ".join(ENDINGS)
+        end(context, f"--out={out}: ends in none of {known}; give --format too", EXIT_WRONG)
+    return said or form
 
 
 def _wanted(

@@ -5,7 +5,7 @@ import click
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.tables import print_table
 from otel_metrics.cli.executions import figures
-from otel_metrics.cli.executions.options import open_files, project_option, say
+from otel_metrics.cli.executions.options import open_files, project_option, tell_none, tell_skipped
 
 __all__ = ["list"]
 
@@ -17,12 +17,16 @@ _RIGHT = frozenset({"executions", "success_rate", "quality", "time_s"})
 @formats.option
 @click.pass_context
 def list(context: click.Context, *, project: str, form: str) -> None:  # noqa: A001  # its name
-    """List the agents of a project with what their runs come to."""
+    """List the agents of a project with what their runs come to.
+
+    None is no error: a line says so, with status 0. Exit status 2 when the project's folder is not
+    there.
+    """
     files = open_files(context, project)
     tallies = [(agent, files.folder.tally(agent)) for agent in files.agents()]
     files.close()
     if not tallies:
-        say(f"{files.path}: no agent has executions here")
+        tell_none(files)
     if form == "table":
         if tallies:
             people = [figures.for_people(agent, tally.summary()) for agent, tally in tallies]
@@ -31,5 +35,4 @@ def list(context: click.Context, *, project: str, form: str) -> None:  # noqa: A
         rows = [figures.row(agent, tally.summary()) for agent, tally in tallies]
         click.echo(formats.printable(formats.formatted(rows, form, columns=figures.COLUMNS)))
     for agent, tally in tallies:
-        if tally.skipped:
-            say(f"{agent}: {tally.skipped} lines of executions.jsonl are no records")
+        tell_skipped(agent, tally.skipped)

@@ -7,24 +7,24 @@ from typing import Final, NoReturn
 import click
 from click.core import ParameterSource
 
-from otel_exporter_ndjson.settings import duration
 from otel_metrics.cli import formats
 from otel_metrics.cli.matching import suggestion
 from otel_metrics.executions import ExecutionFiles
 from otel_metrics.line_files import BadLine
+from otel_metrics.plurals import counted
 
 __all__ = [
     "EXIT_NO",
     "EXIT_PARTLY",
     "EXIT_WRONG",
-    "age",
     "chosen",
-    "counted",
     "end",
     "open_files",
     "project_option",
     "say",
     "tell_bad",
+    "tell_none",
+    "tell_skipped",
 ]
 
 PROJECT_VARIABLE: Final = "OTEL_PYTHON_METRICS_EXECUTIONS_DIR"
@@ -61,26 +61,14 @@ def chosen(context: click.Context, files: ExecutionFiles, agents: Sequence[str])
     for agent in agents:
         if agent not in there:
             end(context, f"{agent}: has no executions here{suggestion(agent, there)}", EXIT_NO)
+    if not there:
+        tell_none(files)
     return list(dict.fromkeys(agents)) or there
 
 
-def age(context: click.Context, option: click.Parameter, text: str) -> float:
-    """Read how old something is, in seconds; a number without a unit is refused."""
-    try:
-        if text.strip().replace(".", "", 1).isdigit():
-            raise ValueError(f"{text} has no unit; give 180d or 12h")
-        return duration()(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, option) from None
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(2, "event")
-    '2 events'
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def tell_none(files: ExecutionFiles) -> None:
+    """Say that a project has no executions, which is no error."""
+    say(f"{files.path}: no agent has executions here")
 
 
 def tell_bad(agent: str, bad: Sequence[BadLine]) -> None:
@@ -88,7 +76,16 @@ def tell_bad(agent: str, bad: Sequence[BadLine]) -> None:
     for line in bad[:TOLD_MAX]:
         say(f"{agent}: line {line.number} of executions.jsonl is skipped: {line.message}")
     if len(bad) > TOLD_MAX:
-        say(f"{agent}: {len(bad) - TOLD_MAX} more lines are skipped")
+        more = counted(len(bad) - TOLD_MAX, "more line")
+        say(f"{agent}: {more} of executions.jsonl skipped")
+
+
+def tell_skipped(agent: str, lines: int) -> None:
+    """Say how many lines of an agent's file are left out of its figures, where any are."""
+    if lines:
+        are = "is no record" if lines == 1 else "are no records"
+        of = f"{counted(lines, 'line')} of executions.jsonl"
+        say(f"{agent}: {of} {are}; otel-metrics executions export says which")
 
 
 def say(message: str) -> None:

@@ -9,12 +9,12 @@ import click
 from otel_metrics.cli import formats
 from otel_metrics.cli.executions.options import (
     EXIT_PARTLY,
-    age,
     chosen,
     open_files,
     project_option,
     say,
 )
+from otel_metrics.cli.measures import Span
 
 __all__ = ["prune"]
 
@@ -29,7 +29,7 @@ _COLUMNS: Final = ("agent", "removed", "left")
     "age_s",
     default=RETENTION,
     show_default=True,
-    callback=age,
+    type=Span(("d", "h")),
     help="Remove records that are older than this: 180d, 12h.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
@@ -50,7 +50,8 @@ def prune(
     A file is replaced as a whole, and its summary follows. What has no time that can be read stays,
     a line that is no record too. The key of a record that was removed may be used again.
 
-    Exit status 1 when an agent has no executions, 3 when the disk refused part of it.
+    Exit status 1 when an agent has no executions, 2 when the project's folder is not there, 3 when
+    the disk refused part of it.
     """
     files = open_files(context, project)
     before = time.time() - age_s

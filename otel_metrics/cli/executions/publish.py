@@ -9,7 +9,6 @@ from otel_metrics.cli.executions.options import (
     EXIT_NO,
     EXIT_PARTLY,
     EXIT_WRONG,
-    counted,
     end,
     open_files,
     project_option,
@@ -17,6 +16,7 @@ from otel_metrics.cli.executions.options import (
 )
 from otel_metrics.executions import broker, publisher
 from otel_metrics.executions.broker import BrokerError
+from otel_metrics.plurals import counted
 
 __all__ = ["publish"]
 
@@ -32,8 +32,9 @@ def publish(context: click.Context, *, project: str) -> None:
     one it leaves when the server has passed it on. Broker: NATS_URL (nats://localhost:4222),
     NATS_CREDS.
 
-    Exit status 1 when the broker did not take them, 2 when NATS_URL or NATS_CREDS cannot be used,
-    3 when some are larger than the broker takes, and the others were sent.
+    Exit status 1 when the broker did not take them; 2 when the project's folder is not there, or
+    NATS_URL or NATS_CREDS cannot be used; 3 when some are larger than the broker takes, and the
+    others were sent.
     """
     files = open_files(context, project)
     try:

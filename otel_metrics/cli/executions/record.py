@@ -12,7 +12,6 @@ from otel_metrics.cli.executions import record_input
 from otel_metrics.cli.executions.options import (
     EXIT_NO,
     EXIT_WRONG,
-    counted,
     end,
     open_files,
     project_option,
@@ -20,10 +19,12 @@ from otel_metrics.cli.executions.options import (
 )
 from otel_metrics.cli.executions.record_input import InputError
 from otel_metrics.cli.executions.telemetry import recorded
+from otel_metrics.cli.measures import Number
 from otel_metrics.executions import ExecutionFiles, broker
 from otel_metrics.executions.broker import BrokerError
 from otel_metrics.executions.folder import Kept
 from otel_metrics.executions.publisher import publish
+from otel_metrics.plurals import counted
 
 __all__ = ["record"]
 
@@ -35,8 +36,19 @@ PUBLISH_TIMEOUT_S: Final = 5.0
 @click.argument("agent")
 @click.option("--success", is_flag=True, help="The run did what it was to do.")
 @click.option("--failure", is_flag=True, help="It did not.")
-@click.option("--time", "time_s", type=float, metavar="S", help="How long it took, in seconds.")
-@click.option("--quality", type=float, metavar="Q", help="Quality of the result, 0 to 1.")
+@click.option(
+    "--time",
+    "time_s",
+    type=Number("seconds, a number from 0"),
+    metavar="S",
+    help="How long it took, in seconds.",
+)
+@click.option(
+    "--quality",
+    type=Number("a share from 0 to 1", most=1),
+    metavar="Q",
+    help="Quality of the result, 0 to 1.",
+)
 @click.option(
     "--idempotency-key",
     "key",
@@ -46,8 +58,9 @@ PUBLISH_TIMEOUT_S: Final = 5.0
 @click.option(
     "--json",
     "source",
-    metavar="-",
-    help="Read the record from standard input: a JSON object with any of the record's fields.",
+    metavar="JSON",
+    help="The record, a JSON object with any of the record's fields; - reads it from standard "
+    "input.",
 )
 @click.option(
     "--emit-event",
@@ -72,7 +85,8 @@ def record(
 ) -> None:
     """Record a run of AGENT in the files of a project.
 
-    What option and JSON both say must be the same. A key that the agent's file has is a duplicate:
+    Fields that no option gives (timestamp, primary_metric, session_id, metadata) are given as JSON;
+    what option and JSON both say must be the same. A key that the agent's file has is a duplicate:
     nothing is appended, counted or published, and the status is 0.
 
     A broker that does not answer costs nothing: the event waits in outbox.jsonl, for the next
@@ -82,10 +96,11 @@ def record(
     The run is also counted, and its event archived or shipped, where OTEL_METRICS_EXPORTER,
     OTEL_LOGS_EXPORTER, OTEL_EXPORTER_NDJSON_PATH or OTEL_CONFIG_FILE says so, and else not.
 
-    Exit status 1 when the disk did not take it, 2 when something given is wrong.
+    Exit status 1 when the disk did not take it; 2 when something given is wrong, or the project's
+    folder is not there.
     """
     if success and failure:
-        end(context, "--success --failure: give one of them", EXIT_WRONG)
+        end(context, "--success, --failure: are given together; give one of them", EXIT_WRONG)
     options = {
         "agent": agent,
         "success": success if success or failure else None,
@@ -93,13 +108,14 @@ def record(
         "quality_score": quality,
         "idempotency_key": key,
     }
-    given = _given(context, source, options)
+    taken = _taken(context, source)
+    given = _given(context, taken, options)
     files = open_files(context, project)
     try:
         with recorded():
             kept = files.keep(given, announce=announce)
     except ValueError as error:
-        end(context, str(error), EXIT_WRONG)
+        end(context, record_input.as_given(str(error), taken, _named(source)), EXIT_WRONG)
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         end(context, f"{agent}: not recorded: {reason}", EXIT_NO)
@@ -109,22 +125,38 @@ def record(
     files.close()
 
 
-def _given(
-    context: click.Context, source: str | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    if source not in (None, "-"):
-        end(context, f"--json={source}: give - and the record on standard input", EXIT_WRONG)
+def _taken(context: click.Context, source: str | None) -> Mapping[str, Any]:
+    """Return the record that is given as JSON; end where it is none."""
+    if source is None:
+        return {}
+    if source == "-":
+        data = sys.stdin.buffer.read(record_input.INPUT_BYTES_MAX + 1)
+    elif source.lstrip().startswith("{"):
+        data = source.encode("utf-8", "surrogateescape")
+    else:
+        message = f"--json={source}: is no JSON object; give one, or - and it on standard input"
+        end(context, message, EXIT_WRONG)
     try:
-        taken: Mapping[str, Any] = {}
-        if source is not None:
-            data = sys.stdin.buffer.read(record_input.INPUT_BYTES_MAX + 1)
-            taken = record_input.parsed(data)
+        return record_input.parsed(data)
+    except InputError as error:
+        end(context, f"{_named(source)}: {error}", EXIT_WRONG)
+
+
+def _given(
+    context: click.Context, taken: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    try:
         given = record_input.merged(taken, options)
     except InputError as error:
-        end(context, f"--json=-: {error}", EXIT_WRONG)
+        end(context, f"--json: {error}", EXIT_WRONG)
     if given.get("success") is None:
-        end(context, "success: is missing; give --success or --failure", EXIT_WRONG)
+        end(context, "--success, --failure: are missing; give one of them", EXIT_WRONG)
     return given
+
+
+def _named(source: str | None) -> str:
+    """Return what a record is given by, for messages: without the record itself."""
+    return "--json=-" if source == "-" else "--json"
 
 
 def _tell(agent: str, kept: Kept, key: str | None) -> None:

@@ -1,10 +1,15 @@
-"""What `executions record` is given: options, and a record as JSON. Pure functions."""
+"""What `executions record` is given: options, and a record as JSON. Pure."""
 
+import difflib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["INPUT_BYTES_MAX", "InputError", "merged", "parsed"]
+from otel_metrics.cli.wrong_use import as_typed
+from otel_metrics.executions.records import FIELDS
+
+__all__ = ["INPUT_BYTES_MAX", "InputError", "as_given", "merged", "parsed"]
 
 INPUT_BYTES_MAX: Final = 1024 * 1024
 """A longer record is refused."""
@@ -16,6 +21,7 @@ OPTIONS: Final[Mapping[str, str]] = {
     "idempotency_key": "--idempotency-key",
 }
 """By which option a field of the record is given."""
+_LISTED: Final = ", ".join(FIELDS)
 
 
 class InputError(ValueError):
@@ -45,6 +51,11 @@ def parsed(data: bytes) -> dict[str, Any]:
         raise InputError(f"is no JSON: {error.msg} at {place}{hint}") from None
     if not isinstance(record, dict):
         raise InputError('is no object; give a record such as {"success": true}')
+    for field in record:
+        if field not in FIELDS:
+            near = difflib.get_close_matches(field, FIELDS, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise InputError(f"{field}: is no field of a record; {meant}known are {_LISTED}")
     return record
 
 
@@ -65,6 +76,20 @@ def merged(record: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, A
                 f"{json.dumps(value)}; give it once"
             )
     return {**record, **given}
+
+
+def as_given(message: str, record: Mapping[str, Any], source: str) -> str:
+    """Return what is wrong with a field under the name by which it was given.
+
+    Args:
+        message: begins with the field.
+        record: what was given as JSON.
+        source: what that was given by.
+    """
+    field = re.match(r"\w*", message)
+    if field is not None and field[0] in record:
+        return f"{source}: {message}"
+    return as_typed(message, OPTIONS)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import click
 
 from otel_metrics.cli import formats
 from otel_metrics.cli.executions import figures
-from otel_metrics.cli.executions.options import chosen, open_files, project_option, say
+from otel_metrics.cli.executions.options import chosen, open_files, project_option, tell_skipped
 
 __all__ = ["show"]
 
@@ -23,7 +23,7 @@ def show(context: click.Context, *, agent: str, project: str, form: str) -> None
     figures are those of executions.jsonl: a summary.json that says otherwise is put right. As JSON
     it is what summary.json holds.
 
-    Exit status 1 when the agent has no executions.
+    Exit status 1 when the agent has no executions, 2 when the project's folder is not there.
     """
     files = open_files(context, project)
     chosen(context, files, [agent])
@@ -38,6 +38,5 @@ def show(context: click.Context, *, agent: str, project: str, form: str) -> None
     else:
         text = formats.formatted([figures.row(agent, summary)], form, columns=figures.COLUMNS)
     click.echo(formats.printable(text))
-    if tally.skipped:
-        say(f"{agent}: {tally.skipped} lines of executions.jsonl are no records; export tells them")
+    tell_skipped(agent, tally.skipped)
     files.close()

@@ -23,6 +23,7 @@ from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import EXIT_NO, EXIT_PARTLY, EXIT_WRONG
 from otel_metrics.cli.skills.options import SKILLS_VARIABLE, end
 from otel_metrics.cli.skills.sources import Source, in_folder
+from otel_metrics.cli.wrong_use import as_typed
 from otel_metrics.errors import OtelMetricsError
 from otel_metrics.skills import file_records, mailboxes, skill_files
 from otel_metrics.skills import readings as read
@@ -74,15 +75,15 @@ def decidable(context: click.Context, skills_dir: str | None, skill: str) -> Sou
     if skills_dir is None:
         end(
             context,
-            "a decision is written into the promotion log of a folder of skill files, and none is "
-            f"named; give --skills-dir or set {SKILLS_VARIABLE}",
+            "--skills-dir: is not given, and a decision is written into the promotion log of a "
+            f"folder of skill files; give --skills-dir or set {SKILLS_VARIABLE}",
             EXIT_WRONG,
         )
     source = in_folder(context, skills_dir)
     try:
         file_name(skill, "promotion")
     except ValueError as error:
-        end(context, str(error), EXIT_WRONG)
+        end(context, as_typed(str(error), {"skill_name": "SKILL"}), EXIT_WRONG)
     return source
 
 

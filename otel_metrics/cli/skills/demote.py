@@ -20,4 +20,4 @@ def demote(context: click.Context, **given: Any) -> None:
     Exit status 1 when the skill is not staged, and then nothing has changed; 2 for wrong use; 3
     when it is decided, and a service or the archive could not be told.
     """
-    send_back(context, "staged", "; rollback returns a skill in production to staged", **given)
+    send_back(context, "staged", **given)

@@ -25,6 +25,7 @@ from otel_metrics.cli.archive.options import (
 )
 from otel_metrics.cli.archive.progress import bar
 from otel_metrics.pipeline.logs import ArchiveProcessor
+from otel_metrics.plurals import counted
 from otel_metrics.skills import history
 from otel_metrics.skills.history import RECORD_ID, SkillFile, Unusable
 from otel_metrics.skills.record_ids import RecordIds
@@ -74,13 +75,17 @@ def import_(context: click.Context, *, folder: str, path: str, service: str, for
     run again, and again when the files have grown. No counter is raised by what is past. The files
     are only read.
 
-    Exit status 1 when the archive takes nothing now, for one because another import is under way;
-    2 when there is no such folder; 3 when lines could not be taken, each told with its file and
+    The archive is made where it is not there. Exit status 1 when it takes nothing now, for one
+    because another import is under way; 2 when there is no such folder DIR, or the archive cannot
+    be a folder; 3 when lines could not be taken, each told with its file and
     number, or the archive took only some.
     """
     files = _files(context, folder)
     if not files:
         click.echo(formats.printable(f"{folder}: there are no skill files in it"), err=True)
+        if form != "table":
+            click.echo(formats.formatted([], form, columns=_COLUMNS))
+        return
     with _alone(context, path), closing(RecordIds()) as ids:
         rows, left_out, failure = _imported(files, path, service, ids)
     if rows or form != "table":
@@ -91,7 +96,7 @@ def import_(context: click.Context, *, folder: str, path: str, service: str, for
         click.echo(formats.printable(f"--archive={path}: {message}"), err=True)
         context.exit(EXIT_PARTLY if any(row.imported for row in rows) else EXIT_NO)
     if left_out:
-        message = f"{left_out:,} records are too large for a line of the archive"
+        message = f"too large for a line of the archive: {counted(left_out, 'record')}"
         click.echo(formats.printable(f"--archive={path}: {message}"), err=True)
     if left_out or any(row.bad for row in rows):
         context.exit(EXIT_PARTLY)
@@ -101,7 +106,7 @@ def _files(context: click.Context, folder: str) -> list[SkillFile]:
     try:
         return history.find(folder)
     except OSError as error:
-        message = f"{folder}: {error.strerror or error}; give the folder that services write to"
+        message = f"DIR={folder}: {error.strerror or error}; give the folder that services write to"
         click.echo(formats.printable(message), err=True)
         context.exit(EXIT_WRONG)
 
@@ -182,7 +187,7 @@ def _taken(
         if row.imported % SHOWN_EVERY == 0:
             yield event.end
     if row.bad > TOLD_MAX:
-        more = f"{file.path}: {row.bad - TOLD_MAX:,} more lines could not be taken"
+        more = f"{file.path}: {counted(row.bad - TOLD_MAX, 'more line')} could not be taken"
         click.echo(formats.printable(more), err=True)
 
 

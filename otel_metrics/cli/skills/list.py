@@ -40,13 +40,14 @@ def list_(
     Records come from the folder of skill files, and where there is none from the archive's events;
     never from both. --archive or --service, typed, go before the variable that names the folder.
 
-    Exit status 1 when there is no archive, 2 when there is no such folder or the thresholds are
-    wrong, 3 when lines had to be skipped.
+    Exit status 1 when the folder is no archive; 2 when a folder or file is not there, or the
+    thresholds are wrong; 3 when lines had to be skipped.
     """
     source = opened(context, skills_dir=skills_dir, path=path, service=service)
     asked = thresholds(context, thresholds_file, source.folder)
     rows = [_row(source, skill, asked) for skill in source.skills()]
-    click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
+    if rows or form != "table":
+        click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
     if not rows:
         click.echo(formats.printable(f"{source.place}: no skill is recorded here"), err=True)
     tell_thresholds(source, asked)

@@ -81,7 +81,8 @@ def thresholds(context: click.Context, given: str | None, folder: str | None) ->
     try:
         return threshold_files.load(given)
     except YamlSourceError as error:
-        end(context, str(error), EXIT_WRONG)
+        typed = "--thresholds=" if is_typed(context, "thresholds_file") else ""
+        end(context, "\n".join(f"{typed}{problem}" for problem in error.problems), EXIT_WRONG)
 
 
 def is_typed(context: click.Context, name: str) -> bool:

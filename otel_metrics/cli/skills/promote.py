@@ -127,6 +127,7 @@ def _refuse(
     if form != "table":
         click.echo(formats.printable(formats.formatted(rows_of(skill, found), form, columns=())))
     reasons = [f"  {check.name} ({check.about}): {check.missing}" for check in found.unmet]
-    count = f"{len(found.unmet)} of {len(found.gates)} gates are not met"
+    unmet = len(found.unmet)
+    count = f"{unmet} of {len(found.gates)} gates {'is' if unmet == 1 else 'are'} not met"
     message = f"{skill}: not promoted to {found.to_state}, {count}:"
     end(context, "\n".join([message, *reasons]), EXIT_NO)

@@ -1,7 +1,7 @@
 """What `rollback` and `demote` share: a person returns a skill to the state before."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
@@ -37,6 +37,13 @@ _OPTIONS: Final = (
     formats.option,
     click.pass_context,
 )
+_ELSEWHERE: Final[Mapping[State, str]] = {
+    "prototype": "is prototype, the first state, so no step leads back; skills promote takes it to "
+    "staged, once its gates are met",
+    "staged": "is staged, not production; skills demote returns it to prototype",
+    "production": "is production, not staged; skills rollback returns it to staged",
+}
+"""What can be done with a skill that is in another state, by that state."""
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,7 +56,6 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 def send_back(
     context: click.Context,
     origin: State,
-    otherwise: str,
     *,
     skill: str,
     approver: str,
@@ -65,7 +71,6 @@ def send_back(
 
     Args:
         origin: the state that it must be in.
-        otherwise: what to do where it is in another, by that state.
     """
     source = decidable(context, skills_dir, skill)
     unknown(context, source, skill)
@@ -75,7 +80,7 @@ def send_back(
     found = standing(source.history(skill), asked, now=time.time())
     source.tell()
     if found.state != origin:
-        end(context, f"{skill}: is {found.state}, not {origin}{otherwise}", EXIT_NO)
+        end(context, f"{skill}: {_ELSEWHERE[found.state]}", EXIT_NO)
     trigger_metric: dict[str, Any] = {"approver": approver, "approval_ticket": ticket}
     trigger_metric |= {check.name: check.figure for check in found.firing}
     decision = Decision(

@@ -20,4 +20,4 @@ def rollback(context: click.Context, **given: Any) -> None:
     Exit status 1 when the skill is not in production, and then nothing has changed; 2 for wrong
     use; 3 when it is decided, and a service or the archive could not be told.
     """
-    send_back(context, "production", "; demote returns a staged skill to prototype", **given)
+    send_back(context, "production", **given)

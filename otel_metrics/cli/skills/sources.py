@@ -21,6 +21,7 @@ from otel_metrics.cli.archive.options import (
 )
 from otel_metrics.cli.matching import suggestion
 from otel_metrics.cli.skills.options import SKILLS_VARIABLE, end, is_typed
+from otel_metrics.plurals import counted
 from otel_metrics.skills import archived, skill_files
 from otel_metrics.skills.readings import History
 from otel_metrics.skills.skill_files import Paths
@@ -70,7 +71,7 @@ class _Folder:
         for line in self.bad[:BAD_SHOWN_MAX]:
             click.echo(formats.printable(line), err=True)
         if len(self.bad) > BAD_SHOWN_MAX:
-            click.echo(f"and {len(self.bad) - BAD_SHOWN_MAX} more lines", err=True)
+            click.echo(f"and {counted(len(self.bad) - BAD_SHOWN_MAX, 'more line')}", err=True)
         return bool(self.bad)
 
 

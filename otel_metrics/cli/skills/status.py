@@ -46,8 +46,9 @@ def status(
     never from both. --archive or --service, typed, go before the variable that names the folder.
     What cannot be computed is not met, and says why.
 
-    Exit status 1 when a trigger of a rollback fires, or there is no archive; 2 when there is no
-    such skill or folder, or the thresholds are wrong; 3 when lines had to be skipped.
+    Exit status 1 when a trigger of a rollback fires, or the folder is no archive; 2 when there is
+    no such skill, a folder or file is not there, or the thresholds are wrong; 3 when lines had to
+    be skipped.
     """
     source = opened(context, skills_dir=skills_dir, path=path, service=service)
     asked = thresholds(context, thresholds_file, source.folder)
@@ -63,7 +64,8 @@ def status(
         rows += rows_of(each, found)
         texts.append(told(each, found, history))
     answer = "\n\n".join(texts) if form == "table" else formats.formatted(rows, form, columns=())
-    click.echo(formats.printable(answer))
+    if texts or form != "table":
+        click.echo(formats.printable(answer))
     if not texts:
         click.echo(formats.printable(f"{source.place}: no skill is recorded here"), err=True)
     tell_thresholds(source, asked)

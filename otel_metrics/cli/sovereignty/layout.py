@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from otel_metrics.cli import formats
+from otel_metrics.plurals import counted
 from otel_metrics.sovereignty.graduation import Condition
 from otel_metrics.sovereignty.kinds import LAYERS
 from otel_metrics.sovereignty.report import Hour, Minute, Report, Session, Target
@@ -56,7 +57,7 @@ def _for_people(report: Report, sections: Mapping[str, Rows], form: str) -> str:
     whole = _whole(report)
     begin, end = whole["first"], whole["last"]
     head = (
-        f"{report.events:,} events, {begin} to {end}; "
+        f"{counted(report.events, 'event')}, {begin} to {end}; "
         f"{whole['cost_usd']:.4f} USD, {whole['cost_per_hour']:.4f} USD an hour"
     )
     parts = [
@@ -77,7 +78,7 @@ def _section(title: str, rows: Rows, form: str, most: int | None = None) -> list
     columns = [key for key in shown[0] if key not in _NOT_IN_A_TABLE]
     parts = [_title(title, form, 2), formats.formatted(shown, form, columns=columns)]
     if len(shown) < len(rows):
-        parts.append(f"{len(rows) - len(shown):,} earlier ones are not shown; --format json is all")
+        parts.append(f"not shown: {len(rows) - len(shown):,} before these; --format json is all")
     return parts
 
 

@@ -31,9 +31,12 @@ _DPI: Final = 120
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73")
 """Told apart by most who see colours otherwise (Okabe and Ito)."""
 _MARKERS: Final = ("o", "s", "^")
-_ROOM_ABOVE: Final = 95
-"""Below so many percent there is room for words above a line."""
 _COST: Final = "#999999"
+_PART: Final = "#e6e6e6"
+_TITLE_PAD: Final = 26
+"""Points above the upper axes: below the title there is room for the legend."""
+_BAR: Final = 0.9
+"""How much of its step a bar is wide."""
 
 
 def draw(report: Report, file: str, kind: str) -> None:
@@ -47,7 +50,6 @@ def draw(report: Report, file: str, kind: str) -> None:
         figures: Any = importlib.import_module("matplotlib.figure")
         agg: Any = importlib.import_module("matplotlib.backends.backend_agg")
         dates: Any = importlib.import_module("matplotlib.dates")
-        effects: Any = importlib.import_module("matplotlib.patheffects")
     except ImportError as error:
         message = "matplotlib is not installed; pip install 'otel-metrics[plot]'"
         raise MissingMatplotlibError(message) from error
@@ -60,20 +62,14 @@ def draw(report: Report, file: str, kind: str) -> None:
     times = [start + timedelta(minutes=step * at) for at in range(len(steps))]
     width = timedelta(minutes=step)
     _draw_shares(upper, times, steps, width)
-    halo = effects.withStroke(linewidth=3, foreground="white")
-    _draw_targets(upper, start, times[-1] + width, halo)
+    _draw_targets(upper, start, times[-1] + width)
+    _explain(upper)
+    name = step_text(step * MINUTE_S)
     upper.set_title(
-        f"Work done without a model, per {step_text(step * MINUTE_S)}, UTC", fontsize=11, loc="left"
+        f"Work done without a model, per {name}, UTC", fontsize=11, loc="left", pad=_TITLE_PAD
     )
-    lower.bar(
-        times,
-        [each.cost_usd * HOUR_S / (step * MINUTE_S) for each in steps],
-        width=width * 0.9,
-        align="edge",
-        color=_COST,
-    )
-    lower.set_ylabel("USD an hour")
-    lower.set_ylim(bottom=0)
+    costs = [each.cost_usd * HOUR_S / (step * MINUTE_S) for each in steps]
+    _draw_costs(lower, times, costs, width, f"part of {name}" if _ends_early(report, step) else "")
     lower.set_xlim(start, times[-1] + width)
     locator = dates.AutoDateLocator(tz=UTC)
     lower.xaxis.set_major_locator(locator)
@@ -117,28 +113,67 @@ def _draw_shares(
         )
     axes.set_ylim(-3, 103)
     axes.set_ylabel("percent")
-    if axes.lines:
-        axes.legend(
-            loc="lower right", bbox_to_anchor=(1, 1), ncols=len(LAYERS), frameon=False, fontsize=9
-        )
 
 
-def _draw_targets(axes: Any, start: datetime, end: datetime, halo: Any) -> None:
-    """Draw what perception is to reach, as a step from hour to hour."""
+def _draw_targets(axes: Any, start: datetime, end: datetime) -> None:
+    """Draw what perception is to reach, as a step from hour to hour; the legend says how much."""
     begins = [start + timedelta(hours=number - 1) for number, _ in TARGETS]
     ends = [*begins[1:], max(end, begins[-1])]
-    for (number, percent), begin, until in zip(TARGETS, begins, ends, strict=True):
-        if begin >= end:
-            continue
-        until = min(until, end)
+    drawn = [
+        (percent, begin, min(until, end))
+        for (_, percent), begin, until in zip(TARGETS, begins, ends, strict=True)
+        if begin < end
+    ]
+    text = ", ".join(
+        f"{percent:g} % from hour {number}" for number, percent in TARGETS[: len(drawn)]
+    )
+    for percent, begin, until in drawn:
         line = axes.hlines(percent, begin, until, colors=_COLOURS[0], linestyles="dashed", lw=1.2)
         line.set_gid(f"target-{percent:g}")  # its name in an SVG
-        axes.annotate(
-            f"target: {percent:g} % from hour {number}",
-            (begin, percent),
-            xytext=(4, 3 if percent < _ROOM_ABOVE else -12),
-            textcoords="offset points",
-            fontsize=8,
-            color=_COLOURS[0],
-            path_effects=[halo],
+    line.set_label(f"target of perception: {text}")
+
+
+def _explain(axes: Any) -> None:
+    """Put the legend above the lines, where none crosses it."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=len(LAYERS) + 1,
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.2,
+    )
+
+
+def _draw_costs(
+    axes: Any, times: Sequence[datetime], costs: Sequence[float], width: timedelta, part: str
+) -> None:
+    """Draw a bar for each step.
+
+    Args:
+        part: what the last bar is called where its step is not over, so that it is too low.
+    """
+    whole = len(costs) - bool(part)
+    axes.bar(times[:whole], costs[:whole], width=width * _BAR, align="edge", color=_COST)
+    if part and costs[-1]:
+        (bar,) = axes.bar(
+            times[-1:],
+            costs[-1:],
+            width=width * _BAR,
+            align="edge",
+            facecolor=_PART,
+            edgecolor=_COST,
+            hatch="////",
+            label=part,
         )
+        bar.set_gid("cost-of-a-part")
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=9, borderaxespad=0.2
+        )
+    axes.set_ylabel("USD an hour")
+    axes.set_ylim(bottom=0)
+
+
+def _ends_early(report: Report, step: int) -> bool:
+    """Tell whether the events end before their last step does; the first begins with them."""
+    return (max(report.minutes) - min(report.minutes) + 1) % step != 0

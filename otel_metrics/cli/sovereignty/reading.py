@@ -24,6 +24,7 @@ from otel_metrics.sovereignty.rows import ENDED, EVENTS, STARTED
 
 __all__ = [
     "Mark",
+    "NoDatabaseError",
     "UnreadableError",
     "events_of_database",
     "events_of_records",
@@ -35,10 +36,16 @@ BUSY_WAIT_S: Final = 5.0
 YEAR_10000_S: Final = 253_402_300_800
 """Times from then on have no name; they are damage."""
 _NS: Final = 10**9
+_HEADER: Final = b"SQLite format 3\x00"
+_REMEDY: Final = "give the database that a service writes"
 
 
 class UnreadableError(OtelMetricsError):
     """A database cannot be read; the message says why."""
+
+
+class NoDatabaseError(UnreadableError):
+    """What was named is not there, or is no database of sovereignty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,8 @@ def events_of_database(
     """Return the events of a database; the times are nanoseconds since 1970.
 
     Raises:
-        UnreadableError: it is none, or cannot be read.
+        NoDatabaseError: it is none, or not there.
+        UnreadableError: it cannot be read.
     """
     conditions, bounds = ["event_type IS NOT NULL"], []
     for bound, sign in ((since, ">="), (until, "<")):
@@ -120,8 +128,7 @@ def sessions_of_database(path: str) -> Iterator[Mark]:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[sqlite3.Connection]:
-    if not os.path.exists(path):
-        raise UnreadableError("there is no such file; give the database that a service writes")
+    _check(path)
     connection = None
     try:
         connection = sqlite3.connect(
@@ -130,10 +137,22 @@ def _opened(path: str) -> Iterator[sqlite3.Connection]:
         connection.execute("PRAGMA trusted_schema = OFF")
         yield connection
     except sqlite3.Error as error:
-        raise UnreadableError(f"{error}; is it a database of sovereignty?") from error
+        if "no such" in str(error):  # table or column
+            raise NoDatabaseError(f"is no database of sovereignty: {error}; {_REMEDY}") from error
+        raise UnreadableError(f"cannot be read: {error}") from error
     finally:
         if connection is not None:
             connection.close()
+
+
+def _check(path: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(len(_HEADER))
+    except OSError as error:
+        raise NoDatabaseError(f"{error.strerror}; {_REMEDY}") from error
+    if beginning not in (b"", _HEADER):
+        raise NoDatabaseError(f"is no SQLite database; {_REMEDY}")
 
 
 def _mark(kind: str, session_id: str, time_s: float, attributes: Mapping[str, Any]) -> Mark:

@@ -13,6 +13,7 @@ from otel_metrics.cli.archive.options import (
     EXIT_PARTLY,
     EXIT_WRONG,
     archive_option,
+    refuse,
     segments,
     service_option,
     tell,
@@ -20,6 +21,7 @@ from otel_metrics.cli.archive.options import (
 )
 from otel_metrics.cli.archive.progress import bar
 from otel_metrics.cli.sovereignty.options import db_option, named_db
+from otel_metrics.plurals import counted
 
 __all__ = ["rebuild"]
 
@@ -43,10 +45,12 @@ def rebuild(context: click.Context, *, path: str, db: str, service: str | None, 
     programs that have the old one open are to close it first. The old one is moved aside and never
     deleted: look there for events that the archive has no more.
 
-    Exit status 1 when the folder is no archive or the disk refuses, 2 when the file is another
-    program's or a text, 3 when some of the archive is damaged.
+    Exit status 1 when the folder is no archive, nothing is of the service, some of it cannot be
+    read, or the disk refuses; 2 when the archive is not there, or the file is another program's or
+    a text; 3 when some of the archive is damaged.
     """
     # Loads SQLite.
+    from otel_metrics.sovereignty.catch_up import UnreadableArchiveError
     from otel_metrics.sovereignty.rebuild import rebuild as rebuilt
     from otel_metrics.sovereignty.rows import EVENTS
     from otel_metrics.sqlite import DatabaseError, ForeignDatabaseError
@@ -63,6 +67,8 @@ def rebuild(context: click.Context, *, path: str, db: str, service: str | None, 
     try:
         with bar("rebuilding", "pieces") as update:
             done = rebuilt(db, feed, progress=lambda records: update(records, records))
+    except UnreadableArchiveError as error:
+        refuse(context, path, f"{error}; the database stays as it was", EXIT_NO)
     except DatabaseError as error:
         click.echo(formats.printable(f"{named_db(context)}={db}: {error}"), err=True)
         context.exit(EXIT_WRONG if isinstance(error, ForeignDatabaseError) else EXIT_NO)
@@ -75,8 +81,8 @@ def rebuild(context: click.Context, *, path: str, db: str, service: str | None, 
     }
     click.echo(formats.printable(formats.formatted([row], form, columns=_COLUMNS)))
     if done.events_before is not None and done.events_before > done.events:
-        missing = done.events_before - done.events
-        message = f"{missing} events of the old database are not in the archive: see {done.aside}"
+        missing = counted(done.events_before - done.events, "event")
+        message = f"not in the archive: {missing} of the old database; see {done.aside}"
         click.echo(formats.printable(message), err=True)
     context.exit(EXIT_PARTLY if tell(findings) else 0)
 

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from otel_exporter_ndjson import Finding, read
+from otel_metrics import values
 from otel_metrics.archive.output import STDOUT
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import (
@@ -28,11 +29,13 @@ from otel_metrics.cli.sovereignty.layout import laid_out
 from otel_metrics.cli.sovereignty.picture import MissingMatplotlibError, draw
 from otel_metrics.cli.sovereignty.reading import (
     Mark,
+    NoDatabaseError,
     UnreadableError,
     events_of_database,
     events_of_records,
     sessions_of_database,
 )
+from otel_metrics.plurals import counted
 from otel_metrics.sovereignty.graduation import conditions
 from otel_metrics.sovereignty.report import Event, Report, TooMuchError, reported, with_session
 
@@ -46,13 +49,15 @@ class _OfSession:
     """Lets the events of one session through, and remembers which others there are."""
 
     def __init__(self, wanted: str | None) -> None:
-        self._wanted = wanted
+        # Of an id that looks like a secret the hash is kept, but in other programs' databases.
+        self._wanted = {wanted, values.identifier(wanted)}
+        self._all = wanted is None
         self.others: set[str] = set()
 
     def __call__(self, events: Iterable[Event]) -> Iterator[Event]:
         """Return the events that are asked for."""
         for event in events:
-            if self._wanted in (None, event.session_id):
+            if self._all or event.session_id in self._wanted:
                 yield event
             elif event.session_id is not None and len(self.others) < SESSIONS_NAMED_MAX:
                 self.others.add(event.session_id)
@@ -87,8 +92,9 @@ def report(
     Also what it cost an hour, its sessions, and the five conditions of graduation: each met, not
     met, or without an answer, with the figure or the reason. Hours count from the first event.
 
-    Exit status 1 when there is no such archive or no event, 2 when an option is wrong, 3 when some
-    of the archive is damaged.
+    Exit status 1 when there is no event, the folder is no archive, or the database cannot be read;
+    2 when an option is wrong, or the archive or the database is not there; 3 when some of the
+    archive is damaged.
     """
     _check(context, db, service, out)
     only = _OfSession(session)
@@ -101,7 +107,8 @@ def report(
             made = reported(only(events_of_database(db, since=since, until=until)))
             _mark(made, sessions_of_database(db))
     except UnreadableError as error:
-        _end(context, f"--db={db}: {error}", EXIT_NO)
+        status = EXIT_WRONG if isinstance(error, NoDatabaseError) else EXIT_NO
+        _end(context, f"--db={db}: {error}", status)
     except TooMuchError as error:
         _end(context, str(error), EXIT_WRONG)
     damaged = tell(findings)
@@ -109,7 +116,8 @@ def report(
         _end(context, _nothing(session, only.others, db or path, (since, until)), EXIT_NO)
     click.echo(formats.printable(laid_out(made, conditions(made), form)))
     if made.left_out:
-        click.echo(f"{made.left_out:,} events are of sessions that are not listed", err=True)
+        left_out = counted(made.left_out, "event")
+        click.echo(f"not listed: {left_out} of further sessions", err=True)
     if out is not None and out != STDOUT:
         _draw(context, made, out)
     context.exit(EXIT_PARTLY if damaged else 0)
@@ -117,9 +125,10 @@ def report(
 
 def _check(context: click.Context, db: str | None, service: str | None, out: str | None) -> None:
     if db is not None and context.get_parameter_source("path") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--db and --archive are two places; leave one of them out")
+        _end(context, "--db, --archive: are two places; leave one of them out", EXIT_WRONG)
     if db is not None and service is not None:
-        raise click.UsageError("--service: a database has the events of all its services together")
+        wrong = f"--service={service}: a database has the events of all services; leave it out"
+        _end(context, wrong, EXIT_WRONG)
     if out is None or out == STDOUT:
         return
     check_picture(context, out)

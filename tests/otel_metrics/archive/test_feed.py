@@ -1,6 +1,8 @@
 """The feed: a domain's events behind the places that were reached, each once."""
 
+import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,50 @@ def test_an_archive_has_an_id_once_it_is_there(tmp_path: Path) -> None:
     assert feed(tmp_path / "a").id != ""
     with pytest.raises(FileNotFoundError):
         list(feed(tmp_path / "b").events_after({}))
+
+
+def test_what_cannot_be_read_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    """A process that is out of descriptors is told, at whatever file it happens; places that it was
+    given lead to all the rest once it has some again."""
+    for name in ("mine.a", "mine.b", "mine.c"):
+        write(tmp_path, name)
+    names = [each.name for each in feed(tmp_path).events_after({}) if each.name]
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, b"".join(_told_out_of_descriptors(tmp_path, names)))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        said = file.read()
+    os.waitpid(child, 0)
+
+    assert said.startswith(b"refused")
+    assert said.replace(b"refused", b"") == b"whole"
+
+
+def _told_out_of_descriptors(folder: Path, names: list[str]) -> list[bytes]:
+    """Read with one descriptor more each time, until that is enough."""
+    said: list[bytes] = []
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    lowest = os.dup(0)
+    os.close(lowest)
+    for limit in range(lowest, hard):
+        fed: list[Fed] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        try:
+            fed.extend(feed(folder).events_after({}))  # as far as it comes
+            ended = True
+        except OSError as error:
+            ended = error.errno != errno.EMFILE
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        rest = list(feed(folder).events_after(reached(fed)))
+        found = [each.name for each in (*fed, *rest) if each.name]
+        if sorted(found) != sorted(names) or (ended and rest):
+            return [*said, f"wrong: {found}".encode()]
+        if ended:
+            return [*said, b"whole"]
+        said.append(b"refused")
+    return said

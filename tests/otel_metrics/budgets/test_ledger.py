@@ -372,7 +372,10 @@ def test_a_spend_that_is_none(ledger: BudgetLedger, arguments: dict[str, Any], s
             {"name": "a", "limit": 5, "period": "dayly"},
             "period=dayly: accepted is hour, day, month; did you mean day?",
         ),
-        ({"name": "a", "limit": 5, "soft_limit": 6}, "soft_limit=6: accepted is at most the limit"),
+        (
+            {"name": "a", "limit": 5, "soft_limit": 6},
+            "soft_limit=6: is above the limit; give at most 5",
+        ),
         ({"name": "a", "limit": 5, "tenant": "t", "skill": "s"}, "tenant and skill are given"),
         ({"name": "", "limit": 5}, "name=: accepted is a printable text"),
         ({"name": "a/b", "limit": 5}, "name=a/b: accepted is a printable text"),

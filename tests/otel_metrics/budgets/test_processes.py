@@ -18,13 +18,14 @@ import pytest
 
 from otel_metrics import budgets
 from otel_metrics.budgets import BudgetExceeded, BudgetLedger, BudgetUnavailable
+from otel_metrics.sqlite import forks
 from otel_metrics.testing import capture
 from tests.otel_metrics.budgets.ledgers import disagreements, entries
 
 SPENDER = """
 import sys
 from otel_metrics.budgets import BudgetExceeded, BudgetLedger
-ledger = BudgetLedger(sys.argv[1])
+ledger = BudgetLedger(sys.argv[1], wait_s=60)
 booked = refused = 0
 for turn in range(int(sys.argv[2])):
     try:
@@ -75,7 +76,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def shared(path: Path) -> BudgetLedger:
     """A ledger on the machine's clock, which may pass no end of a month in a test."""
-    ledger = BudgetLedger(path)
+    ledger = BudgetLedger(path, wait_s=60)
     ledger.define("tenant-daily", 10**9, tenant="*", period="month")
     return ledger
 
@@ -111,7 +112,8 @@ def test_a_kill_at_any_moment_parts_no_figure_from_its_entries(
         assert process.stdout.readline() == "ready\n"
         time.sleep(random.uniform(0, 0.03))  # the moment of the kill, not a wait
         process.send_signal(signal.SIGKILL)
-        acknowledged += len(process.communicate()[0].splitlines())
+        with process:
+            acknowledged += len(process.stdout.read().splitlines())
 
     booked = entries(path)
     assert len([each for each in booked if each[2] is None]) >= acknowledged > 0
@@ -150,9 +152,12 @@ def test_threads_of_one_process_spend_exactly_the_limit(shared: BudgetLedger, pa
     assert len(entries(path)) == 500
 
 
-def test_a_forked_child_spends_of_the_same_budget(shared: BudgetLedger, path: Path) -> None:
+def test_a_forked_child_spends_of_the_same_budget(
+    shared: BudgetLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While threads of the parent are within a spend; what the parent holds it does not give
     back."""
+    monkeypatch.setattr(forks, "FORK_WAIT_S", 30.0)  # for a thread that a busy machine holds up
     stop = threading.Event()
     spent = [0, 0]
 
@@ -213,20 +218,21 @@ def test_a_ledger_that_is_held_for_a_moment_is_waited_for(shared: BudgetLedger, 
     """A second is nothing to a backup or a checkpoint."""
     with closing(sqlite3.connect(path, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
-        threading.Timer(1, lambda: other.execute("ROLLBACK")).start()
         begun = time.monotonic()
+        threading.Timer(1, lambda: other.execute("ROLLBACK")).start()
         shared.spend(5, tenant="acme")
 
-        assert 0.9 < time.monotonic() - begun < 3
+        assert time.monotonic() - begun > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 4])
 def test_a_ledger_that_is_held_for_long_refuses(
     shared: BudgetLedger, path: Path, threads: int
 ) -> None:
     """After the wait that was given, for all threads together, and books nothing; then it works
     again. What can be read can be read all the while."""
-    impatient = BudgetLedger(path, wait_s=0.2)
+    impatient = BudgetLedger(path, wait_s=2.0)
 
     def spend(_: int) -> str:
         with pytest.raises(BudgetUnavailable) as raised:
@@ -241,7 +247,7 @@ def test_a_ledger_that_is_held_for_long_refuses(
         taken_s = time.monotonic() - begun
         assert impatient.remaining(tenant="acme") == 10**9
 
-    assert 0.2 <= taken_s < 0.4 + 0.3
+    assert 2 <= taken_s < 7  # one after the other, four would take 8
     assert all(message.startswith(f"{path}: ") for message in messages)
     impatient.spend(5, tenant="acme")
     assert len(entries(path)) == 1

@@ -378,12 +378,14 @@ async def test_a_loop_goes_on_while_the_ledger_is_held(acme: BudgetLedger, path:
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         asking = asyncio.create_task(_reserved())
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):
+            while turns < 20:
+                await asyncio.sleep(0.001)
+        assert not asking.done()
         other.execute("ROLLBACK")
         await asking
     counting.cancel()
 
-    assert turns > 20
     assert held(acme) == (70, 0)
 
 

@@ -64,7 +64,7 @@ def test_a_limit_is_needed(folder: Path) -> None:
 def test_an_age_needs_a_unit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody means three milliseconds; the variable counts in them, as for the service."""
     result = run("--archive", folder, "--age", "3", "--yes")
-    assert (result.exit_code, "3 has no unit; give 30d" in result.stderr) == (2, True)
+    assert (result.exit_code, "--age=3: has no unit; give 30d" in result.stderr) == (2, True)
     assert len(find_segments(folder)) == 4
 
     monkeypatch.setenv("OTEL_EXPORTER_NDJSON_RETENTION_AGE", "99999999999")

@@ -125,24 +125,35 @@ def test_set_removes_a_budget(path: Path) -> None:
 
     result = run("set", "acme-dayly", "--remove", "--db", path)
     assert result.exit_code == 1
-    assert result.stderr == "acme-dayly: there is no such budget; did you mean acme-daily?\n"
+    assert result.stderr == "NAME=acme-dayly: there is no such budget; did you mean acme-daily?\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["new"], "new is new: give --limit, such as 1.5M or 5.00"),
-        (["bill", "--unit", "tokens"], "--unit is changed: give --limit"),
-        (["new", "--limit", "many"], "--limit='many' is no amount of tokens; accepted is 1500000"),
-        (["new", "--limit", "1.5"], "--limit='1.5' is no whole number of tokens"),
-        (["new", "--limit", "5.00x", "--unit", "USD"], "--limit='5.00x' is no amount of USD"),
-        (["new", "--limit", "5", "--unit", "tokenz"], "did you mean tokens?"),
-        (["new", "--limit", "5", "--period", "monthly"], "did you mean month?"),
-        (["new", "--limit", "5", "--soft", "6"], "soft_limit=6: accepted is at most the limit, 5"),
-        (["new", "--limit", "5", "--tenant", "a", "--skill", "b"], "tenant and skill are given"),
-        (["a/b", "--limit", "5"], "name=a/b: accepted is a printable text"),
-        (["bill", "--remove", "--limit", "5"], "--remove takes no other option than --db"),
-        (["new", "--limt", "5"], "Did you mean"),
+        (["new"], "--limit: is missing, and new is a new budget; give 1.5M or 5.00"),
+        (["bill", "--unit", "tokens"], "--limit: is missing, and --unit is changed; give"),
+        (["new", "--limit", "many"], "--limit=many: is no amount of tokens; accepted is 1500000"),
+        (["new", "--limit", "5.5"], "--limit=5.5: is no whole number of tokens; accepted is 150"),
+        (["new", "--limit", "5.5"], "or 1.5M; or dollars, with --unit USD"),
+        (["new", "--limit", "$5"], "--limit=$5: is no amount of tokens"),
+        (["new", "--limit", "$5"], "; or dollars, with --unit USD"),
+        (["new", "--limit", "-5"], "--limit=-5: is no amount of tokens; accepted is 1500000 or 1"),
+        (["new", "--limit", "5.00x", "--unit", "USD"], "--limit=5.00x: is no amount of USD"),
+        (["new", "--limit", "5", "--soft", "some"], "--soft=some: is no amount of tokens"),
+        (
+            ["new", "--limit", "5", "--unit", "tokenz"],
+            "--unit=tokenz: is not known; give tokens or",
+        ),
+        (["new", "--limit", "5", "--period", "monthly"], "day or month; did you mean month?"),
+        (["new", "--limit", "5", "--soft", "6"], "--soft=6: is above the limit; give at most 5"),
+        (
+            ["new", "--limit", "5", "--tenant", "a", "--skill", "b"],
+            "--tenant, --skill: a budget is of one of them",
+        ),
+        (["a/b", "--limit", "5"], "NAME=a/b: accepted is a printable text"),
+        (["bill", "--remove", "--limit", "5"], "--remove: takes no --limit; leave one of them out"),
+        (["new", "--limt", "5"], "--limt: no such option; did you mean --limit?"),
     ],
 )
 def test_wrong_use_is_status_2(path: Path, arguments: list[str], said: str) -> None:
@@ -155,10 +166,39 @@ def test_wrong_use_is_status_2(path: Path, arguments: list[str], said: str) -> N
     assert run("list", "--db", path).output == before
 
 
+def test_wrong_use_makes_no_ledger(tmp_path: Path) -> None:
+    """Neither the file nor its folder."""
+    results = [
+        run("set", *wrong, "--db", tmp_path / "new" / "budgets.db")
+        for wrong in (["a"], ["a", "--limit", "1", "--soft", "2"], ["a/b", "--limit", "1"])
+    ]
+
+    assert [result.exit_code for result in results] == [2, 2, 2]
+    assert not any("is made" in result.output for result in results)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_without_budgets_is_told(path: Path) -> None:
+    """It is no error."""
+    for name in ("bill", "acme-daily", "tenant-daily"):
+        run("set", name, "--remove", "--db", path)
+    result, rows = run("list", "--db", path), run("list", "--db", path, "--format", "json")
+
+    assert (result.exit_code, result.stdout, rows.stdout) == (0, "", "[]\n")
+    assert result.stderr == f"{path}: holds no budget; otel-metrics budgets set adds one\n"
+
+
+def test_one_token_is_one(tmp_path: Path) -> None:
+    """As people say it."""
+    result = run("set", "a", "--limit", "1", "--db", tmp_path / "budgets.db")
+
+    assert result.stdout == "budget a: global, 1 token a day; 0 used\n"
+
+
 @pytest.mark.parametrize("command", [["list"], ["set", "bill", "--remove"]])
 def test_a_ledger_that_is_not_there_is_status_2(command: list[str], tmp_path: Path) -> None:
     """It is not made, and a file that is none is left as it is."""
-    assert run(*command).stderr == f"no ledger is named; use --db or set {VARIABLE}\n"
+    assert run(*command).stderr == f"--db: no ledger is named; give its file, or set {VARIABLE}\n"
     missing = run(*command, "--db", tmp_path / "missing.db")
     assert (missing.exit_code, (tmp_path / "missing.db").exists()) == (2, False)
     assert missing.stderr.startswith(f"--db={tmp_path}/missing.db: there is no such file; give")

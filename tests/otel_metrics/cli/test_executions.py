@@ -44,27 +44,42 @@ def test_a_run_is_recorded_and_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text", "told"),
     [
-        ([], "", "success: is missing; give --success or --failure"),
-        (["--success", "--failure"], "", "--success --failure: give one of them"),
-        (["--success", "--time", "-1"], "", "execution_time_s=-1.0: negative"),
-        (["--success", "--time", "nan"], "", "execution_time_s=nan: not_finite"),
-        (["--success", "--time", "soon"], "", "'soon' is not a valid float"),
-        (["--success", "--quality", "1.5"], "", "quality_score=1.5: out_of_range"),
-        (["--success", "--idempotency-key", ""], "", "idempotency_key='': is no text, or empty"),
-        (["--json", "x.json"], "", "--json=x.json: give - and the record on standard input"),
+        ([], "", "--success, --failure: are missing; give one of them"),
+        (
+            ["--success", "--failure"],
+            "",
+            "--success, --failure: are given together",
+        ),
+        (["--success", "--time", "-1"], "", "--time=-1: is below 0; give seconds, a number from 0"),
+        (["--success", "--time", "nan"], "", "--time=nan: is no finite number; give seconds"),
+        (["--success", "--time", "soon"], "", "--time=soon: is no number; give seconds"),
+        (
+            ["--success", "--quality", "90"],
+            "",
+            "--quality=90: is above 1; give a share from 0",
+        ),
+        (["--success", "--idempotency-key", ""], "", "--idempotency-key='': is no text, or empty"),
+        (["--json", "x.json"], "", "--json=x.json: is no JSON object; give one, or - and it on"),
         (["--json", "-"], "", "--json=-: is empty; give a record such as"),
         (["--json", "-"], "{", "--json=-: is no JSON: Expecting property name"),
         (["--json", "-"], "[]", "--json=-: is no object"),
         (["--json", "-"], '{"success": true} {}', "Extra data at line 1, column 19; give one"),
         (["--json", "-"], '{"success": NaN}', "--json=-: holds NaN, which JSON does not know"),
-        (["--json", "-"], '{"success": 1}', "success=1: is neither true nor false"),
+        (["--json", "-"], '{"success": 1}', "--json=-: success=1: is neither true nor false"),
         (["--json", "-"], '{"success": true, "success": false}', "says success twice"),
-        (["--json", "-"], '{"succes": true}', "success: is missing"),
-        (["--json", "-", "--success"], '{"qualty": 1}', "'qualty': is no field of a record"),
+        (["--json", "-"], '{"sucess": true}', "--json=-: sucess: is no field of a record; did you"),
+        (["--json", '{"sucess": true}'], "", "did you mean success? known are timestamp, agent, "),
+        (["--json", "-", "--success"], '{"x": 1}', "--json=-: x: is no field of a record; known"),
+        (["--json", "-"], '{"success": true, "quality_score": 90}', "quality_score=90: is above 1"),
+        (["--json", "{"], "", "--json: is no JSON: Expecting property name"),
         (["--json", "-", "--success"], '{"success": false}', "says success=false, and --success"),
         (["--json", "-", "--time", "2"], '{"success": true, "execution_time_s": 3}', "and --time"),
         (["--json", "-"], '{"success": true, "agent": "other"}', 'says agent="other", and AGENT'),
-        (["--json", "-"], '{"success": true, "timestamp": "now"}', "timestamp='now': is not of"),
+        (
+            ["--json", "-"],
+            '{"success": true, "timestamp": "now"}',
+            "--json=-: timestamp='now': ",
+        ),
         (["--json", "-"], "[" * 100_000, "--json=-: is nested too deep"),
         (["--json", "-"], b'{"success": "\xff"}', "--json=-: is no UTF-8 at byte 14"),
         (["--json", "-"], '"' + "x" * 2**20, "--json=-: is longer than 1,048,576 bytes"),
@@ -83,7 +98,8 @@ def test_what_is_wrong_is_told_and_nothing_written(
 
 
 @pytest.mark.parametrize(
-    ("agent", "told"), [("", "is empty"), ("a" * 256, "takes 256 bytes"), ("a\0", "holds NUL")]
+    ("agent", "told"),
+    [("", "AGENT='': is empty"), ("a" * 256, "takes 256"), ("a\0", "holds NUL")],
 )
 def test_a_name_that_no_folder_can_have_is_refused(agent: str, told: str) -> None:
     """Status 2."""
@@ -107,6 +123,14 @@ def test_a_record_comes_from_standard_input() -> None:
     assert [json.loads(line) for line in file_of("reviewer").read_text().splitlines()] == [
         {**given, "primary_metric": {"name": "coverage", "value": 1, "target": None}}
     ]
+
+
+def test_a_record_may_stand_in_the_option_itself() -> None:
+    """For a script that has it at hand."""
+    result = run("record", "reviewer", "--json", '{"success": false, "session_id": "s-1"}')
+
+    assert result.exit_code == 0
+    assert json.loads(file_of("reviewer").read_text())["session_id"] == "s-1"
 
 
 def test_a_disk_that_refuses_is_no() -> None:
@@ -238,6 +262,50 @@ def test_export_knows_other_forms() -> None:
         assert '"x": [1]' in run("export", "--format", form).stdout
 
 
+@pytest.mark.parametrize(
+    ("out", "form"),
+    [
+        ("r.csv", "csv"),
+        ("r.json", "json"),
+        ("r.YAML", "yaml"),
+        ("r.md", "markdown"),
+        ("r", "jsonl"),
+    ],
+)
+def test_the_ending_of_a_file_says_its_form(out: str, form: str) -> None:
+    """One without an ending has the records as the files have them."""
+    recorded("a")
+    result = run("export", "--out", out)
+
+    assert (result.exit_code, result.stdout) == (0, f"1 record written to {out}\n")
+    assert Path(out).read_text() == run("export", "--format", form).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--out", "r.parquet"], "--out=r.parquet: ends in none of .jsonl, .ndjson, .json, .csv"),
+        (["--out", "r.csv", "--format", "json"], "--format=json: --out=r.csv is another form"),
+    ],
+)
+def test_a_file_that_ends_otherwise_is_refused(arguments: list[str], told: str) -> None:
+    """Status 2, and nothing is written."""
+    recorded("a")
+    result = run("export", *arguments)
+
+    assert (result.exit_code, told in result.stderr) == (2, True)
+    assert [path.name for path in Path().iterdir()] == [".kaizen"]
+
+
+@pytest.mark.parametrize("command", ["list", "export", "prune"])
+def test_a_project_without_executions_is_no_error(command: str) -> None:
+    """A line says so, with status 0."""
+    result = run(command)
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"{Path().resolve()}: no agent has executions here\n"
+
+
 def test_export_to_a_folder_is_refused() -> None:
     """Status 2."""
     recorded()
@@ -277,7 +345,13 @@ def test_prune_removes_what_is_older() -> None:
     assert "executions      0" in run("show", "reviewer").stdout
 
 
-@pytest.mark.parametrize(("age", "told"), [("30", "30 has no unit; give 180d"), ("x", "accepted")])
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [
+        ("30", "--older-than=30: has no unit; give 30d or 30h"),
+        ("x", "--older-than=x: is no time; give"),
+    ],
+)
 def test_an_age_that_is_none_is_refused(age: str, told: str) -> None:
     """Status 2."""
     result = run("prune", "--older-than", age)

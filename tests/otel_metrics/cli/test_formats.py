@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 import yaml
@@ -45,3 +46,12 @@ def test_nothing_to_show_is_no_error(form: str, text: str) -> None:
     """An empty answer is still an answer in its form."""
     assert form in FORMATS
     assert formatted([], form, columns=("a",)) == text
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "markdown"])
+def test_truth_is_written_as_other_tools_read_it(form: str) -> None:
+    """As in JSON, not as Python's words; inside a list too."""
+    text = formatted([{"a": True, "b": False, "c": [True]}], form, columns=("a", "b", "c"))
+
+    assert "True" not in text and "False" not in text
+    assert re.findall("true|false", text) == ["true", "false", "true"]

@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -21,10 +22,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_exporter_ndjson import NdjsonLogRecordExporter, find_segments
+from otel_metrics import sovereignty as recorder
+from otel_metrics.archive.adding import adding
 from otel_metrics.cli.sovereignty import sovereignty
 
 T0_S = 1_790_000_040  # 2026-09-21T14:14:00Z
 HOUR = 3600
+COSTS = {"metadata": {"cost_usd": 0.5}}
 SERVICE = """
 import otel_metrics
 from otel_metrics import sovereignty
@@ -142,6 +146,16 @@ def test_a_time_and_a_session_narrow(two_runs: Path) -> None:
     assert [each["session"] for each in session["sessions"]] == ["b"]
 
 
+def test_a_session_whose_id_looks_like_a_secret_is_found_by_it(tmp_path: Path) -> None:
+    """Its hash is kept, and tells it from others."""
+    ids = ["sk-aaaaaaaaaaaaaaaaaaaa1", "sk-aaaaaaaaaaaaaaaaaaaa2"]
+    with adding(tmp_path, service="agent"):
+        for session_id in ids:
+            recorder.record("api_call", session_id=session_id)
+
+    assert [report("--archive", tmp_path, "--session", each)["events"] for each in ids] == [1, 1]
+
+
 def test_every_format_says_the_same(two_runs: Path) -> None:
     """YAML is all of it, as JSON is; CSV has the hours; a table and Markdown are for people."""
     whole = report("--archive", two_runs)
@@ -159,12 +173,22 @@ def test_every_format_says_the_same(two_runs: Path) -> None:
     assert "| hour | start |" in forms["markdown"]
 
 
+def test_one_of_something_is_one(tmp_path: Path) -> None:
+    """As people say it."""
+    metadata = {"metadata": {"human": True}, "session.id": "s-1"}
+    table = run("--archive", archived(tmp_path, (0, "decision_llm_call", metadata))).stdout
+
+    assert "\n1 event, " in table
+    assert "(0 api_call, 1 call of a model not marked local)" in table
+    assert "; 1 minute with a human" in table
+
+
 def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
     """The newest hours are shown; JSON has all."""
     folder = archived(tmp_path, *[(at * HOUR, "api_call", {}) for at in range(60)])
     table = run("--archive", folder).stdout
 
-    assert "12 earlier ones are not shown; --format json is all" in table
+    assert "not shown: 12 before these; --format json is all" in table
     assert len(report("--archive", folder)["hours"]) == 60
 
 
@@ -224,12 +248,14 @@ def test_a_time_narrows_a_database(database: Path) -> None:
         (["--archive", "full", "--session", "s-2"], 1, "did you mean s-1?"),
         (["--archive", "full", "--out", "picture.gif"], 2, "must end in .png, .svg"),
         (["--archive", "full", "--out", "absent/picture.svg"], 2, "make it first"),
-        (["--archive", "full", "--format", "xml"], 2, "'xml' is not one of"),
+        (["--archive", "full", "--format", "xml"], 2, "--format=xml: is not known"),
         (["--archive", "full", "--db", "x.db"], 2, "two places"),
         (["--db", "x.db", "--service", "shop"], 2, "--service"),
-        (["--db", "absent.db"], 1, "--db=absent.db: there is no such file"),
-        (["--db", "text.db"], 1, "is it a database of sovereignty?"),
-        (["--db", "other.db"], 1, "no such table: events"),
+        (["--db", "absent.db"], 2, "--db=absent.db: No such file or directory; give the database"),
+        (["--db", "empty"], 2, "--db=empty: Is a directory; give the database"),
+        (["--db", "text.db"], 2, "--db=text.db: is no SQLite database; give the database"),
+        (["--db", "other.db"], 2, "is no database of sovereignty: no such table: events; give"),
+        (["--db", "torn.db"], 1, "--db=torn.db: cannot be read: "),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -243,6 +269,7 @@ def test_what_is_wrong_is_named(
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.db").write_text("no database " * 100)
     sqlite3.connect(tmp_path / "other.db").close()
+    (tmp_path / "torn.db").write_bytes(b"SQLite format 3\0" + b"torn " * 1_000)
     archived(tmp_path / "full", (0, "api_call", {"session.id": "s-1"}))
     archived(tmp_path / "quiet", (0, "unheard_of", {}))
     monkeypatch.chdir(tmp_path)
@@ -291,6 +318,37 @@ def test_a_picture_has_the_layers_and_the_targets(two_runs: Path) -> None:
     for expected in ("perception", 'id="target-90"', 'id="target-99"', "USD an hour"):
         assert expected in drawn
     assert "narration" not in drawn
+
+
+@pytest.mark.slow
+def test_a_picture_says_which_cost_is_of_a_part(two_runs: Path, tmp_path: Path) -> None:
+    """The events end within the last step, whose bar is lower for that; of whole steps none is."""
+    whole = archived(tmp_path / "whole", *[(at * 60, "api_cost", COSTS) for at in range(240)])
+    drawn = []
+    for folder in (two_runs, whole):
+        file = tmp_path / "picture.svg"
+        assert run("--archive", folder, "--out", file).exit_code == 0
+        drawn.append(file.read_text())
+
+    assert ['id="cost-of-a-part"' in each for each in drawn] == [True, False]
+    assert ["part of 5 min" in each for each in drawn] == [True, False]
+
+
+@pytest.mark.slow
+def test_the_targets_are_told_in_the_legend(two_runs: Path, tmp_path: Path) -> None:
+    """Those that the events have reached; no line crosses the words there."""
+    begun = archived(tmp_path / "begun", (0, "perception_cache_hit", {}))
+    drawn = []
+    for folder in (two_runs, begun):
+        file = tmp_path / "picture.svg"
+        run("--archive", folder, "--out", file)
+        legend = file.read_text().partition('id="legend_1"')[2]
+        drawn.append(re.findall("<!-- (target.*) -->", legend))
+
+    assert drawn == [
+        ["target of perception: 90 % from hour 1, 99 % from hour 4"],
+        ["target of perception: 90 % from hour 1"],
+    ]
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_rollbacks_and_cost_are_told_by_the_patch() -> None:
 @pytest.mark.parametrize(
     ("costs", "reason"),
     [
-        ((0.5, None, 0.25), "1 of 3 plans have no known cost; the others cost 0.75 USD"),
+        ((0.5, None, 0.25), "1 of 3 plans has no known cost; the others cost 0.75 USD"),
         ((None, None), "2 of 2 plans have no known cost"),
     ],
 )

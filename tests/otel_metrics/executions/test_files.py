@@ -1,9 +1,10 @@
 """`ExecutionFiles`: each run once, the summary right, and nothing raised for a disk."""
 
-import fcntl
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from otel_metrics.executions import ExecutionFiles
 from otel_metrics.executions.folder import LOST
 from otel_metrics.executions.store import StoredExecutions
 from otel_metrics.line_files import BadLine
+from otel_metrics.lock_waits import HELD_WAIT_S
 from otel_metrics.pipeline.logs import StoreProcessor, make_provider
 from otel_metrics.testing import Captured
+from tests.otel_metrics.held_locks import held, held_for
 from tests.torture.figures import NotRunError
 from tests.torture.mounts import tmpfs
 
@@ -273,13 +276,31 @@ def test_a_lock_that_is_held_costs_the_record_and_not_the_service(
     files.append("reviewer", success=True)
     monkeypatch.setattr(line_files, "LOCK_WAIT_S", 0.01)
     files = ExecutionFiles(tmp_path)
-    with (folder(tmp_path) / "executions.jsonl").open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with held(folder(tmp_path) / "executions.jsonl"):
         done = files.append("reviewer", success=True)
 
     assert done is False
     assert "locked by others" in str(files.last_error)
     assert files.append("reviewer", success=True) is True
+
+
+@pytest.mark.parametrize("other", ["another agent's runs", "the agent's outbox"])
+def test_a_lock_that_is_held_makes_nobody_impatient_for_another_file(
+    files: ExecutionFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """One agent's file is held for good, another file is in use for a moment: its line comes in."""
+    files.append("held", success=True)
+    files.append("reviewer", success=True, announce=True)
+    name = "executions.jsonl" if other == "another agent's runs" else "outbox.jsonl"
+    with held(folder(tmp_path, "held") / "executions.jsonl"):
+        monkeypatch.setattr(line_files, "LOCK_WAIT_S", 0.01)
+        assert not files.append("held", success=True)
+        monkeypatch.undo()
+        with held_for(folder(tmp_path) / name, 4 * HELD_WAIT_S):
+            kept = files.keep({"agent": "reviewer", "success": True}, announce=True)
+
+    assert kept.trouble is None
+    assert len(files.folder.outbox("reviewer").waiting()) == len(lines(tmp_path)) == 2
 
 
 def test_pruning_takes_old_records_and_nothing_else(files: ExecutionFiles, tmp_path: Path) -> None:
@@ -334,6 +355,18 @@ def test_the_store_keeps_what_is_recorded(tmp_path: Path, store: Bind) -> None:
     assert processor.lost == {}
 
 
+def test_the_store_keeps_a_key_that_looks_like_a_secret_once(tmp_path: Path, store: Bind) -> None:
+    """And keeps two of them apart, as ExecutionFiles does on the same files."""
+    processor = store(tmp_path)
+    keys = [f"sk-live-1234567890abcdef{each}" for each in "12"]
+    for key in (*keys, *keys):
+        executions.record("reviewer", success=True, idempotency_key=key)
+        ExecutionFiles(tmp_path).append("reviewer", success=True, idempotency_key=key)
+    processor.shutdown()
+
+    assert [each["idempotency_key"][:7] for each in lines(tmp_path)] == ["sha256:"] * 2
+
+
 def test_the_store_reads_a_link_to_its_project_as_the_project(tmp_path: Path, store: Bind) -> None:
     """An append through the link is not kept twice."""
     (tmp_path / "project").mkdir()
@@ -355,3 +388,17 @@ def test_the_store_leaves_out_an_agent_that_no_folder_can_be_called(
 
     assert not (tmp_path / ".kaizen").exists()
     assert processor.lost == {}
+
+
+def test_who_only_records_loads_no_files() -> None:
+    """They are loaded by who asks for them, under the name of the package."""
+    program = """
+import sys, otel_metrics
+from otel_metrics import executions
+later = ["otel_metrics.executions.files", "otel_metrics.line_files"]
+print([name for name in later if name in sys.modules])
+print(executions.ExecutionFiles.__name__, [name in sys.modules for name in later])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stdout.decode().splitlines() == ["[]", "ExecutionFiles [True, True]"]

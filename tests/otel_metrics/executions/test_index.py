@@ -40,9 +40,13 @@ def agreed(index: Index, file: Path, key: str) -> Known:
     return known
 
 
-def appended(file: Path) -> None:
+def put(file: Path, data: bytes) -> None:
     with file.open("ab") as opened:
-        opened.write(line("k-4") + b"half a li")
+        opened.write(data)
+
+
+def appended(file: Path) -> None:
+    put(file, line("k-4") + b"half a li")
 
 
 def edited_in_place(file: Path) -> None:
@@ -68,8 +72,7 @@ def without_its_last_end(file: Path) -> None:
 
 
 def with_lines_that_are_none(file: Path) -> None:
-    with file.open("ab") as opened:
-        opened.write(b"\n\nnot json\n[1]\n" + line("k-4"))
+    put(file, b"\n\nnot json\n[1]\n" + line("k-4"))
 
 
 @pytest.mark.parametrize(
@@ -97,12 +100,32 @@ def test_what_others_did_to_a_file_is_seen(
 def test_a_line_is_added_without_reading_the_file(index: Index, file: Path) -> None:
     """And the next look finds it, from another process as well."""
     before = index.look("a", str(file), "k-4")
-    with file.open("ab") as opened:
-        opened.write(line("k-4"))
-    known = index.added("a", str(file), before, line("k-4"), "k-4")
+    put(file, line("k-4"))
+    known = index.added("a", str(file), before, line("k-4").rstrip(), "k-4")
 
     assert known == Index.read_all(str(file), "k-4")
     assert agreed(Index(str(file.with_name(".index.sqlite"))), file, "k-4").has_key
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        line("k-4") + line("k-5"),
+        line("k-5") + line("k-4"),
+        b"half a li\n" + line("k-4") + line("k-5") + b"half a li",
+    ],
+)
+def test_lines_of_who_asks_for_no_lock_count_beside_an_added_one(
+    index: Index, file: Path, written: bytes
+) -> None:
+    """Written before or behind it while its writer held the lock: count and keys have both."""
+    before = index.look("a", str(file), "k-4")
+    put(file, written)
+    known = index.added("a", str(file), before, line("k-4").rstrip(), "k-4")
+
+    assert known == Index.read_all(str(file), "k-4")
+    assert agreed(index, file, "k-5").has_key
+    assert agreed(index, file, "k-4").has_key
 
 
 @pytest.mark.parametrize("damage", [b"this is no database, but a long text" * 200, b"", b"\0" * 9])
@@ -149,8 +172,7 @@ def test_a_line_that_is_too_long_is_passed_over(
     index: Index, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In bounded memory, and counted as no record."""
-    with file.open("ab") as opened:
-        opened.write(b'{"success": true, "x": "' + b"x" * 9 * 2**20 + b'"}\n' + line("k-4"))
+    put(file, b'{"success": true, "x": "' + b"x" * 9 * 2**20 + b'"}\n' + line("k-4"))
     known = agreed(index, file, "k-4")
 
     assert (known.tally.count, known.tally.skipped, known.has_key) == (4, 1, True)

@@ -33,6 +33,16 @@ for number in range(appends):
         files.append("a", success=False, idempotency_key=f"shared-{number}")
 """
 
+FOREIGN = 1_000
+WITHOUT_A_LOCK = """
+import json, sys, time
+with open(sys.argv[1], "ab", buffering=0) as file:
+    for number in range(int(sys.argv[2])):
+        record = {"agent": "a", "success": True, "idempotency_key": f"foreign-{number}"}
+        file.write(json.dumps(record).encode() + b"\\n")
+        time.sleep(0.0003)
+"""
+
 
 def test_every_acknowledged_run_is_there_once(tmp_path: Path) -> None:
     """None interleaved, a key that all of them say once, and the summary that of the file."""
@@ -148,3 +158,19 @@ def test_a_fork_and_threads_share_the_files(tmp_path: Path, start: str) -> None:
     keys = [record["idempotency_key"] for record in files.records("a")]
     assert len(keys) == len(set(keys)) == 161
     assert files.summary("a")["execution_count"] == 161
+
+
+def test_lines_of_who_asks_for_no_lock_are_counted_and_their_keys_known(tmp_path: Path) -> None:
+    """Whenever they come: between the appends of others and in the middle of one."""
+    files = ExecutionFiles(tmp_path)
+    files.append("a", success=True)
+    path = tmp_path / ".kaizen" / "metrics" / "a" / "executions.jsonl"
+    foreign = subprocess.Popen([sys.executable, "-c", WITHOUT_A_LOCK, str(path), str(FOREIGN)])
+    ours = 1
+    while foreign.poll() is None:
+        ours += files.append("a", success=True)
+
+    assert files.summary("a")["execution_count"] == ours + FOREIGN
+    for number in range(FOREIGN):
+        key = {"agent": "a", "success": False, "idempotency_key": f"foreign-{number}"}
+        assert files.keep(key).is_duplicate

@@ -62,6 +62,18 @@ def test_the_particulars_are_in_the_event(captured_telemetry: Captured) -> None:
     }
 
 
+def test_ids_that_look_like_secrets_stay_apart(captured_telemetry: Captured) -> None:
+    """An event has their hashes, not them."""
+    ids = [f"sk-live-1234567890abcdef{each}" for each in "123"]
+    for each in ids:
+        executions.record("reviewer", success=True, session_id=each, idempotency_key=each)
+
+    events = [event.attributes for event in captured_telemetry.events]
+    assert len({event["session.id"] for event in events}) == 3
+    assert len({event["idempotency_key"] for event in events}) == 3
+    assert "sk-live" not in str(events)
+
+
 @pytest.mark.parametrize("success", [1, 1.0])
 def test_a_success_from_a_database_is_one(captured_telemetry: Captured, success: bool) -> None:
     """1 and 0 stand for true and false."""

@@ -1,24 +1,26 @@
 """`MetricsAppender`: what it refuses, what it counts, and what it does when the disk does not."""
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from otel_metrics import events, instruments
+from otel_metrics import events, instruments, line_files, skills
 from otel_metrics.line_files import BadLine
+from otel_metrics.lock_waits import HELD_WAIT_S
 from otel_metrics.skills import MetricsAppender
 from otel_metrics.skills.folder import LOST
 from otel_metrics.testing import Captured
+from tests.otel_metrics.held_locks import held, held_for
 
 Call = Callable[[MetricsAppender], bool]
 
@@ -230,14 +232,29 @@ def test_who_holds_a_lock_for_long_holds_up_a_service_once(
     """A process that was stopped while it wrote: the first call waits, the next ones hardly."""
     appender.append_performance_metric("s", "e", 1.0, "a")
     caplog.set_level(logging.ERROR)
-    with (Path(appender.metrics_dir) / "s_performance.json").open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with held(Path(appender.metrics_dir) / "s_performance.json"):
         assert not appender.append_performance_metric("s", "e", 1.0, "a")
         began = time.monotonic()
         assert not any(appender.append_performance_metric("s", "e", 1.0, "a") for _ in range(5))
         assert time.monotonic() - began < 2
 
     assert appender.append_performance_metric("s", "e", 1.0, "a")
+
+
+def test_a_lock_that_is_held_makes_nobody_impatient_for_another_file(
+    appender: MetricsAppender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One skill's file is held for good, another's is in use for a moment: its line comes in."""
+    folder = Path(appender.metrics_dir)
+    with held(folder / "held_performance.json"):
+        monkeypatch.setattr(line_files, "LOCK_WAIT_S", 0.01)
+        assert not appender.append_performance_metric("held", "e", 1.0, "a")
+        monkeypatch.undo()
+        with held_for(folder / "s_performance.json", 4 * HELD_WAIT_S):
+            done = appender.append_performance_metric("s", "e", 1.0, "a")
+
+    assert done
+    assert len(appender.read_metrics("s_performance.json")) == 1
 
 
 @pytest.fixture
@@ -346,3 +363,19 @@ def test_a_killed_writer_takes_nothing_acknowledged_with_it(appender: MetricsApp
     found = [record["execution_id"] for record in appender.read_metrics("s_outcomes.json")]
     assert acknowledged <= set(found)
     assert len(found) == len(set(found))
+
+
+def test_who_only_records_loads_neither_files_nor_triggers() -> None:
+    """They are loaded by who asks for them, under the names of the package."""
+    program = """
+import sys, otel_metrics
+from otel_metrics import skills
+later = [f"otel_metrics.skills.{name}" for name in ("appender", "folder", "thresholds", "triggers")]
+print([name for name in later if name in sys.modules])
+from otel_metrics.skills import *
+print(MetricsAppender is skills.MetricsAppender, [name in sys.modules for name in later])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stdout.decode().splitlines() == ["[]", "True [True, True, True, True]"]
+    assert not hasattr(skills, "MetricAppender")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_metrics import line_files, values
+from otel_metrics.arguments import TIMESTAMP_MAX
 from otel_metrics.skills import file_records
 
 NOW = 1_772_359_200.5
@@ -109,7 +110,7 @@ def test_secrets_reach_no_file(given: dict[str, object]) -> None:
         (0, "1970-01-01T00:00:00.000000Z"),
         (1_772_359_200, "2026-03-01T10:00:00.000000Z"),
         (1_772_359_200.1, "2026-03-01T10:00:00.100000Z"),
-        (file_records.TIMESTAMP_MAX, "9999-12-31T23:59:59.000000Z"),
+        (TIMESTAMP_MAX, "9999-12-31T23:59:59.000000Z"),
     ],
 )
 def test_a_time_is_said_in_microseconds_of_utc(timestamp: float, said: str) -> None:

@@ -224,14 +224,21 @@ def test_a_folder_that_is_made_later_is_followed_then(
         follower.stop(time.monotonic() + 10)
 
 
+@pytest.mark.parametrize("what", ["file", "link"])
 def test_what_cannot_be_read_hides_no_state(
     captured_telemetry: Captured,
     tmp_path: Path,
     follow: Follow,
     caplog: pytest.LogCaptureFixture,
+    what: str,
 ) -> None:
-    """Here the mailbox; one line in the log says so, not one for each look."""
-    (tmp_path / ".services").write_text("in the way")
+    """Here the mailboxes' folder: a file in its place, or a link that somebody planted. One line in
+    the log says so, not one for each look."""
+    (tmp_path / "elsewhere").mkdir()
+    if what == "file":
+        (tmp_path / ".services").write_text("in the way")
+    else:
+        (tmp_path / ".services").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "triage_promotion_log.json").write_text('{"to_state": "staged"}\n')
     looks = itertools.count()
     follow(elected=lambda: next(looks) >= 0)
@@ -239,3 +246,4 @@ def test_what_cannot_be_read_hides_no_state(
     until(lambda: state_of(captured_telemetry) == {"staged"} and next(looks) > 3)
     assert len(caplog.records) == 1
     assert "not followed until it works again" in caplog.text
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -50,15 +50,44 @@ def test_a_service_that_is_gone_gets_no_more_than_a_limit(tmp_path: Path) -> Non
     assert posted.refused == {gone: "holds 1,048,576 bytes that its service has not taken"}
 
 
-def test_a_link_in_place_of_a_mailbox_is_left_alone(tmp_path: Path) -> None:
-    """Nothing is written where it leads."""
-    opened(str(tmp_path), "shop", "")
-    target = tmp_path / "target"
-    target.write_text("")
-    (tmp_path / mailboxes.FOLDER / "link.ndjson").symlink_to(target)
+@pytest.mark.parametrize("content", ["", "{}\n"])
+def test_a_link_in_place_of_a_mailbox_is_not_followed(tmp_path: Path, content: str) -> None:
+    """Where it leads nothing is written, taken or emptied; who posts is told, others get theirs."""
+    folder, target = str(tmp_path), tmp_path / "target"
+    shop, other = opened(folder, "shop", ""), opened(folder, "other", "")
+    target.write_text(content)
+    Path(shop).unlink()
+    Path(shop).symlink_to(target)
 
-    assert len(post(str(tmp_path), {"event_id": "a"}).taken) == 1
-    assert target.read_text() == ""
+    posted = post(folder, {"event_id": "a"})
+    assert posted.taken == (other,)
+    assert posted.refused == {shop: "is a symbolic link; give the file itself"}
+    for refused in (lambda: take(shop), lambda: opened(folder, "shop", "")):
+        with pytest.raises(OSError, match="is a symbolic link"):
+            refused()
+    assert target.read_text() == content
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_in_place_of_their_folder_is_not_followed(tmp_path: Path, is_there: bool) -> None:
+    """Where it leads nothing is made, written, taken or emptied, whether that is there or not."""
+    folder, elsewhere = tmp_path / "metrics", tmp_path / "elsewhere"
+    folder.mkdir()
+    mailbox = opened(str(folder), "shop", "")
+    post(str(folder), {"event_id": "a"})
+    (folder / mailboxes.FOLDER).rename(elsewhere if is_there else tmp_path / "moved")
+    (folder / mailboxes.FOLDER).symlink_to(elsewhere)
+    before = [path.read_bytes() for path in elsewhere.glob("*")]
+
+    for refused in (
+        lambda: opened(str(folder), "other", ""),
+        lambda: post(str(folder), {"event_id": "b"}),
+        lambda: take(mailbox),
+    ):
+        with pytest.raises(OSError, match=r"\.services is a symbolic link; make it a folder"):
+            refused()
+    assert [path.read_bytes() for path in elsewhere.glob("*")] == before
+    assert elsewhere.exists() == is_there
 
 
 def _post(folder: str, poster: int) -> None:

@@ -17,7 +17,14 @@ from otel_metrics import events, sovereignty
 from otel_metrics.archive.feed import EventFeed
 from otel_metrics.pipeline.logs import ArchiveProcessor, make_provider
 from otel_metrics.sovereignty.recorder import record_event, record_mark
-from otel_metrics.sovereignty.rows import EVENTS, Event, Mark, Position, of_event
+from otel_metrics.sovereignty.rows import (
+    EVENTS,
+    Event,
+    Mark,
+    Position,
+    UnusableEventError,
+    of_event,
+)
 
 Row = Event | Mark | None
 
@@ -149,20 +156,30 @@ def test_a_cost_out_of_range_is_none(cost: float, under: str) -> None:
     assert row.cost_usd is None
 
 
+def test_an_event_of_a_later_release_is_no_row() -> None:
+    """It is kept by that."""
+    assert of_event("sovereignty.of_tomorrow", {}, 1) is None
+
+
 @pytest.mark.parametrize(
-    ("name", "attributes"),
+    ("kind", "identity", "time_ns", "reason"),
     [
-        ("sovereignty.of_tomorrow", {"sovereignty.event.id": "0123456789abcdef-1"}),
-        ("sovereignty.api_call", {}),
-        ("sovereignty.api_call", {"sovereignty.event.id": "0123456789abcdef-0"}),
-        ("sovereignty.api_call", {"sovereignty.event.id": "0123456789abcdef-9999999999999999999"}),
-        ("sovereignty.api_call", {"sovereignty.event.id": 7}),
-        ("sovereignty.session_started", {"sovereignty.event.id": "0123456789abcdef-1"}),
+        ("api_call", None, 1, "no_identity"),
+        ("api_call", "0123456789abcdef-0", 1, "no_identity"),
+        ("api_call", "0123456789abcdef-9999999999999999999", 1, "no_identity"),
+        ("api_call", 7, 1, "no_identity"),
+        ("api_call", "0123456789abcdef-1", None, "no_time"),
+        ("session_started", "0123456789abcdef-1", 1, "no_session"),
     ],
 )
-def test_what_cannot_be_kept_is_no_row(name: str, attributes: dict[str, object]) -> None:
-    """Events of other releases, without an identity or a place, or without their session."""
-    assert of_event(name, attributes, 1) is None
+def test_what_cannot_be_kept_is_told(
+    kind: str, identity: object, time_ns: int | None, reason: str
+) -> None:
+    """Events without an identity or a place, without a time, or without their session."""
+    with pytest.raises(UnusableEventError, match=f"sovereignty.{kind} has no") as raised:
+        of_event(f"sovereignty.{kind}", {"sovereignty.event.id": identity}, time_ns)
+
+    assert raised.value.reason == reason
 
 
 def test_no_two_events_of_a_process_have_one_identity() -> None:

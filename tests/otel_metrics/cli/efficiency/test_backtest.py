@@ -292,13 +292,13 @@ def test_damage_is_told_beside_the_figures(archive: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--window", "10"], 2, "10 has no unit; give 10m or 10s"),
-        (["--window", "soon"], 2, "'--window': "),
-        (["--window", "0s"], 2, "must be 0.001 s or more"),
+        (["--window", "10"], 2, "--window=10: has no unit; give 10m or 10s"),
+        (["--window", "soon"], 2, "--window=soon: is no time; give a number with s, m, h or d"),
+        (["--window", "0s"], 2, "--window=0s: must be 0.001 s or more"),
         (["--out", "p.gif"], 2, "--out=p.gif: the file must end in .png, .svg"),
         (["--out", "no/folder/p.png"], 2, "there is no folder"),
-        (["--since", "yesterday"], 2, "'yesterday' is no time"),
-        (["--since", "2030-01-01T00:00:00Z"], 1, "none of the 1 plans is of that time"),
+        (["--since", "yesterday"], 2, "--since=yesterday: is no time"),
+        (["--since", "2030-01-01T00:00:00Z"], 1, "no plan is of that time; 1 plan of other times"),
         (["--service", "shp"], 1, "--service=shp: nothing matches; did you mean shop?"),
         (["--archive", "nowhere"], 2, "--archive=nowhere: No such file or directory"),
     ],
@@ -323,7 +323,8 @@ def test_without_a_plan_the_answer_is_no(tmp_path: Path) -> None:
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "no plan is there: no event efficiency.plan; efficiency.record_plan() makes one\n"
+        f"{tmp_path}: holds no plan, which is an event efficiency.plan; "
+        "efficiency.record_plan() makes one\n"
     )
 
 

@@ -160,16 +160,17 @@ def test_a_folder_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
 
     for name in ("missing", "file"):
         done = imported(tmp_path / name)
-        assert (done.exit_code, done.output.startswith(str(tmp_path / name))) == (2, True)
+        assert (done.exit_code, done.output.startswith(f"DIR={tmp_path / name}: ")) == (2, True)
     assert not (tmp_path / "archive").exists()
 
 
 def test_a_folder_without_skill_files_has_nothing_to_take(tmp_path: Path) -> None:
-    """Which is done, and said."""
+    """Which is done, and said; no archive is made for it."""
     (tmp_path / "empty").mkdir()
     done = imported(tmp_path / "empty")
 
     assert (done.exit_code, "no skill files" in done.output) == (0, True)
+    assert not (tmp_path / "archive").exists()
 
 
 def test_two_imports_at_once_take_nothing_twice(files: Path) -> None:

@@ -88,15 +88,18 @@ def test_a_bad_line_is_told_and_the_rest_counts(skills: Run, folder: Path, ready
 
     result = skills("list", "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)[0]["fidelity"]) == (3, 100)
-    assert f"{path}:1: skipped: " in result.stderr
+    assert result.stderr == (
+        f"{path}:1: skipped: no JSON from column 1 on; mend the line, or remove it\n"
+    )
 
 
 def test_a_folder_without_skills_is_told(skills: Run) -> None:
     """It is no error."""
-    result = skills("list")
+    for command in ("list", "status"):
+        result = skills(command)
 
-    assert result.exit_code == 0
-    assert "no skill is recorded here" in result.stderr
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "no skill is recorded here" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ def test_a_folder_without_skills_is_told(skills: Run) -> None:
         (["--skills-dir", "none"], "--skills-dir=none: No such file or directory; give the folder"),
         (["--archive", "none"], "--archive=none: No such file or directory; give the folder"),
         (["--thresholds", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
-        (["--format", "xml"], "Invalid value for '--format'"),
+        (["--format", "xml"], "--format=xml: is not known; give table"),
     ],
 )
 def test_wrong_use_says_what_to_do(
@@ -116,6 +119,16 @@ def test_wrong_use_says_what_to_do(
 
     result = CliRunner().invoke(root, ["skills", "list", *arguments])
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+
+
+def test_thresholds_that_are_no_yaml_are_one_line(skills: Run, folder: Path) -> None:
+    """With file, line and what to do."""
+    path = folder / "thresholds.yaml"
+    path.write_text("defaults:\n  staged: {fidelity_min: 0.9\n  positive_decisions: [a]\n")
+
+    assert skills("list").stderr == (
+        f"{path}:2: defaults.staged: a {{ that is not closed, or lacks a comma; close it with }}\n"
+    )
 
 
 def test_a_variable_that_names_no_folder_is_told_by_its_name(

@@ -86,8 +86,8 @@ def test_a_demotion_is_a_rollback_to_prototype(skills: Run, past: Past) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("rollback", "triage: is staged, not production; demote returns a staged skill"),
-        ("demote", "triage: is production, not staged; rollback returns a skill in production"),
+        ("rollback", "triage: is staged, not production; skills demote returns it to prototype"),
+        ("demote", "triage: is production, not staged; skills rollback returns it to staged"),
     ],
 )
 def test_a_step_that_is_none_is_refused(
@@ -104,13 +104,26 @@ def test_a_step_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("command", ["rollback", "demote"])
+def test_a_prototype_is_returned_nowhere(skills: Run, folder: Path, command: str) -> None:
+    """It says in which state the skill is, and what can be done with it."""
+    Past(folder, "triage").fidelities(1)
+
+    result = skills(command, "triage", *DECIDED)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "triage: is prototype, the first state, so no step leads back; "
+        "skills promote takes it to staged, once its gates are met\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["rollback", "demote"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["triage", *DECIDED[2:]], "Missing option '--approver'"),
-        (["triage", *DECIDED[:2], *DECIDED[4:]], "Missing option '--ticket'"),
-        (["triage", *DECIDED[:4]], "Missing option '--reason'"),
-        (["triage", *DECIDED[:4], "--reason", " "], "'--reason': is empty"),
+        (["triage", *DECIDED[2:]], "--approver: is missing; "),
+        (["triage", *DECIDED[:2], *DECIDED[4:]], "--ticket: is missing; "),
+        (["triage", *DECIDED[:4]], "--reason: is missing; "),
+        (["triage", *DECIDED[:4], "--reason", " "], "--reason: is empty"),
         (["tirage", *DECIDED], "'tirage': no such skill; did you mean triage?"),
     ],
 )

@@ -104,7 +104,7 @@ def test_rows_that_no_archive_has(archive: Path, tmp_path: Path) -> None:
 
     result = run("--archive", archive, "--db", path)
     assert result.exit_code == 0
-    assert "10 events of the old database are not in the archive" in result.stderr
+    assert "not in the archive: 10 events of the old database; see " in result.stderr
     assert asked(path, "SELECT count(*) FROM events") == [(41,)]
     assert asked(path, "SELECT game FROM sessions WHERE session_id = 'theirs'") == [("go",)]
 
@@ -140,6 +140,19 @@ def test_without_an_archive_nothing_is_touched(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert not (tmp_path / "s.db").exists()
+
+
+def test_an_archive_that_cannot_be_read_to_its_end_replaces_nothing(
+    archive: Path, tmp_path: Path
+) -> None:
+    """Exit status 1, and a message that names the option; such as a copy without its id."""
+    assert run("--archive", archive, "--db", tmp_path / "s.db").exit_code == 0
+    (archive / ".archive").unlink()
+    result = run("--archive", archive, "--db", tmp_path / "s.db")
+
+    assert result.exit_code == 1
+    assert f"--archive={archive}: there is no archive yet, or none whose id" in result.stderr
+    assert asked(tmp_path / "s.db", "SELECT count(*) FROM events") == [(40,)]
 
 
 def test_the_database_of_something_else_is_not_touched(archive: Path, tmp_path: Path) -> None:
