@@ -8,7 +8,7 @@ points do not arrive as fast as they are exported, a collector refuses some, the
 grows, or a service has to leave out a collection. Of each rate: points per second at each place,
 the agent's queue, cores taken and memory (RSS).
 
-Reproduce: make collector prometheus && .venv/bin/python benchmarks/fleet.py
+Reproduce: make collector && .venv/bin/python benchmarks/fleet.py
 """
 
 import argparse
@@ -243,7 +243,7 @@ def main() -> None:
             seconds, offered = after.at - before.at, services * SERIES / INTERVAL_S
             rates = [(getattr(after, at) - getattr(before, at)) / seconds for at in _PLACES]
             cores = [(after.cpu[name] - before.cpu[name]) / seconds for name in after.cpu]
-            other = (after.busy - before.busy) / seconds - sum(cores)
+            other = max(0.0, (after.busy - before.busy) / seconds - sum(cores))
             others = max(others, other)
             print(
                 f"{services:8} {offered:9,.0f}{rates[0]:10,.0f}{rates[1]:10,.0f}{rates[2]:9,.0f}"

@@ -11,14 +11,12 @@ from typing import Any
 
 import yaml
 
-from tests.collector_config.running import DEADLINE_S, asked, until
+from tests.collector_config.running import DEADLINE_S, FOLDER, asked, until
 
 __all__ = ["Prometheus", "query"]
 
-CONFIGURATION: dict[str, Any] = {
-    "storage": {"tsdb": {"out_of_order_time_window": "30m"}},
-    "otlp": {"translation_strategy": "UnderscoreEscapingWithSuffixes"},
-}
+SHIPPED = FOLDER / "prometheus" / "prometheus.yml"
+"""Of which only what concerns OTLP and older points is used."""
 
 
 class Prometheus:
@@ -34,7 +32,8 @@ class Prometheus:
 
     def __init__(self, program: str, folder: Path, *, strategy: str = "") -> None:
         folder.mkdir()
-        configuration = json.loads(json.dumps(CONFIGURATION))
+        shipped: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
+        configuration = {key: shipped[key] for key in ("storage", "otlp")}
         if strategy:
             configuration["otlp"]["translation_strategy"] = strategy
         file = folder / "prometheus.yml"
