@@ -1,6 +1,6 @@
 # Every verb of the project. CI calls only these.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector clean
+.PHONY: help demo test test-wheel check bench compare torture docs test-all build collector stack clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,10 +10,15 @@ EXTRAS := web,query,plot,auth,nats
 # Tested beside ours; the newest one names an older opentelemetry-instrumentation than the SDK needs.
 BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal
-# The collector takes minutes to build, so it is kept outside the tree under the hash of its manifest.
+# What takes minutes to build is kept outside the tree, under the hash of what it is built from.
 GO ?= $(or $(shell command -v go),/usr/local/go/bin/go)
+built = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/$(1)/$(firstword $(shell sha256sum $(2)))/$(1)
 MANIFEST := collector-config/builder.yaml
-COLLECTOR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/collector/$(firstword $(shell sha256sum $(MANIFEST)))/otelcol
+COLLECTOR := $(call built,otelcol,$(MANIFEST))
+PROMETHEUS := $(call built,prometheus,tests/programs/prometheus/go.mod)
+BROKER := $(call built,broker,tests/programs/broker/main.go)
+COMPOSE := $(call built,compose,tests/programs/compose/go.mod)
+GO_BUILD := GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w'
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +67,10 @@ compare: $(STAMP) ## Measure ten common pains with the plain SDK and with otel-m
 torture: $(STAMP) ## Kill 10,000 writers, cut the power 2,000 times, fail disks, damage files (ARGS="--only kills --cycles 500")
 	$(BIN)/python -m tests.torture $(ARGS)
 
-docs: $(STAMP) ## Render docs/reference/ from the catalog, the variables and the commands
+docs: $(STAMP) ## Render docs/reference/, Prometheus' rules and Grafana's dashboards from the catalog
 	$(BIN)/otel-metrics catalog render docs --out docs/reference
+	$(BIN)/otel-metrics catalog render prometheus --out collector-config/prometheus
+	$(BIN)/otel-metrics catalog render grafana --out collector-config/grafana
 
 test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
 	@for minor in 11 12 13 14; do \
@@ -76,16 +83,35 @@ test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
 build: $(STAMP) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --outdir dist .
 
-collector: $(COLLECTOR) ## Build the OpenTelemetry Collector that tests use, with Go, into ~/.cache
-	@echo $(COLLECTOR)
+collector: $(COLLECTOR) $(PROMETHEUS) $(BROKER) $(COMPOSE) ## Build the collector and other programs in Go that tests use, into ~/.cache
+	@printf '%s\n' $^
 
-$(COLLECTOR):
-	@command -v $(GO) >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.25 or later)'; exit 2; }
+$(COLLECTOR): | go
 	@mkdir -p $(@D) && folder=$$(mktemp -d $(@D)/build.XXXXXX) && trap 'rm -rf "$$folder"' EXIT && \
 	cp $(MANIFEST) $$folder && version=$$(sed -n 's/^  version: //p' $(MANIFEST)) && cd $$folder && \
 	GOTOOLCHAIN=local nice $(GO) run go.opentelemetry.io/collector/cmd/builder@v$$version \
 	  --config=builder.yaml --skip-strict-versioning=false && \
 	mv build/otelcol $@
+
+$(PROMETHEUS): | go
+	@mkdir -p $(@D) && cd tests/programs/prometheus && for program in promtool prometheus; do \
+	  $(GO_BUILD) -tags remove_all_sd -o $(@D)/$$program.new \
+	    github.com/prometheus/prometheus/cmd/$$program && mv $(@D)/$$program.new $(@D)/$$program || exit; \
+	done
+
+$(BROKER): | go
+	@mkdir -p $(@D) && cd tests/programs/broker && $(GO_BUILD) -o $@ .
+
+$(COMPOSE): | go
+	@mkdir -p $(@D) && cd tests/programs/compose && \
+	$(GO_BUILD) -o $@ github.com/compose-spec/compose-go/v2/cmd
+
+.PHONY: go
+go:
+	@command -v $(GO) >/dev/null || { echo 'go is not installed: apt-get install golang-go (1.26 or later)'; exit 2; }
+
+stack: $(STAMP) ## Run what docker-compose.yml starts, without containers, until Ctrl-C (ARGS="--check")
+	@$(BIN)/python -m tests.stack $(ARGS)
 
 clean: ## Remove what the other verbs made
 	rm -rf .venv .venv-3.* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

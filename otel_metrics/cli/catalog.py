@@ -1,7 +1,8 @@
-"""`otel-metrics catalog`: list what is measured, check a file, render the reference pages."""
+"""`otel-metrics catalog`: list what is measured, check a file, render pages, rules, dashboards."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from otel_metrics.catalog.loader import InvalidCatalogError, builtin, load
 from otel_metrics.catalog.model import Catalog, Metric
 from otel_metrics.cli import formats
 from otel_metrics.render import docs
+from otel_metrics.render.grafana import dashboard_files
+from otel_metrics.render.prometheus import RUNBOOK, rule_files
 
 __all__ = ["catalog"]
 
@@ -19,7 +22,7 @@ _FILE = click.Path(dir_okay=False)
 
 @click.group()
 def catalog() -> None:
-    """What is measured: list it, check a file of your own, render the pages."""
+    """What is measured: list it, check a file of your own, render what derives from it."""
 
 
 @catalog.command("list")
@@ -84,13 +87,89 @@ def docs_(context: click.Context, only_check: bool, out: str) -> None:  # noqa: 
     from otel_metrics.autoconfig.environment import VARIABLES
 
     pages = docs.reference(builtin(), VARIABLES, context.find_root().command)
-    drifted = [name for name, text in pages.items() if _read(os.path.join(out, name)) != text]
+    _write_or_check(context, out, pages, only_check=only_check)
+
+
+def _stack_options(command: Callable[..., None], *, out: str) -> Callable[..., None]:
+    """Add what the files of the stack around the collector are rendered with."""
+    for option in (
+        click.option(
+            "--runbook",
+            default=RUNBOOK,
+            show_default=True,
+            help="What alerts link to: the URL of the page of alerts, where it is on a site.",
+        ),
+        click.option(
+            "--catalog",
+            "file",
+            type=_FILE,
+            envvar="OTEL_PYTHON_METRICS_CATALOG",
+            help="Also know what this file adds. Default: OTEL_PYTHON_METRICS_CATALOG.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False),
+            default=out,
+            show_default=True,
+            help="The folder of the files.",
+        ),
+        click.option(
+            "--check", "only_check", is_flag=True, help="Write nothing; say what has drifted."
+        ),
+        click.pass_context,
+    ):
+        command = option(command)
+    return command
+
+
+@render.command("prometheus")
+@partial(_stack_options, out="collector-config/prometheus")
+def prometheus_(
+    context: click.Context,
+    only_check: bool,  # noqa: FBT001  # click's flag
+    out: str,
+    file: str | None,
+    runbook: str,
+) -> None:
+    """Render the rules of Prometheus: recording rules and alerts.
+
+    With a catalog file of your own, sums also go over the attributes that it adds.
+    Exit status 1 when --check finds a file that has drifted.
+    """
+    known = _load(context, file) if file else builtin()
+    files = rule_files(known, runbook=runbook)
+    _write_or_check(context, out, files, only_check=only_check)
+
+
+@render.command("grafana")
+@partial(_stack_options, out="collector-config/grafana")
+def grafana_(
+    context: click.Context,
+    only_check: bool,  # noqa: FBT001  # click's flag
+    out: str,
+    file: str | None,
+    runbook: str,
+) -> None:
+    """Render the dashboards of Grafana.
+
+    Exit status 1 when --check finds a file that has drifted.
+    """
+    known = _load(context, file) if file else builtin()
+    _write_or_check(context, out, dashboard_files(known, runbook=runbook), only_check=only_check)
+
+
+def _write_or_check(
+    context: click.Context, out: str, files: Mapping[str, str], *, only_check: bool
+) -> None:
+    """Write what has drifted, or name it and exit 1."""
+    drifted = [name for name, text in files.items() if _read(os.path.join(out, name)) != text]
     if not only_check:
-        _write(out, {name: pages[name] for name in drifted})
-        click.echo(f"{out}: {len(drifted)} of {len(pages)} pages written")
+        _write(out, {name: files[name] for name in drifted})
+        click.echo(f"{out}: {len(drifted)} of {len(files)} files written")
         return
     for name in drifted:
-        click.echo(f"{os.path.join(out, name)} has drifted; run otel-metrics catalog render docs")
+        path = os.path.join(out, name)
+        click.echo(f"{path} has drifted; run {context.command_path}")
     context.exit(1 if drifted else 0)
 
 
@@ -125,8 +204,8 @@ def _read(path: str) -> str | None:
         return None
 
 
-def _write(folder: str, pages: Mapping[str, str]) -> None:
-    os.makedirs(folder, exist_ok=True)
-    for name, text in pages.items():
+def _write(folder: str, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
         with open(os.path.join(folder, name), "w", encoding="utf-8", newline="") as file:
             file.write(text)

@@ -12,7 +12,13 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from otel_metrics.pipeline.otlp_reply import RESPONSE_BYTES_MAX, Redactor, Reply, judge
+from otel_metrics.pipeline.otlp_reply import (
+    CREDENTIALS_HINT,
+    RESPONSE_BYTES_MAX,
+    Redactor,
+    Reply,
+    judge,
+)
 from otel_metrics.pipeline.otlp_settings import OtlpSettings
 from otel_metrics.version import __version__
 
@@ -22,6 +28,7 @@ METHODS: Final = {
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
     "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
 }
+NOT_LET_IN: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 RETRYABLE: Final = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 )
@@ -116,9 +123,10 @@ class GrpcTransport:
         if name == "UNAVAILABLE":
             self.close()
         wait_s = _retry_delay(error.trailing_metadata() or ())
+        hint = f"; {CREDENTIALS_HINT}" if name in NOT_LET_IN else ""
         return Reply(
             ok=False,
-            reason=f"{name}: {self._words(name, details)} ({self._settings.address})",
+            reason=f"{name}: {self._words(name, details)} ({self._settings.address}){hint}",
             retryable=name in RETRYABLE or (name == "RESOURCE_EXHAUSTED" and wait_s is not None),
             answered=not any(words in details for words in UNANSWERED),
             wait_s=wait_s,

@@ -20,7 +20,13 @@ from urllib.parse import quote, urlsplit
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from otel_metrics.pipeline.otlp_reply import RESPONSE_BYTES_MAX, Redactor, Reply, judge
+from otel_metrics.pipeline.otlp_reply import (
+    CREDENTIALS_HINT,
+    RESPONSE_BYTES_MAX,
+    Redactor,
+    Reply,
+    judge,
+)
 from otel_metrics.pipeline.otlp_settings import OtlpSettings
 from otel_metrics.pipeline.otlp_values import (
     PORT_DEFAULTS,
@@ -37,6 +43,7 @@ ACCEPTED: Final = frozenset({200, 202, 204})
 """The specification says 200; 202 and 204 are what some vendors say for the same."""
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 TOO_LARGE: Final = 413
+NOT_LET_IN: Final = frozenset({401, 403})
 OURS: Final = frozenset(
     {"accept-encoding", "connection", "content-length", "expect", "proxy-authorization"}
     | {"te", "trailer", "transfer-encoding", "upgrade"}
@@ -183,9 +190,10 @@ class HttpTransport:
             )
         said = self._redact("" if is_packed else _message(kind, body))
         said = said or self._redact(response.reason)
+        hint = f"; {CREDENTIALS_HINT}" if status in NOT_LET_IN else ""
         return Reply(
             ok=False,
-            reason=f"HTTP {status}: {said} ({self._settings.address})",
+            reason=f"HTTP {status}: {said} ({self._settings.address}){hint}",
             retryable=status in RETRYABLE,
             too_large=status == TOO_LARGE,
             wait_s=retry_after_s(response.getheader("retry-after"), now=time.time()),

@@ -19,12 +19,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from otel_metrics.pipeline.otlp_settings import Signal
 from otel_metrics.pipeline.otlp_values import MASK, Headers
 
-__all__ = ["RESPONSE_BYTES_MAX", "Redactor", "Reply", "judge"]
+__all__ = ["CREDENTIALS_HINT", "RESPONSE_BYTES_MAX", "Redactor", "Reply", "judge"]
 
 RESPONSE_BYTES_MAX: Final = 4 * 2**20
 """Of a longer reply nothing is believed (OTLP 1.9, response size)."""
 MESSAGE_CHARS_MAX: Final = 200
 """Characters of a server's message that are kept."""
+CREDENTIALS_HINT: Final = "check OTEL_EXPORTER_OTLP_HEADERS"
+"""Ends the reason where the server does not know who sends, or does not let them."""
 PART_CHARS_MIN: Final = 4
 """A shorter part of a header's value, such as `1` in `Basic 1`, is no secret of its own."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from math import ceil
 from typing import Final
 
-from tests.torture import archives, crowds, damage, disks
+from tests.torture import archives, collectors, crowds, damage, disks
 from tests.torture.figures import Figures
 from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
@@ -99,6 +99,11 @@ def _disks(plan: Plan) -> Iterator[Figures]:
     yield disks.stalled_fsync(plan)
 
 
+def _collector(plan: Plan) -> Iterator[Figures]:
+    yield collectors.dead_agent(plan)
+    yield collectors.dead_gateway(plan)
+
+
 GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "kills": _kills,
     "calls": _calls,
@@ -109,6 +114,7 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "files": lambda plan: iter([shared_skill(plan), large_lines(plan)]),
     "forks": lambda plan: iter([forks_under_load(plan)]),
     "stores": _stores,
+    "collector": _collector,
     "simulated": lambda plan: iter([simulated(plan)]),
 }
 """The rows of each group, run one after the other as they are asked for."""

@@ -9,7 +9,7 @@ import pytest
 
 from otel_exporter_ndjson.exporter import Arguments
 from otel_exporter_ndjson.fs import RealFs, Status
-from tests.torture import archives, crowds, damage, disks
+from tests.torture import archives, collectors, crowds, damage, disks
 from tests.torture.figures import Figures
 from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
@@ -187,6 +187,20 @@ def test_missing_and_exchanged_segments_are_told(
     plan: Plan, row: Callable[[Plan], Figures]
 ) -> None:
     """C6, C7 and C9: a checkpoint shows even what nothing inside an archive can."""
+    held(row(plan))
+
+
+@pytest.mark.component("otelcol")
+@pytest.mark.component("prometheus3")
+@pytest.mark.parametrize(
+    "row", [collectors.dead_agent, collectors.dead_gateway], ids=["agent", "gateway"]
+)
+def test_a_dead_collector_costs_nothing(
+    plan: Plan, component: Callable[[str], str], row: Callable[[Plan], Figures]
+) -> None:
+    """F11: what was recorded meanwhile is in Prometheus afterwards, exactly."""
+    component("otelcol")
+    component("prometheus3")
     held(row(plan))
 
 

@@ -129,3 +129,53 @@ def test_check_names_the_page_that_drifted_and_writes_nothing(tmp_path: Path) ->
     assert result.output.startswith(f"{tmp_path}/events.md has drifted; run ")
     assert (tmp_path / "events.md").read_text(encoding="utf-8") == "old"
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("prometheus", {"alerts.yml", "recording.yml"}),
+        ("grafana", {"overview.json", "skills.json", "host-and-pipeline.json"}),
+    ],
+)
+def test_render_writes_the_stack_and_check_finds_it_current(
+    what: str, names: set[str], tmp_path: Path
+) -> None:
+    """Rules and dashboards, in folders that are made, and not drifted right after."""
+    rendered = run("render", what, "--out", str(tmp_path / "out"))
+    checked = run("render", what, "--check", "--out", str(tmp_path / "out"))
+
+    assert names <= {path.name for path in (tmp_path / "out").rglob("*.*")}
+    assert (rendered.exit_code, checked.exit_code, checked.output) == (0, 0, "")
+
+
+@pytest.mark.parametrize("what", ["prometheus", "grafana"])
+def test_check_names_each_file_of_the_stack_that_drifted(what: str, tmp_path: Path) -> None:
+    """A pipeline fails with the names, of those that are missing too, and writes nothing."""
+    run("render", what, "--out", str(tmp_path))
+    changed, missing, *_ = sorted(path for path in tmp_path.rglob("*.*") if path.is_file())
+    changed.write_text("old", encoding="utf-8")
+    missing.unlink()
+
+    result = run("render", what, "--check", "--out", str(tmp_path))
+
+    assert [line.split(" has drifted; run ")[0] for line in sorted(result.output.splitlines())] == [
+        str(changed),
+        str(missing),
+    ]
+    assert (changed.read_text(encoding="utf-8"), missing.exists()) == ("old", False)
+    assert result.exit_code == 1
+
+
+def test_rules_are_rendered_with_a_catalog_and_a_runbook_of_ones_own(
+    own: Path, tmp_path: Path
+) -> None:
+    """Sums go over attributes that the file adds, and alerts link to the page that is named."""
+    options = ("--catalog", str(own), "--runbook", "https://example.org/a")
+
+    result = run("render", "prometheus", *options, "--out", str(tmp_path))
+
+    assert result.exit_code == 0
+    assert "shop_region" in (tmp_path / "rules/recording.yml").read_text(encoding="utf-8")
+    alerts = (tmp_path / "rules/alerts.yml").read_text(encoding="utf-8")
+    assert "runbook_url: https://example.org/a#targetdown" in alerts

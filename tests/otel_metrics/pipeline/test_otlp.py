@@ -207,14 +207,15 @@ def test_attempts_are_bounded(
 def test_never_is_not_tried_again(
     collector: Any, metric_exporter: Make, batch: Make, answer: Make, status: int, code: Any
 ) -> None:
-    """What the server does not want is posted once."""
+    """What the server does not want is posted once; who is not let in is told what to check."""
     collector.answers = [answer(status=status, code=code, message="no", body=b"no")]
 
     outcome = metric_exporter(collector).export(batch(), 5)
 
     kind = code.name if collector.protocol == "grpc" else f"HTTP {status}"
     where = collector.endpoint.removeprefix("http://").removesuffix("/v1/metrics")
-    assert outcome == Outcome(False, f"{kind}: no ({where})")
+    hint = "; check OTEL_EXPORTER_OTLP_HEADERS" if status in (401, 403) else ""
+    assert outcome == Outcome(False, f"{kind}: no ({where}){hint}")
     assert len(collector.messages) == 1
 
 
@@ -234,7 +235,7 @@ def test_reason_is_short_printable_and_without_secrets(
     assert "t0ken-1" not in outcome.reason + repr(exporter.settings)
     assert "*** *** [31mxxx" in outcome.reason
     assert outcome.reason.isprintable()
-    assert len(outcome.reason) < 260
+    assert len(outcome.reason) < 280
 
 
 def test_dead_endpoint_fails_quickly(collector: Any, metric_exporter: Make, batch: Make) -> None:

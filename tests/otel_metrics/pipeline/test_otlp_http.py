@@ -143,7 +143,8 @@ def test_servers_message_is_the_reason(
 
     outcome = metric_exporter(collector).export(batch(), 5)
 
-    assert outcome == Outcome(False, f"HTTP 401: {said} ({_address(collector)})")
+    hint = "check OTEL_EXPORTER_OTLP_HEADERS"
+    assert outcome == Outcome(False, f"HTTP 401: {said} ({_address(collector)}); {hint}")
 
 
 def test_deflate_arrives(collector: Any, metric_exporter: Make, batch: Make) -> None:

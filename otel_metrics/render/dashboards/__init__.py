@@ -1,0 +1,1 @@
+"""The dashboards, a module each: what it shows, in words and queries."""

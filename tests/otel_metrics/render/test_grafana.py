@@ -1,0 +1,82 @@
+"""The dashboards as they are rendered: not drifted, and of known series only."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from otel_metrics.catalog import builtin
+from otel_metrics.render.grafana import dashboard_files
+from otel_metrics.render.panels import banded
+from otel_metrics.render.prometheus import groups
+from otel_metrics.render.rules import Recording
+from tests.collector_config.names import known, labels_of, metrics_of
+
+FOLDER = Path(__file__).parents[3] / "collector-config" / "grafana"
+RENDERED = dashboard_files(builtin())
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_no_dashboard_has_drifted(name: str) -> None:
+    """After a change of the catalog or a dashboard, run `otel-metrics catalog render grafana`."""
+    assert (FOLDER / name).read_text(encoding="utf-8") == RENDERED[name]
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_a_query_names_only_series_and_labels_that_there_are(name: str) -> None:
+    """A panel that asks for what nobody writes is empty for ever."""
+    series = known(builtin())
+    for panel in json.loads(RENDERED[name])["panels"]:
+        for target in panel.get("targets", ()):
+            named = metrics_of(target["expr"])
+            labels = frozenset().union(*(series.get(it, frozenset()) for it in named))
+
+            assert named - series.keys() == set(), panel["title"]
+            assert labels_of(target["expr"]) - labels == set(), panel["title"]
+
+
+def test_every_metric_of_the_catalog_is_on_a_dashboard() -> None:
+    """Itself, or what is recorded of it: nothing is measured that an operator cannot see."""
+    asked = {
+        name
+        for text in RENDERED.values()
+        for panel in json.loads(text)["panels"]
+        for target in panel.get("targets", ())
+        for name in metrics_of(target["expr"])
+    }
+    of_recorded = {
+        rule.record: metrics_of(rule.expr)
+        for group in groups(builtin())
+        for rule in group.rules
+        if isinstance(rule, Recording)
+    }
+    shown = asked.union(*(of_recorded.get(name, set()) for name in asked))
+
+    assert [
+        metric.name
+        for metric in builtin().metrics.values()
+        if not any(name.startswith(metric.prometheus) for name in shown)
+    ] == []
+
+
+def test_thresholds_are_the_bands_of_the_catalog() -> None:
+    """Where a metric says what is critical, its panel turns red there."""
+    disk = builtin().metrics["system.filesystem.utilization"]
+    panels = json.loads(RENDERED["dashboards/host-and-pipeline.json"])["panels"]
+    (panel,) = (panel for panel in panels if panel["title"] == "Fullest disk")
+
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [(step["color"], step["value"]) for step in steps] == list(banded(disk))
+    assert disk.bands is not None
+    assert steps[-1] == {"color": "red", "value": disk.bands.critical.lower}
+
+
+def test_a_runbook_on_a_site_is_linked_to() -> None:
+    """Grafana opens a URL; without one, the dashboard with the same sentences is linked to."""
+    there = json.loads(
+        dashboard_files(builtin(), runbook="https://example.org/a")["dashboards/skills.json"]
+    )
+    here = json.loads(RENDERED["dashboards/skills.json"])
+
+    assert there["links"][-1]["url"] == "https://example.org/a"
+    assert here["links"][-1]["url"] == "/d/otel-metrics-runbook"
