@@ -5,9 +5,9 @@ is started by hand. Grafana is not.
 """
 
 import re
-import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,39 +161,22 @@ def test_secrets_are_made_once_and_for_their_readers(
     assert not list(tmp_path.rglob("ca.key"))
 
 
-@pytest.mark.slow
-def test_the_image_is_given_all_that_the_package_is_built_from(tmp_path: Path) -> None:
-    """The package of the copied files alone installs, and runs."""
+def test_the_image_is_given_all_that_the_package_is_built_from() -> None:
+    """What pyproject.toml names is copied into the image, and `.dockerignore` lets it in."""
+    pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
+    named = {
+        "pyproject.toml",
+        pyproject["project"]["readme"],
+        *pyproject["project"]["license-files"],
+    }
+    named |= {package.partition("/")[0] for package in wheel["packages"]}
     dockerfile = (PROJECT / "Dockerfile").read_text()
-    let_in = (PROJECT / ".dockerignore").read_text().splitlines()
-    copied = [
-        word
-        for line in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE)
-        for word in line.split()
-    ]
-    for path in copied:
-        assert f"!{path}" in let_in
-        source = PROJECT / path
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / "src" / path)
-        else:
-            (tmp_path / "src").mkdir(exist_ok=True)
-            shutil.copy(source, tmp_path / "src")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target",
-         tmp_path / "installed", tmp_path / "src"],
-        check=True,
-    )  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "otel_metrics", "catalog", "list"],
-        cwd=tmp_path / "installed",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    copies = re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE)
+    let_in = re.findall(r"^!(\S+)$", (PROJECT / ".dockerignore").read_text(), re.MULTILINE)
 
-    assert len(copied) == 5
-    assert "skill.executions" in done.stdout
+    assert {word for words in copies for word in words.split()} == named
+    assert set(let_in) == named
 
 
 def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -86,6 +86,7 @@ class Storing:
 
     def end(self) -> None:
         """See `Work`."""
+        self._store.close()
         self._telemetry.shutdown()
 
 
@@ -230,14 +231,19 @@ def _through(work: Work) -> Callable[[Ledger], None]:
             _record(work, ledger, number)
         while ledger.going < 2:
             time.sleep(0.001)
-        until_s = time.monotonic() + AGAIN_S
-        while not work.is_written() and time.monotonic() < until_s:
-            pass
+        _await_written(work)
         for number in range(RECORDS, RECORDS + AFTER):
             _record(work, ledger, number)
+        _await_written(work)
         work.end()
 
     return body
+
+
+def _await_written(work: Work) -> None:
+    until_s = time.monotonic() + AGAIN_S
+    while not work.is_written() and time.monotonic() < until_s:
+        pass
 
 
 def _opened(work: Work) -> Callable[[Ledger], None]:
