@@ -12,11 +12,11 @@ BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal
 # What takes minutes to build is kept outside the tree, under the hash of what it is built from.
 GO ?= $(or $(shell command -v go),/usr/local/go/bin/go)
-built = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/$(1)/$(firstword $(shell sha256sum $(2)))/$(1)
+built = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/otel-metrics/$(1)/$(firstword $(shell cat $(2) | sha256sum))/$(1)
 MANIFEST := collector-config/builder.yaml
 COLLECTOR := $(call built,otelcol,$(MANIFEST))
 PROMETHEUS := $(call built,prometheus,tests/programs/prometheus/go.mod)
-BROKER := $(call built,broker,tests/programs/broker/main.go)
+BROKER := $(call built,broker,tests/programs/broker/go.mod tests/programs/broker/main.go)
 COMPOSE := $(call built,compose,tests/programs/compose/go.mod)
 GO_BUILD := GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w'
 
@@ -56,7 +56,7 @@ check: $(STAMP) ## Format, lint, types, import rules, quick tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(PYTEST) -m 'not slow' -q
 
-bench: $(STAMP) ## Run every benchmark; each prints its ratio against a peer in the same run
+bench: $(STAMP) ## Run every benchmark; each prints its ratio against a peer in the same run, or figures where there is none
 	@status=0; for file in benchmarks/*.py; do \
 	  echo "== $$file"; $(BIN)/python $$file || status=1; \
 	done; exit $$status

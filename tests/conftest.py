@@ -32,14 +32,16 @@ INSTALL = {
 """The command that installs each component. `.ci/run` runs them all."""
 
 _PROGRAMS = Path(__file__).parent / "programs"
+_BROKER = _PROGRAMS / "broker"
+_PROMETHEUS = _PROGRAMS / "prometheus/go.mod"
 BUILT = {
-    "broker": ("broker/{}/broker", _PROGRAMS / "broker/main.go"),
-    "compose": ("compose/{}/compose", _PROGRAMS / "compose/go.mod"),
-    "otelcol": ("otelcol/{}/otelcol", _PROGRAMS.parents[1] / "collector-config/builder.yaml"),
-    "prometheus3": ("prometheus/{}/prometheus", _PROGRAMS / "prometheus/go.mod"),
-    "promtool3": ("prometheus/{}/promtool", _PROGRAMS / "prometheus/go.mod"),
+    "broker": ("broker/{}/broker", [_BROKER / "go.mod", _BROKER / "main.go"]),
+    "compose": ("compose/{}/compose", [_PROGRAMS / "compose/go.mod"]),
+    "otelcol": ("otelcol/{}/otelcol", [_PROGRAMS.parents[1] / "collector-config/builder.yaml"]),
+    "prometheus3": ("prometheus/{}/prometheus", [_PROMETHEUS]),
+    "promtool3": ("prometheus/{}/promtool", [_PROMETHEUS]),
 }
-"""Where `make collector` puts what it builds, and the file whose hash is in that path."""
+"""Where `make collector` puts what it builds, and the files whose hash is in that path."""
 BESIDE_PYTHON = str(Path(sys.executable).parent)
 """Where packages put programs."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -47,10 +49,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 def built(name: str) -> str | None:
     """Return where `make` puts a program that it builds, if it is there."""
-    path, source = BUILT.get(name, ("", None))
-    if source is None or not source.exists():
+    if name not in BUILT:
         return None
-    version = hashlib.sha256(source.read_bytes()).hexdigest()
+    path, sources = BUILT[name]
+    version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     return shutil.which(CACHE / "otel-metrics" / path.format(version))
 
 

@@ -3,6 +3,7 @@
 The agents are in `otel_metrics.demo`; here are time, signals and the terminal.
 """
 
+import itertools
 import os
 import platform
 import shlex
@@ -46,7 +47,8 @@ EXIT_INTERRUPTED: Final = 130
     default=SECONDS,
     envvar="DEMO_SECONDS",
     show_default=True,
-    help="How long it works; the file under way is finished. Also DEMO_SECONDS.",
+    help="How long it works, over and over where it takes longer; the file under way is finished. "
+    "Also DEMO_SECONDS.",
 )
 @click.option(
     "--files",
@@ -114,11 +116,13 @@ def _work(
     session: Session, library: Library, console: Console, *, seconds: float, files: int | None
 ) -> Ending:
     """Work until time, files or the user's patience is over; say which."""
-    paths = library.paths if files is None else library.paths[:files]
+    limit = len(library.paths) if files is None else files
+    # With time left behind the last file they begin again: a service goes on.
+    paths = itertools.cycle(library.paths) if files is None else library.paths[:files]
     began_s = time.monotonic()
     with (
         _interrupts() as interrupted,
-        Display(console, len(paths), time.monotonic) as display,
+        Display(console, limit, time.monotonic) as display,
         closing(session.run(paths)) as steps,
     ):
         for step in steps:
@@ -127,7 +131,7 @@ def _work(
                 return "interrupted"
             if files is None and time.monotonic() - began_s >= seconds:
                 return "time"
-    return "done" if files is None else "files"
+    return "files"
 
 
 @contextmanager

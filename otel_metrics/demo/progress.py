@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from otel_metrics.demo.session import Progress
-from otel_metrics.demo.summary import sovereign_share
+from otel_metrics.demo.summary import sovereign_share, visits
 from otel_metrics.demo.tally import Tally
 
 __all__ = ["Display", "lines_of"]
@@ -25,7 +25,7 @@ class Display:
 
     Args:
         console: where to; a terminal with colours gets the block, anything else plain lines.
-        files: how many the session may visit, at most.
+        files: how many there are to visit.
         clock: seconds, monotonic.
     """
 
@@ -74,13 +74,13 @@ def lines_of(step: Progress, files: int, elapsed_s: float) -> list[str]:
 
     Args:
         step: the newest.
-        files: how many the session may visit, at most.
+        files: how many there are to visit.
         elapsed_s: seconds since it began.
     """
     tally = step.tally
     per_s = tally.files / elapsed_s if elapsed_s > 0 else 0.0
     return [
-        f"{elapsed_s:5.1f} s  {tally.files:,} of {files:,} files, {per_s:.1f}/s",
+        f"{elapsed_s:5.1f} s  {visits(tally.files, files)}, {per_s:.1f}/s",
         _outcomes(tally),
         f"{step.agent}: {step.told}",
     ]

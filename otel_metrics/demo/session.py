@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,7 +61,7 @@ class Session:
         self._surveyor = Agent("surveyor", [CompileCheck(), ComplexityScan()], desk)
         self._auditor = Agent("auditor", [DuplicateDetection(), SecretScan()], desk)
 
-    def run(self, paths: Sequence[str]) -> Generator[Progress, None, None]:
+    def run(self, paths: Iterable[str]) -> Generator[Progress, None, None]:
         """Go through `paths`, a step a file. Close the generator to stop after the file under way.
 
         The pass that is under way then is recorded as what it is: not whole.

@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from otel_metrics.demo.tally import SkillTally, Tally
 
-__all__ = ["Closing", "Ending", "sovereign_share", "summarise"]
+__all__ = ["Closing", "Ending", "sovereign_share", "summarise", "visits"]
 
-Ending = Literal["done", "files", "time", "interrupted"]
+Ending = Literal["files", "time", "interrupted"]
 
 LAYERS: Final[Mapping[str, tuple[str, str]]] = {
     "perception": ("perception_cache_hit", "perception_vlm_call"),
@@ -21,7 +21,6 @@ LAYERS: Final[Mapping[str, tuple[str, str]]] = {
 COLUMNS: Final = ("skill", "runs", "correct", "incorrect", "unverified", "errors", "median")
 
 _ENDINGS: Final[Mapping[Ending, str]] = {
-    "done": "every file was visited",
     "files": "as many as were asked for",
     "time": "time was over",
     "interrupted": "interrupted",
@@ -79,10 +78,19 @@ def sovereign_share(events: Mapping[str, int], *layers: str) -> float | None:
     return 100 * sovereign / total if total else None
 
 
+def visits(visited: int, files: int) -> str:
+    """Return how many files were visited, of how many, in words.
+
+    >>> visits(40, 1790), visits(2000, 1790)
+    ('40 of 1,790 files', '2,000 visits to 1,790 files')
+    """
+    return f"{visited:,} {'of' if visited <= files else 'visits to'} {files:,} files"
+
+
 def _headline(tally: Tally, closing: Closing) -> str:
     missing = f"; {closing.unlisted} folders could not be listed" if closing.unlisted else ""
     return (
-        f"{tally.files:,} of {closing.files:,} files of Python {closing.python}'s standard library"
+        f"{visits(tally.files, closing.files)} of Python {closing.python}'s standard library"
         f" in {closing.elapsed_s:.1f} s; {_ENDINGS[closing.ending]}{missing}"
     )
 

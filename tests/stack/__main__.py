@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
                 while all(process.poll() is None for process in running.values()):
                     time.sleep(1)
                 raise StackError("a process ended")
-        except StackError as error:
+        except (StackError, OSError, subprocess.TimeoutExpired) as error:
             print(error, file=sys.stderr)
             print(_last_words(folder), file=sys.stderr)
             return 1
@@ -86,27 +86,26 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _running(folder: Path, patience_s: float) -> Iterator[Mapping[str, "subprocess.Popen[bytes]"]]:
-    """Start everything, wait until all are healthy, and end them in turn."""
+    """Start everything, each when the one before is healthy, and end them from the last one on."""
     running: dict[str, subprocess.Popen[bytes]] = {}
     started, left_out = services(folder)
     try:
-        for service in started:
-            process = _start(service)
-            if not service.is_task:
-                running[service.name] = process
-            elif process.wait(patience_s) != 0:
-                raise StackError(f"{service.name} ended with {process.returncode}")
         deadline = time.monotonic() + patience_s
         for service in started:
+            process = _start(service)
+            if service.is_task:
+                if process.wait(patience_s) != 0:
+                    raise StackError(f"{service.name} ended with {process.returncode}")
+                continue
+            running[service.name] = process
             if service.health is not None:
-                _await(service, running[service.name], service.health, deadline)
+                _await(service, process, service.health, deadline)
         for name, why in left_out.items():
             print(f"{name:<11} not run: {why}", flush=True)
         yield running
     finally:
-        for process in running.values():
+        for process in reversed(running.values()):
             process.terminate()
-        for process in running.values():
             try:
                 process.wait(END_S)
             except subprocess.TimeoutExpired:
@@ -129,7 +128,7 @@ def _start(service: Service) -> "subprocess.Popen[bytes]":
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is ours alone: the chain ends from its beginning
+            start_new_session=True,  # Ctrl-C is ours alone: who sends ends before who takes
         )
 
 

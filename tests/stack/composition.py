@@ -51,7 +51,8 @@ class Service:
 
 
 def services(folder: Path) -> tuple[list[Service], dict[str, str]]:
-    """Return what to start, tasks first, and what is not run with the reason.
+    """Return what to start in this order, tasks first and then what others send to, and what is not
+    run with the reason.
 
     Args:
         folder: where their files are put.
@@ -74,7 +75,8 @@ def services(folder: Path) -> tuple[list[Service], dict[str, str]]:
             started.append(
                 _service(name, each, PROGRAMS[image], folder, moves, tasks, set(declared))
             )
-    return sorted(started, key=lambda service: not service.is_task), left_out
+    behind_first = started[::-1]
+    return sorted(behind_first, key=lambda service: not service.is_task), left_out
 
 
 def _files(name: str, declared: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -111,7 +113,7 @@ def _service(
     tasks: set[str],
     names: set[str],
 ) -> Service:
-    hosts = re.compile(rf"\b(?:{'|'.join(names)})(?=:\d)|^0\.0\.0\.0(?=:|$)")
+    hosts = re.compile(rf"\b(?:{'|'.join(names)})(?=:\d)|(?<![\d.])0\.0\.0\.0(?=:|$)")
     longest_first = sorted(moves, key=len, reverse=True)
     paths = re.compile(rf"(?<![\w/.])(?:{'|'.join(map(re.escape, longest_first)) or '$.'})(?=/|$)")
 

@@ -81,14 +81,30 @@ def test_every_service_is_asked_how_it_is(declared: dict[str, dict[str, Any]]) -
     assert {name for name, each in declared.items() if "healthcheck" not in each} == {"secrets"}
 
 
+def test_no_image_is_built_twice(declared: dict[str, dict[str, Any]]) -> None:
+    """Two builds of one tag at a time fail now and then; who has no build waits for who has."""
+    built = {name: each["image"] for name, each in declared.items() if "build" in each}
+    others = {
+        name: each
+        for name, each in declared.items()
+        if "build" not in each and each["image"] in built.values()
+    }
+
+    assert len(set(built.values())) == len(built) == 2
+    for name, each in others.items():
+        (builder,) = (other for other, image in built.items() if image == each["image"])
+        assert builder in each["depends_on"], name
+
+
 def test_images_have_a_version(declared: dict[str, dict[str, Any]]) -> None:
     """A tag of numbers, or they are built here from images that have one."""
     bases = re.findall(r"^FROM (\S+:\S+)", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
-    images = [each["image"] for each in declared.values() if "build" not in each]
+    images = {each["image"] for each in declared.values()}
+    images -= {each["image"] for each in declared.values() if "build" in each}
 
-    assert len(bases) == 4
+    assert (len(bases), len(images)) == (4, 3)
     for image in [*bases, *images]:
-        assert re.search(r":v?\d+\.\d+", image), image
+        assert re.search(r":v?\d+\.\d+\.\d+", image), image
 
 
 def test_the_versions_are_those_of_the_tests(declared: dict[str, dict[str, Any]]) -> None:
@@ -141,7 +157,8 @@ def test_all_paths_are_there(tmp_path: Path, declared: dict[str, dict[str, Any]]
 def test_secrets_are_made_once_and_for_their_readers(
     tmp_path: Path, component: Callable[[str], str]
 ) -> None:
-    """The gateway's certificate is good for its name, and no secret is readable by others."""
+    """The gateway's certificate is good for its name, no secret is readable by others, and what
+    runs out can be renewed."""
     openssl = component("openssl")
     subprocess.run([SECRETS, tmp_path], check=True)
     before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
@@ -153,7 +170,12 @@ def test_secrets_are_made_once_and_for_their_readers(
         check=False,
     )  # fmt: skip
 
-    assert before == {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    after = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    subprocess.run([SECRETS, tmp_path, "renew"], check=True)
+
+    assert before == after
+    assert (tmp_path / "grafana/password").read_text() == after[tmp_path / "grafana/password"]
+    assert (tmp_path / "agent/token").read_text() != after[tmp_path / "agent/token"]
     assert checked.returncode == 0, checked.stderr
     assert (tmp_path / "agent/token").read_text() == (tmp_path / "gateway/token").read_text()
     assert len((tmp_path / "agent/token").read_text().strip()) == 64
@@ -198,6 +220,15 @@ def components(component: Callable[[str], str]) -> None:
     """What the stack is made of is there."""
     for name in ("openssl", "otelcol", "prometheus3", "nats-server"):
         component(name)
+
+
+def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
+    """Started by hand, a service that listens everywhere in its container listens on loopback."""
+    started, _ = services(tmp_path)
+    said = [word for each in started for word in (*each.command, *each.environment.values())]
+
+    assert "0.0.0.0" not in " ".join(said)
+    assert "--web.listen-address=127.0.0.1:9090" in said
 
 
 @pytest.mark.slow

@@ -152,6 +152,27 @@ def test_time_ends_it_after_the_file_under_way() -> None:
     assert re.search(r"^1 of [\d,]+ files of Python .* s; time was over$", done.stdout, re.M)
 
 
+SMALL = """
+import dataclasses, importlib
+module = importlib.import_module("otel_metrics.cli.demo")
+found = module.find_library()
+module.find_library = lambda: dataclasses.replace(found, paths=found.paths[:2])
+module.demo(["--seconds", "1"])
+"""
+
+
+@pytest.mark.usefixtures("environ")
+def test_it_begins_again_while_time_is_left() -> None:
+    """With two files for a second: they are visited until the second is over."""
+    command = [sys.executable, "-c", SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    visits = re.search(r"^([\d,]+) visits to 2 files .*; time was over$", done.stdout, re.M)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert visits is not None
+    assert int(visits[1].replace(",", "")) > 4
+
+
 @pytest.mark.usefixtures("environ")
 def test_seconds_and_files_are_variables_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make demo` is told by variables."""

@@ -93,7 +93,6 @@ Archive           none"""
 @pytest.mark.parametrize(
     ("ending", "said"),
     [
-        ("done", "every file was visited"),
         ("files", "as many as were asked for"),
         ("time", "time was over"),
         ("interrupted", "interrupted"),
