@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from otel_metrics.render.limits import QUEUE_FILLED_ABOVE, STALLED_AFTER_S
-from otel_metrics.render.promql import Queries
+from otel_metrics.render.promql import Queries, grown
 from otel_metrics.render.recording import SIGNAL
 from otel_metrics.render.rules import Alert
 
@@ -15,6 +15,8 @@ ITEMS = ("metric_points", "log_records")
 ENDINGS = ("_total", "")
 """A collector's own page shows counters without `_total`, unless `without_type_suffix: false` asks
 for it; over OTLP Prometheus adds it."""
+GATEWAY = "otlp_http/(prometheus|events)|prometheus_remote_write.*"
+"""Exporters of a gateway, which tries nothing again: the agent does, and each time counts there."""
 
 
 def alerts(q: Queries) -> Sequence[Alert]:
@@ -128,7 +130,7 @@ def _lost(q: Queries) -> Sequence[Alert]:
 def _collector() -> Sequence[Alert]:
     exporter = "Exporter {{ $labels.exporter }} of collector {{ $labels.instance }}"
     series = (
-        f"otelcol_exporter_{refused}_{items}{ending}"
+        f'otelcol_exporter_{refused}_{items}{ending}{{exporter!~"{GATEWAY}"}}'
         for refused in REFUSED
         for items in ITEMS
         for ending in ENDINGS
@@ -137,7 +139,7 @@ def _collector() -> Sequence[Alert]:
     return (
         Alert(
             alert="CollectorRefusesData",
-            expr="\nor\n".join(f"increase({name}[15m]) > 0" for name in series),
+            expr="\nor\n".join(grown(each, "15m") for each in series),
             wait="",
             severity="critical",
             summary=f"{exporter} has no room for data, or has given it up",
@@ -152,8 +154,8 @@ def _collector() -> Sequence[Alert]:
             wait="5m",
             severity="warning",
             summary=f"{exporter} cannot keep up",
-            description="{{ $value | humanize }} batches wait in its queue; what comes when it is "
-            "full is refused.",
+            description="{{ $value | humanize }} (bytes or items, as its `sizer` says) wait in its "
+            "queue; what comes when it is full is refused or has to wait.",
             action="See whether the other side answers slowly or not at all, and add consumers, "
             "gateways or room.",
         ),
