@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from otel_metrics.render.limits import QUEUE_FILLED_ABOVE, STALLED_AFTER_S
-from otel_metrics.render.promql import Queries, grown
+from otel_metrics.render.promql import EVENTS_LANE, Queries, grown, indented
 from otel_metrics.render.recording import SIGNAL
 from otel_metrics.render.rules import Alert
 
@@ -79,6 +79,9 @@ def _down(q: Queries) -> Sequence[Alert]:
 def _lost(q: Queries) -> Sequence[Alert]:
     dropped = q.risen("archive.dropped", ("reason", *SIGNAL), "15m")
     rejected = q.risen("delivery.rejected", ("reason", "exporter"), "15m")
+    events = q.risen(
+        "delivery.skipped", ("exporter",), "15m", where={"exporter": f"={EVENTS_LANE}"}
+    )
     return (
         Alert(
             alert="ArchiveErrors",
@@ -93,14 +96,15 @@ def _lost(q: Queries) -> Sequence[Alert]:
         ),
         Alert(
             alert="TelemetryDropped",
-            expr=f"{dropped} > 0\nor\n{rejected} > 0",
+            expr=f"{dropped} > 0\nor\n{rejected} > 0\nor\n"
+            f'label_replace(\n{indented(events)},\n  "reason", "queue_full", "", ""\n) > 0',
             wait="",
             severity="critical",
             summary="Telemetry of {{ $labels.job }} is lost",
             description="{{ $value | humanize }} records in the last 15 minutes, for this reason: "
             "{{ $labels.reason }}.",
-            action="Make room on the disk, or look in the log for the value that an exporter "
-            "cannot take: the reason says which.",
+            action="Make room on the disk, look in the log for the value that an exporter cannot "
+            "take, or raise `OTEL_BLRP_MAX_QUEUE_SIZE` where the reason is `queue_full`.",
         ),
         Alert(
             alert="SeriesOverflow",

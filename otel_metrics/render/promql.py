@@ -11,11 +11,25 @@ from typing import Final
 from otel_metrics.catalog.model import Catalog, Metric
 from otel_metrics.rejections import OVERFLOW_ATTRIBUTE
 
-__all__ = ["PER_INSTANCE", "Queries", "added", "grown", "indented", "label", "per", "share"]
+__all__ = [
+    "EVENTS_LANE",
+    "PER_INSTANCE",
+    "Queries",
+    "added",
+    "grown",
+    "indented",
+    "label",
+    "per",
+    "share",
+]
 
 PER_INSTANCE: Final = ("instance", "pod", "service_instance_id")
 """Labels that tell the instances of one service apart: those of a scrape, of Kubernetes' PodMonitor
 and of a promoted resource attribute. What is summed over instances is summed without these."""
+
+EVENTS_LANE: Final = "otlp_logs"
+"""The exporter that skips events, which are lost to it; all others skip metrics, of which the next
+batch says the same and more."""
 
 _NOT_LABEL = re.compile(r"[^a-zA-Z0-9]+")
 _NO_CONDITION: Final[Mapping[str, str]] = {}
