@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from otel_metrics.render.limits import QUEUE_FILLED_ABOVE, STALLED_AFTER_S
-from otel_metrics.render.promql import EVENTS_LANE, Queries, grown, indented
+from otel_metrics.render.limits import AGEING_BY_S, QUEUE_FILLED_ABOVE, STALLED_AFTER_S
+from otel_metrics.render.promql import EVENTS_LANE, PER_INSTANCE, Queries, grown, indented
 from otel_metrics.render.recording import SIGNAL
 from otel_metrics.render.rules import Alert
 
@@ -53,8 +53,20 @@ def _down(q: Queries) -> Sequence[Alert]:
             "other side answers; the log has one line with the reason.",
         ),
         Alert(
+            alert="ServiceSilent",
+            expr=_silent(q),
+            wait="5m",
+            severity="warning",
+            summary="{{ $labels.job }} has gone silent",
+            description="Nothing has come of it for five minutes; half an hour ago {{ $value }} of "
+            "its instances were there.",
+            action="See whether it runs, and then whether its collector, or what its "
+            "`OTEL_EXPORTER_OTLP_ENDPOINT` leads to, does: `otel-metrics doctor` there says so.",
+        ),
+        Alert(
             alert="PipelineStalled",
-            expr=f"{progress} > {STALLED_AFTER_S}",
+            expr=f"{progress} > {STALLED_AFTER_S}\nand\n"
+            f"{progress} - {progress} offset 2m > {AGEING_BY_S}",
             wait="2m",
             severity="critical",
             summary=f"Metrics of {instance} stand still",
@@ -74,6 +86,22 @@ def _down(q: Queries) -> Sequence[Alert]:
             "shorten it with `otel-metrics archive prune` or give it a larger disk.",
         ),
     )
+
+
+def _silent(q: Queries) -> str:
+    """Return the services that were there for a while and are not, and that no target stands for.
+
+    Seen an hour ago and half an hour ago: what runs for minutes now and then is no service that is
+    missed, and of one that was taken away for good the alert ends by itself. Where a target is left
+    in Prometheus, that is what cannot be scraped, and `TargetDown` says so.
+    """
+    progress = q.selector("pipeline.progress.age")
+    before, long_before, now = (
+        q.over("count", "pipeline.progress.age", (), progress + offset)
+        for offset in (" offset 30m", " offset 1h", "")
+    )
+    targets = f"count without ({', '.join(PER_INSTANCE)}) (up)"
+    return f"{before}\nand\n{long_before}\nunless\n{now}\nunless\n{targets}"
 
 
 def _lost(q: Queries) -> Sequence[Alert]:
