@@ -18,6 +18,8 @@ COLLECTOR := $(call built,otelcol,$(MANIFEST))
 PROMETHEUS := $(call built,prometheus,tests/programs/prometheus/go.mod)
 BROKER := $(call built,broker,tests/programs/broker/go.mod tests/programs/broker/main.go)
 COMPOSE := $(call built,compose,tests/programs/compose/go.mod)
+# What is committed is of the built-in catalog, whatever catalog the shell names.
+RENDER := env -u OTEL_PYTHON_METRICS_CATALOG $(BIN)/otel-metrics catalog render
 GO_BUILD := GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags '-s -w'
 
 help: ## Show this list
@@ -68,9 +70,9 @@ torture: $(STAMP) ## Kill 10,000 writers, cut the power 2,000 times, fail disks,
 	$(BIN)/python -m tests.torture $(ARGS)
 
 docs: $(STAMP) ## Render docs/reference/, Prometheus' rules and Grafana's dashboards from the catalog
-	$(BIN)/otel-metrics catalog render docs --out docs/reference
-	$(BIN)/otel-metrics catalog render prometheus --out collector-config/prometheus
-	$(BIN)/otel-metrics catalog render grafana --out collector-config/grafana
+	$(RENDER) docs --out docs/reference
+	$(RENDER) prometheus --out collector-config/prometheus
+	$(RENDER) grafana --out collector-config/grafana
 
 test-all: ## Run the tests on every Python 3.11 to 3.14 that is found
 	@for minor in 11 12 13 14; do \

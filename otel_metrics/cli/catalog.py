@@ -1,11 +1,13 @@
 """`otel-metrics catalog`: list what is measured, check a file, render pages, rules, dashboards."""
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from otel_exporter_prometheus import naming
 from otel_metrics.catalog.loader import InvalidCatalogError, builtin, load
@@ -169,8 +171,20 @@ def _write_or_check(
         return
     for name in drifted:
         path = os.path.join(out, name)
-        click.echo(f"{path} has drifted; run {context.command_path}")
+        click.echo(f"{path} has drifted; run {_remedy(context)}")
     context.exit(1 if drifted else 0)
+
+
+def _remedy(context: click.Context) -> str:
+    """Return the command that writes what --check looked at: with its options, wherever given."""
+    words = context.command_path.split()
+    for option in context.command.params:
+        name = option.name
+        if name is None or name == "only_check":
+            continue
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            words += (option.opts[0], str(context.params[name]))
+    return shlex.join(words)
 
 
 def _load(context: click.Context, file: str) -> Catalog:

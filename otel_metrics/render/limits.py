@@ -5,6 +5,7 @@ from typing import Final
 from otel_metrics.skills.thresholds import DEFAULTS
 
 __all__ = [
+    "AGEING_BY_S",
     "AGENT_EXECUTIONS_MIN",
     "AGENT_FAILURES_ABOVE",
     "BUDGET_REMAINING_BELOW",
@@ -33,5 +34,8 @@ SPIKE_ERRORS_MIN: Final = 5
 """… if there are so many in five minutes."""
 STALLED_AFTER_S: Final = 180
 """Three intervals of export, as they are by default."""
+AGEING_BY_S: Final = 60
+"""What a collection that hangs ages in two minutes is 120 s; half of that tells it from one that is
+as old each time, as it ends once in a long interval."""
 QUEUE_FILLED_ABOVE: Final = 0.8
 """Share of a collector's queue."""

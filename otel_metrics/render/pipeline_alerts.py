@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from otel_metrics.render.limits import QUEUE_FILLED_ABOVE, STALLED_AFTER_S
-from otel_metrics.render.promql import Queries
+from otel_metrics.render.limits import AGEING_BY_S, QUEUE_FILLED_ABOVE, STALLED_AFTER_S
+from otel_metrics.render.promql import EVENTS_LANE, PER_INSTANCE, Queries, grown, indented
 from otel_metrics.render.recording import SIGNAL
 from otel_metrics.render.rules import Alert
 
@@ -15,6 +15,8 @@ ITEMS = ("metric_points", "log_records")
 ENDINGS = ("_total", "")
 """A collector's own page shows counters without `_total`, unless `without_type_suffix: false` asks
 for it; over OTLP Prometheus adds it."""
+GATEWAY = "otlp_http/(prometheus|events)|prometheus_remote_write.*"
+"""Exporters of a gateway, which tries nothing again: the agent does, and each time counts there."""
 
 
 def alerts(q: Queries) -> Sequence[Alert]:
@@ -51,8 +53,20 @@ def _down(q: Queries) -> Sequence[Alert]:
             "other side answers; the log has one line with the reason.",
         ),
         Alert(
+            alert="ServiceSilent",
+            expr=_silent(q),
+            wait="5m",
+            severity="warning",
+            summary="{{ $labels.job }} has gone silent",
+            description="Nothing has come of it for five minutes; half an hour ago {{ $value }} of "
+            "its instances were there.",
+            action="See whether it runs, and then whether its collector, or what its "
+            "`OTEL_EXPORTER_OTLP_ENDPOINT` leads to, does: `otel-metrics doctor` there says so.",
+        ),
+        Alert(
             alert="PipelineStalled",
-            expr=f"{progress} > {STALLED_AFTER_S}",
+            expr=f"{progress} > {STALLED_AFTER_S}\nand\n"
+            f"{progress} - {progress} offset 2m > {AGEING_BY_S}",
             wait="2m",
             severity="critical",
             summary=f"Metrics of {instance} stand still",
@@ -74,9 +88,28 @@ def _down(q: Queries) -> Sequence[Alert]:
     )
 
 
+def _silent(q: Queries) -> str:
+    """Return the services that were there for a while and are not, and that no target stands for.
+
+    Seen an hour ago and half an hour ago: what runs for minutes now and then is no service that is
+    missed, and of one that was taken away for good the alert ends by itself. Where a target is left
+    in Prometheus, that is what cannot be scraped, and `TargetDown` says so.
+    """
+    progress = q.selector("pipeline.progress.age")
+    before, long_before, now = (
+        q.over("count", "pipeline.progress.age", (), progress + offset)
+        for offset in (" offset 30m", " offset 1h", "")
+    )
+    targets = f"count without ({', '.join(PER_INSTANCE)}) (up)"
+    return f"{before}\nand\n{long_before}\nunless\n{now}\nunless\n{targets}"
+
+
 def _lost(q: Queries) -> Sequence[Alert]:
     dropped = q.risen("archive.dropped", ("reason", *SIGNAL), "15m")
     rejected = q.risen("delivery.rejected", ("reason", "exporter"), "15m")
+    events = q.risen(
+        "delivery.skipped", ("exporter",), "15m", where={"exporter": f"={EVENTS_LANE}"}
+    )
     return (
         Alert(
             alert="ArchiveErrors",
@@ -91,14 +124,15 @@ def _lost(q: Queries) -> Sequence[Alert]:
         ),
         Alert(
             alert="TelemetryDropped",
-            expr=f"{dropped} > 0\nor\n{rejected} > 0",
+            expr=f"{dropped} > 0\nor\n{rejected} > 0\nor\n"
+            f'label_replace(\n{indented(events)},\n  "reason", "queue_full", "", ""\n) > 0',
             wait="",
             severity="critical",
             summary="Telemetry of {{ $labels.job }} is lost",
             description="{{ $value | humanize }} records in the last 15 minutes, for this reason: "
             "{{ $labels.reason }}.",
-            action="Make room on the disk, or look in the log for the value that an exporter "
-            "cannot take: the reason says which.",
+            action="Make room on the disk, look in the log for the value that an exporter cannot "
+            "take, or raise `OTEL_BLRP_MAX_QUEUE_SIZE` where the reason is `queue_full`.",
         ),
         Alert(
             alert="SeriesOverflow",
@@ -128,7 +162,7 @@ def _lost(q: Queries) -> Sequence[Alert]:
 def _collector() -> Sequence[Alert]:
     exporter = "Exporter {{ $labels.exporter }} of collector {{ $labels.instance }}"
     series = (
-        f"otelcol_exporter_{refused}_{items}{ending}"
+        f'otelcol_exporter_{refused}_{items}{ending}{{exporter!~"{GATEWAY}"}}'
         for refused in REFUSED
         for items in ITEMS
         for ending in ENDINGS
@@ -137,7 +171,7 @@ def _collector() -> Sequence[Alert]:
     return (
         Alert(
             alert="CollectorRefusesData",
-            expr="\nor\n".join(f"increase({name}[15m]) > 0" for name in series),
+            expr="\nor\n".join(grown(each, "15m") for each in series),
             wait="",
             severity="critical",
             summary=f"{exporter} has no room for data, or has given it up",
@@ -152,8 +186,8 @@ def _collector() -> Sequence[Alert]:
             wait="5m",
             severity="warning",
             summary=f"{exporter} cannot keep up",
-            description="{{ $value | humanize }} batches wait in its queue; what comes when it is "
-            "full is refused.",
+            description="{{ $value | humanize }} (bytes or items, as its `sizer` says) wait in its "
+            "queue; what comes when it is full is refused or has to wait.",
             action="See whether the other side answers slowly or not at all, and add consumers, "
             "gateways or room.",
         ),

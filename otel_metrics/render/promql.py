@@ -11,11 +11,25 @@ from typing import Final
 from otel_metrics.catalog.model import Catalog, Metric
 from otel_metrics.rejections import OVERFLOW_ATTRIBUTE
 
-__all__ = ["PER_INSTANCE", "Queries", "added", "indented", "label", "per", "share"]
+__all__ = [
+    "EVENTS_LANE",
+    "PER_INSTANCE",
+    "Queries",
+    "added",
+    "grown",
+    "indented",
+    "label",
+    "per",
+    "share",
+]
 
 PER_INSTANCE: Final = ("instance", "pod", "service_instance_id")
 """Labels that tell the instances of one service apart: those of a scrape, of Kubernetes' PodMonitor
 and of a promoted resource attribute. What is summed over instances is summed without these."""
+
+EVENTS_LANE: Final = "otlp_logs"
+"""The exporter that skips events, which are lost to it; all others skip metrics, of which the next
+batch says the same and more."""
 
 _NOT_LABEL = re.compile(r"[^a-zA-Z0-9]+")
 _NO_CONDITION: Final[Mapping[str, str]] = {}
@@ -91,15 +105,16 @@ class Queries:
         selector = self.selector(name, part=part, where=where)
         return self.sum(name, keep, f"increase({selector}[{window}])")
 
-    def risen(self, name: str, keep: Sequence[str], window: str) -> str:
-        """Return by how much a counter grew, its first value included.
-
-        A counter of errors is first exposed with its first error. `increase` sees no growth in a
-        series that begins at 1, so a series that was not there before the window counts whole.
-        """
-        series = self.selector(name)
-        born = f"({series} unless {series} offset {window}) > 0"
-        return self.sum(name, keep, f"increase({series}[{window}]) > 0\nor\n{born}")
+    def risen(
+        self,
+        name: str,
+        keep: Sequence[str],
+        window: str,
+        *,
+        where: Mapping[str, str] = _NO_CONDITION,
+    ) -> str:
+        """Return by how much a counter grew, its first value included."""
+        return self.sum(name, keep, grown(self.selector(name, where=where), window))
 
     def quantile(self, quantile: float, name: str, keep: Sequence[str], window: str) -> str:
         """Return a quantile of a histogram; absent, and not NaN, where nothing was observed."""
@@ -132,6 +147,16 @@ class Queries:
 def label(key: str) -> str:
     """Return the label of an attribute."""
     return _NOT_LABEL.sub("_", key)
+
+
+def grown(series: str, window: str) -> str:
+    """Return by how much each series of a counter grew, its first value included.
+
+    A counter of errors is first exposed with its first error. `increase` sees no growth in a
+    series that begins at 1, so a series that was not there before the window counts whole.
+    """
+    born = f"({series} unless {series} offset {window}) > 0"
+    return f"increase({series}[{window}]) > 0\nor\n{born}"
 
 
 def per(numerator: str, denominator: str) -> str:

@@ -19,6 +19,8 @@ MEMBERS_MAX = 9
 """Values of an enumeration that are recorded: all, for every enumeration of the catalog."""
 SET = ("skills", "budgets", "efficiency")
 """Domains whose gauges are set; those of others are observed."""
+ASKED_FOR = {"exporter": ("ndjson", "otlp_logs")}
+"""Values that a query names, though any text may be one."""
 OPTIONAL = ("cpu.logical_number", "system.device")
 
 
@@ -28,7 +30,7 @@ def values_of(attribute: Attribute) -> tuple[Value, ...]:
         return tuple(member.value for member in attribute.members)[:MEMBERS_MAX]
     if attribute.type == "boolean":
         return (True, False)
-    return attribute.examples[:1] or ("demo",)
+    return ASKED_FOR.get(attribute.key) or attribute.examples[:1] or ("demo",)
 
 
 def sets_of(metric: Metric, catalog: Catalog) -> Iterator[dict[str, Value]]:

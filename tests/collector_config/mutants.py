@@ -16,6 +16,7 @@ INVERTED = {
     "==": "!=",
     "=": "!=",
     "!=": "=",
+    "!~": "=~",
     "+": "-",
     "or": "and",
     "and": "or",
@@ -23,7 +24,7 @@ INVERTED = {
 }
 FACTORS = (0.8, 1.25)
 OPERATOR = re.compile(r"(?<=\s)(<=|>=|==|<|>|\+|or|and|unless)(?=\s)")
-MATCHER = re.compile(r'(?<=\w)(!=|=)(?=")')
+MATCHER = re.compile(r'(?<=\w)(!=|!~|=)(?=")')
 NUMBER = re.compile(r'(?<![\w.:\["])(?!0\b(?!\.))\d+(?:\.\d+)?(?![\w.:\]"])')
 NOTHING = re.compile(r"\* 0\b(?!\.)")
 """What stands in for a numerator that is not there."""

@@ -16,6 +16,7 @@ import yaml
 from otel_metrics.catalog import builtin
 from otel_metrics.render.prometheus import groups
 from otel_metrics.render.rules import Alert
+from tests.collector_config.conftest import MakeCollector, MakeService
 from tests.collector_config.names import metrics_of
 from tests.collector_config.running import DEADLINE_S, asked, free_port, until
 
@@ -30,6 +31,9 @@ METRICS = {
         {"scopeMetrics": [{"metrics": [{"name": "x", "gauge": {"dataPoints": [POINT]}}]}]}
     ]
 }
+
+FAILED = re.compile(r'^(otelcol_exporter_\w+_failed_metric_points)\{[^}]*exporter="([^"]*)"', re.M)
+"""What a collector's page counts as failed, and the exporter."""
 
 
 @contextmanager
@@ -100,3 +104,29 @@ def test_a_collector_that_cannot_deliver_shows_what_the_alerts_ask_for(
         "otelcol_exporter_queue_capacity",
         "otelcol_exporter_queue_size",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.component("otelcol")
+def test_a_store_that_is_away_counts_at_the_gateway_and_not_at_the_agent(
+    collector: MakeCollector, service: MakeService
+) -> None:
+    """Why the alert leaves the gateway's exporters out: the agent, which has the data, repeats."""
+    gateway = collector("gateway", env={"OTELCOL_PROMETHEUS_URL": "http://localhost:1"}).start()
+    agent = collector("agent", env={"OTELCOL_GATEWAY_ENDPOINT": gateway.http}).start()
+    (expr,) = (
+        rule.expr
+        for group in groups(builtin())
+        for rule in group.rules
+        if isinstance(rule, Alert) and rule.alert == "CollectorRefusesData"
+    )
+    left_out = re.findall(r'exporter!~"([^"]*)"', expr)[0]
+
+    service("desk", agent.grpc, {"OTEL_LOGS_EXPORTER": "none"}).record(3)
+    until(lambda: agent.said("Will retry", '"metrics"'), agent.log)
+    until(lambda: FAILED.findall(gateway.own_page()), gateway.log)
+
+    counted = dict(FAILED.findall(gateway.own_page()))
+    assert set(counted) <= metrics_of(expr)
+    assert all(re.fullmatch(left_out, exporter) for exporter in counted.values())
+    assert FAILED.findall(agent.own_page()) == []

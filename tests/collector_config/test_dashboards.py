@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from otel_metrics.autoconfig.environment import VARIABLES
 from tests.collector_config.stack import Prometheus, running
 
 GRAFANA = Path(__file__).parents[2] / "collector-config" / "grafana"
@@ -20,8 +21,10 @@ DASHBOARDS = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
     for path in sorted((GRAFANA / "dashboards").glob("*.json"))
 }
-CHOSEN = {"$__rate_interval": "30s", "$service": ".*", "$instance": ".*"}
-"""What Grafana puts in place of variables, with everything chosen."""
+SOURCE = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yaml").read_text())
+INTERVAL_S = int(SOURCE["datasources"][0]["jsonData"]["timeInterval"].removesuffix("s"))
+CHOSEN = {"$__rate_interval": f"{4 * INTERVAL_S}s", "$service": ".*", "$instance": ".*"}
+"""What Grafana puts in place of variables, with everything chosen and the shortest time shown."""
 UNITS = {"none", "short", "ops", "percent", "percentunit", "currencyUSD", "s", "bytes", "Bps"}
 LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 SLOW_S = 300
@@ -122,15 +125,21 @@ def test_dashboards_lead_to_each_other_and_to_the_runbook(name: str) -> None:
 
 def test_grafana_is_told_where_dashboards_and_prometheus_are() -> None:
     """One data source, the default; and a folder of files that cannot be changed in Grafana."""
-    source, provider = (
-        yaml.safe_load((GRAFANA / "provisioning" / path).read_text())
-        for path in ("datasources/prometheus.yaml", "dashboards/otel-metrics.yaml")
-    )
-    (prometheus,) = source["datasources"]
+    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/otel-metrics.yaml").read_text())
+    (prometheus,) = SOURCE["datasources"]
     (files,) = provider["providers"]
 
     assert (prometheus["type"], prometheus["isDefault"]) == ("prometheus", True)
     assert (files["type"], files["allowUiUpdates"]) == ("file", False)
+
+
+def test_a_window_of_rates_holds_two_points_of_every_path() -> None:
+    """Grafana makes it of `timeInterval`, and a push over OTLP comes less often than a scrape."""
+    scraped = yaml.safe_load((GRAFANA.parent / "prometheus/prometheus.yml").read_text())["global"]
+    pushed = next(it.default for it in VARIABLES if it.name == "OTEL_METRIC_EXPORT_INTERVAL")
+
+    assert f"{INTERVAL_S}s" == pushed
+    assert int(scraped["scrape_interval"].removesuffix("s")) <= INTERVAL_S
 
 
 @pytest.fixture(

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from otel_metrics.catalog import builtin
+from otel_metrics.render.promql import EVENTS_LANE
 from tests.collector_config.conftest import MakeCollector, MakeService
 from tests.collector_config.reading import archived, counted, received, series
 from tests.collector_config.running import FOLDER, until
@@ -23,7 +24,7 @@ def test_the_files_hold_what_was_recorded(collector: MakeCollector, service: Mak
     desk.end()
     local.stop()
 
-    assert verdicts == {name: ["delivered", None] for name in ("ndjson", "otlp", "otlp_logs")}
+    assert verdicts == {name: ["delivered", None] for name in ("ndjson", "otlp", EVENTS_LANE)}
     assert received(local.folder / "out") == archived(local.folder.parent / "desk")
 
 

@@ -12,7 +12,9 @@ import yaml
 
 from tests.collector_config.stack import service, started
 
-FOLDER = Path(__file__).parents[2] / "collector-config" / "prometheus"
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = REPOSITORY / "collector-config" / "prometheus"
+DOCS = REPOSITORY / "docs"
 TOKEN = "0123456789abcdef0123456789abcdef"  # of this test
 SLOW_S = 300
 
@@ -50,6 +52,12 @@ def test_prometheus_3_takes_the_configuration(component: Component, folder: Path
     checked = check(component("promtool3"), folder)
 
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["alertmanagers", "collectors", "services"])
+def test_nothing_is_asked_before_it_is_named(name: str) -> None:
+    """A fresh start has no target that is not there, and so no critical alert of one."""
+    assert yaml.safe_load((FOLDER / "targets" / f"{name}.yml").read_text()) == []
 
 
 @pytest.mark.component("promtool")
@@ -92,6 +100,15 @@ def test_what_is_promoted_is_the_same_in_all_instances() -> None:
 
     promoted = configuration["otlp"]["promote_resource_attributes"]
     assert [key for key in promoted if re.match(r"service|host|k8s|process|container", key)] == []
+
+
+def test_the_window_for_late_points_is_the_same_wherever_it_is_named() -> None:
+    """A page that names a shorter one would have agents' backlogs refused that we take here."""
+    configuration: Any = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    pages = "".join(page.read_text() for page in DOCS.rglob("*.md"))
+
+    named = re.findall(r"out.of.order.time.window[:=] *(\w+)", pages)
+    assert set(named) == {configuration["storage"]["tsdb"]["out_of_order_time_window"]}
 
 
 @pytest.mark.slow

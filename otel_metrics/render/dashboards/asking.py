@@ -75,9 +75,9 @@ class Asking:
         """Return a gauge of the instances chosen."""
         return self.instances.selector(name, where=where)
 
-    def each_rate(self, name: str, *, by: str) -> str:
+    def each_rate(self, name: str, *, by: str, where: Mapping[str, str] = _NO_CONDITION) -> str:
         """Return a rate a second of the instances chosen, by labels."""
-        return f"sum by ({by}) (rate({self.instances.selector(name)}[{INTERVAL}]))"
+        return f"sum by ({by}) (rate({self.instances.selector(name, where=where)}[{INTERVAL}]))"
 
     def cpu_used(self) -> str:
         """Return the share of the CPUs that is in use, by instance: every mode but idle."""

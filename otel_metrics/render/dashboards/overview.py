@@ -98,7 +98,7 @@ def _cost(ask: Asking) -> tuple[Panel, ...]:
         ),
         stat(
             "A correct outcome",
-            f"sum({ask.rate('skill.cost', '1h')})\n/\n"
+            f"{ask.rate('skill.cost', '1h')}\n/\n"
             f"({ask.rate('skill.outcomes', '1h', where={'skill.outcome': '=correct'})} > 0)",
             "currencyUSD",
             "Cost of all outcomes, wrong ones included, for each correct one; nothing where none "

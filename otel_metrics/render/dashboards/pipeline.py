@@ -5,6 +5,7 @@ from otel_metrics.render.dashboards.asking import Asking
 from otel_metrics.render.dashboards.colours import LOST, STATE
 from otel_metrics.render.limits import STALLED_AFTER_S
 from otel_metrics.render.panels import Dashboard, Panel, Row, Steps, banded, stat, timeseries
+from otel_metrics.render.promql import EVENTS_LANE
 
 __all__ = ["dashboard"]
 
@@ -124,14 +125,19 @@ def _delivery(ask: Asking) -> tuple[Panel, ...]:
         timeseries(
             "Skipped and left out",
             {
-                "{{exporter}} skipped": ask.each_rate("delivery.skipped", by="exporter"),
+                "{{exporter}} skipped": ask.each_rate(
+                    "delivery.skipped", by="exporter", where={"exporter": f"!{EVENTS_LANE}"}
+                ),
+                "{{exporter}} queue full": ask.each_rate(
+                    "delivery.skipped", by="exporter", where={"exporter": f"={EVENTS_LANE}"}
+                ),
                 "{{exporter}} {{reason}}": ask.each_rate(
                     "delivery.rejected", by="exporter, reason"
                 ),
             },
             "ops",
-            "Batches that a newer one replaced, which loses nothing, and events and points that "
-            "are lost to an exporter, a second.",
+            "A second: batches that a newer one replaced, which loses nothing (skipped); events "
+            "that found the queue full, and what was left out, which an exporter never gets.",
         ),
     )
 

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from click.testing import CliRunner, Result
 from otel_metrics.catalog import builtin
 from otel_metrics.cli.main import root
 from otel_metrics.render.docs import EXAMPLE
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 def run(*arguments: str) -> Result:
@@ -165,6 +170,35 @@ def test_check_names_each_file_of_the_stack_that_drifted(what: str, tmp_path: Pa
     ]
     assert (changed.read_text(encoding="utf-8"), missing.exists()) == ("old", False)
     assert result.exit_code == 1
+
+
+def test_what_is_said_to_mend_a_drift_mends_it(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command has every option that the check had, that of a variable with them."""
+    monkeypatch.setenv("OTEL_PYTHON_METRICS_CATALOG", str(own))
+    options = ("--runbook", "https://example.org/a b", "--out", str(tmp_path / "out"))
+    drifted = run("render", "prometheus", "--check", *options)
+    monkeypatch.delenv("OTEL_PYTHON_METRICS_CATALOG")
+
+    _, _, said = drifted.output.splitlines()[0].partition(" catalog ")
+    run(*shlex.split(said))
+
+    monkeypatch.setenv("OTEL_PYTHON_METRICS_CATALOG", str(own))
+    checked = run("render", "prometheus", "--check", *options)
+    assert (drifted.exit_code, checked.exit_code, checked.output) == (1, 0, "")
+
+
+def test_the_committed_files_are_of_the_built_in_catalog(own: Path) -> None:
+    """`make docs` takes no catalog from the shell; `make -n` says what it would run."""
+    env = {**os.environ, "OTEL_PYTHON_METRICS_CATALOG": str(own)}
+    said = subprocess.run(
+        ["make", "-n", "docs"], cwd=REPOSITORY, env=env, capture_output=True, text=True, check=True
+    ).stdout
+
+    renders = [line for line in said.splitlines() if " catalog render " in line]
+    assert len(renders) == 3
+    assert all(line.startswith("env -u OTEL_PYTHON_METRICS_CATALOG ") for line in renders)
 
 
 def test_rules_are_rendered_with_a_catalog_and_a_runbook_of_ones_own(

@@ -1,6 +1,7 @@
 """The dashboards as they are rendered: not drifted, and of known series only."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,18 @@ def test_a_query_names_only_series_and_labels_that_there_are(name: str) -> None:
 
             assert named - series.keys() == set(), panel["title"]
             assert labels_of(target["expr"]) - labels == set(), panel["title"]
+
+
+def test_no_query_sums_a_sum_again() -> None:
+    """What is one number already needs no second sum, which only hides what the first is over."""
+    asked = [
+        target["expr"]
+        for text in RENDERED.values()
+        for panel in json.loads(text)["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+    assert [expr for expr in asked if re.search(r"\bsum\s*\(\s*sum\s*\(", expr)] == []
 
 
 def test_every_metric_of_the_catalog_is_on_a_dashboard() -> None:

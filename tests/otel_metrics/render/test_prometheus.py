@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -86,6 +87,25 @@ def test_labels_of_instances_are_no_attributes() -> None:
 def test_an_alert_goes_by_the_limit_of_the_code(alert: str, threshold: str) -> None:
     """Who changes the limit of a rollback changes the alert with it."""
     assert threshold in ALERTS[alert].expr
+
+
+def test_only_who_tries_again_is_told_to_have_lost_data() -> None:
+    """An exporter that tries nothing again leaves it to the one before it, and counts it all the
+    same: those of the committed collectors, by their names."""
+    tries: dict[str, bool] = {}
+    for path in FOLDER.parent.glob("*.yaml"):
+        exporters = yaml.safe_load(path.read_text()).get("exporters", {})
+        if path.name != "builder.yaml":
+            tries |= {name: _tries_again(it) for name, it in exporters.items()}
+    (left_out,) = set(re.findall(r'exporter!~"([^"]*)"', ALERTS["CollectorRefusesData"].expr))
+
+    assert {name for name in tries if re.fullmatch(left_out, name)} == {
+        name for name, again in tries.items() if not again
+    }
+
+
+def _tries_again(exporter: dict[str, Any]) -> bool:
+    return bool(exporter.get("retry_on_failure", {}).get("enabled", True))
 
 
 @pytest.mark.parametrize("name", ALERTS)
