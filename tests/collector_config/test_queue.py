@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from tests.collector_config.conftest import MakeCollector, MakeService, Secrets
 from tests.collector_config.reading import archived, counted, received, times
-from tests.collector_config.running import FOLDER, Collector, until
+from tests.collector_config.running import CONFIGURATIONS, FOLDER, Collector, until
 from tests.torture.figures import NotRunError
 from tests.torture.mounts import tmpfs
 
@@ -233,6 +234,42 @@ def test_what_the_store_does_not_take_now_is_kept(
         until(lambda: len(requests) > 1, agent.log)
 
     assert not agent.said("Dropping data")
+
+
+@pytest.mark.parametrize("name", ["gateway", "gateway-remote-write"])
+def test_a_store_that_does_not_answer_is_asked_again(
+    collector: MakeCollector, service: MakeService, name: str, tmp_path: Path
+) -> None:
+    """The agent drops nothing; with the timeouts of the files, twenty times as short."""
+    with hanging() as env:
+        gateway = collector(name, files=_hurried(name, tmp_path), env=env).start()
+        env = {"OTELCOL_GATEWAY_ENDPOINT": gateway.http}
+        agent = collector("agent", files=_hurried("agent", tmp_path), env=env).start()
+        service("desk", agent.grpc, WITHOUT_EVENTS).record(1)
+        until(lambda: agent.said('"metrics"', "Will retry") or agent.said("Dropping"), agent.log)
+
+    assert not agent.said("Dropping data")
+
+
+def _hurried(name: str, folder: Path) -> list[Path]:
+    """Return the files of a configuration, with the timeouts of its exporters cut short."""
+    files = []
+    for file in CONFIGURATIONS[name]:
+        configuration: Any = yaml.safe_load((FOLDER / file).read_text())
+        for exporter in configuration["exporters"].values():
+            exporter["timeout"] = f"{int(exporter['timeout'].removesuffix('s')) * 50}ms"
+        files.append(folder / file)
+        files[-1].write_text(yaml.safe_dump(configuration))
+    return files
+
+
+@contextlib.contextmanager
+def hanging() -> Iterator[dict[str, str]]:
+    """Listen as a store that accepts connections and says nothing, and give the variables of a
+    gateway before it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield {"OTELCOL_PROMETHEUS_URL": url, "OTELCOL_REMOTE_WRITE_URL": url}
 
 
 def _agent_of(collector: MakeCollector, name: str, env: dict[str, str]) -> Collector:
