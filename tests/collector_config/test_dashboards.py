@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.collector_config.stack import Prometheus, running
+from tests.collector_config.scraped import Prometheus, running
 
 GRAFANA = Path(__file__).parents[2] / "collector-config" / "grafana"
 DASHBOARDS = {

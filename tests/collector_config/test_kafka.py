@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector_config.conftest import TOKEN, MakeCollector, MakeService, Secrets
+from tests.collector_config.conftest import MakeCollector, MakeService
+from tests.collector_config.credentials import TOKEN, Secrets
 from tests.collector_config.reading import archived, counted, received
 from tests.collector_config.running import Collector, free_port, until
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.collector_config.stack import service, started
+from tests.collector_config.scraped import service, started
 
 FOLDER = Path(__file__).parents[2] / "collector-config" / "prometheus"
 TOKEN = "0123456789abcdef0123456789abcdef"  # of this test

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.collector_config.conftest import MakeCollector, MakeService, Secrets
+from tests.collector_config.conftest import MakeCollector, MakeService
+from tests.collector_config.credentials import Secrets
 from tests.collector_config.reading import archived, counted, received, times
 from tests.collector_config.running import CONFIGURATIONS, FOLDER, Collector, until
 from tests.torture.figures import NotRunError
