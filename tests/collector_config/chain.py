@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.collector_config.certificates import Authority
+from tests.collector_config.credentials import make_secrets
 from tests.collector_config.prometheus3 import Prometheus
 from tests.collector_config.running import Collector
 
@@ -51,7 +51,7 @@ def chain(
     with contextlib.ExitStack() as ending:
         prometheus = Prometheus(prometheus3, folder / "prometheus")
         ending.callback(prometheus.close)
-        secrets = _secrets(folder)
+        secrets = make_secrets(folder / "secrets").env
 
         def start(name: str, more: dict[str, str]) -> Collector:
             own = folder / name
@@ -69,21 +69,3 @@ def chain(
         gateway = start("gateway", {"OTELCOL_PROMETHEUS_URL": url})
         agent = start("agent", {"OTELCOL_GATEWAY_ENDPOINT": gateway.http})
         yield Chain(agent, gateway, prometheus)
-
-
-def _secrets(folder: Path) -> dict[str, str]:
-    """Make a token and certificates, and return the variables that say where they are."""
-    own = folder / "secrets"
-    own.mkdir()
-    token, cert, key = own / "token", own / "gateway.crt", own / "gateway.key"
-    token.write_text("0123456789abcdef\n")
-    token.chmod(0o600)
-    authority = Authority.create(own)
-    authority.certify(cert, key)
-    files = {
-        "OTELCOL_TOKEN_FILE": token,
-        "OTELCOL_CA_FILE": authority.certificate_file,
-        "OTELCOL_CERT_FILE": cert,
-        "OTELCOL_KEY_FILE": key,
-    }
-    return {name: str(path) for name, path in files.items()}

@@ -2,52 +2,21 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.collector_config.certificates import Authority
+from tests.collector_config.credentials import Secrets, make_secrets
 from tests.collector_config.running import Collector, Service
 
-TOKEN = "0123456789abcdef"
-"""What every secret is."""
 MakeCollector = Callable[..., Collector]
 MakeService = Callable[..., Service]
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """What agent and gateway share, and the variables that say where it is."""
-
-    authority: Authority
-    token: Path
-    cert: Path
-    key: Path
-    env: dict[str, str]
 
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Secrets:
     """A token, an authority and a certificate for the gateway."""
-    folder = tmp_path / "secrets"
-    folder.mkdir()
-    token, cert, key = folder / "token", folder / "gateway.crt", folder / "gateway.key"
-    password = folder / "kafka-password"
-    token.write_text(f"{TOKEN}\n")
-    password.write_text(TOKEN)
-    for file in (token, password):
-        file.chmod(0o600)
-    authority = Authority.create(folder)
-    authority.certify(cert, key)
-    env = {
-        "OTELCOL_TOKEN_FILE": token,
-        "OTELCOL_CA_FILE": authority.certificate_file,
-        "OTELCOL_CERT_FILE": cert,
-        "OTELCOL_KEY_FILE": key,
-        "OTELCOL_KAFKA_PASSWORD_FILE": password,
-    }
-    return Secrets(authority, token, cert, key, {name: str(path) for name, path in env.items()})
+    return make_secrets(tmp_path / "secrets")
 
 
 @pytest.fixture

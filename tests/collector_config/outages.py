@@ -25,8 +25,8 @@ LINES_MAX: Final = 2
 """What the service may log: that the collector is away, and that it is back."""
 SLOWER_MAX: Final = 4.0
 SLACK_S: Final = 0.01
-"""How much longer recording may take while the agent is dead, on a machine that tests keep busy; a
-wait for one attempt to send would be longer. `benchmarks/recording_in_outage.py` has the figure."""
+"""How much longer recording may take while the agent is dead; a wait for one attempt to send would
+be longer. `benchmarks/recording_in_outage.py` has the figure."""
 CALM_S: Final = 3.0
 """How long the phases without a fault take."""
 EXECUTIONS: Final = "skill_executions_total"
@@ -62,7 +62,7 @@ class Outage:
 
     @property
     def faults(self) -> list[str]:
-        """Every broken promise in words."""
+        """Every broken promise of what arrives and what is logged, in words."""
         found = [
             f"{query} is {shown}, not {right}"
             for query, (shown, right) in self.shown.items()
@@ -70,13 +70,18 @@ class Outage:
         ]
         if len(self.lines) > LINES_MAX:
             found.append(f"{len(self.lines)} log lines: {self.lines[: LINES_MAX + 3]}")
+        return found
+
+    @property
+    def delays(self) -> list[str]:
+        """Every phase in which recording was slower than before, in words; for a machine that has
+        nothing else to do."""
         limit_s = self.p99_s["before"] * SLOWER_MAX + SLACK_S
-        found += [
+        return [
             f"the recording of a request takes {p99_s} s {phase} the outage, more than {limit_s} s"
             for phase, p99_s in self.p99_s.items()
             if p99_s > limit_s
         ]
-        return found
 
 
 class Loaded:

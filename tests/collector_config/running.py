@@ -262,9 +262,11 @@ def arguments(files: list[Path]) -> list[str]:
     return [f"--config=file:{file}" for file in files]
 
 
-def until(holds: Callable[[], object], otherwise: Callable[[], str]) -> None:
+def until(
+    holds: Callable[[], object], otherwise: Callable[[], str], *, within_s: float = DEADLINE_S
+) -> None:
     """Wait until a condition holds; fail with what `otherwise` says when it does not."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, otherwise()
         time.sleep(0.05)

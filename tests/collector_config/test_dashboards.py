@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from otel_metrics.autoconfig.environment import VARIABLES
-from tests.collector_config.stack import Prometheus, running
+from tests.collector_config.scraped import Prometheus, running
 
 GRAFANA = Path(__file__).parents[2] / "collector-config" / "grafana"
 DASHBOARDS = {

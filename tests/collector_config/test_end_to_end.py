@@ -98,8 +98,8 @@ def test_the_workers_of_a_service_are_added_up(way: Chain, tmp_path: Path) -> No
 
 
 def test_a_dead_agent_costs_nothing(way: Chain, tmp_path: Path) -> None:
-    """Killed under load and started again: totals are exact, recording is as fast as before, and
-    the service has logged that it went and that it came back."""
+    """Killed under load and started again: totals are exact, and the service has logged that it
+    went and that it came back."""
     outage = agent_killed(way, tmp_path / "desk", outage_s=OUTAGE_S)
 
     assert outage.faults == []

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector_config.conftest import TOKEN, MakeCollector, MakeService, Secrets
+from tests.collector_config.conftest import MakeCollector, MakeService
+from tests.collector_config.credentials import TOKEN, Secrets
 from tests.collector_config.reading import archived, counted, received
 from tests.collector_config.running import Collector, free_port, until
 
@@ -18,7 +19,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.component("otelcol"),
     pytest.mark.component("broker"),
+    pytest.mark.timeout(240),
 ]
+
+REBALANCED_S = 120.0
+"""A reader that dies while a group shares its partitions out is waited for by the others, a minute
+by Kafka's default."""
 
 
 @pytest.fixture
@@ -70,7 +76,11 @@ def test_two_gateways_bring_what_was_recorded(
         each.end()
     folders = [store.folder.parent / f"desk{number}" for number in range(3)]
     sent = {record for folder in folders for record in archived(folder)}
-    until(lambda: set(received(store.folder / "out")) >= sent, lambda: gateways[1].log())
+    until(
+        lambda: set(received(store.folder / "out")) >= sent,
+        lambda: gateways[1].log(),
+        within_s=REBALANCED_S,
+    )
 
     assert before in (0, 7, 14, 21)
     assert set(received(store.folder / "out")) == sent

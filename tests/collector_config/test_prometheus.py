@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.collector_config.stack import service, started
+from tests.collector_config.scraped import service, started
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "collector-config" / "prometheus"

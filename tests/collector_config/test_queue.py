@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.collector_config.conftest import MakeCollector, MakeService, Secrets
+from tests.collector_config.conftest import MakeCollector, MakeService
+from tests.collector_config.credentials import Secrets
 from tests.collector_config.reading import archived, counted, received, times
-from tests.collector_config.running import FOLDER, Collector, until
+from tests.collector_config.running import CONFIGURATIONS, FOLDER, Collector, until
 from tests.torture.figures import NotRunError
 from tests.torture.mounts import tmpfs
 
 pytestmark = [pytest.mark.slow, pytest.mark.component("otelcol")]
 
 BRIEF = {"OTEL_EXPORTER_OTLP_TIMEOUT": "2s"}
+WITHOUT_EVENTS = {"OTEL_LOGS_EXPORTER": "none"}
 MEMORY = "data refused due to high memory usage"
 FULL = "no space left on device"
 DOCUMENTATION = FOLDER.parent / "docs" / "collector.md"
@@ -148,9 +151,10 @@ def test_a_full_queue_refuses(
 def test_its_metrics_are_those_of_the_documentation(
     collector: MakeCollector, service: MakeService, secrets: Secrets, gateway: Collector
 ) -> None:
-    """Each name of docs/collector.md is on the agent's own page once what it counts has happened:
-    a full queue, a token that is refused, and one that is taken."""
-    named = set(re.findall(r"^\| `(otelcol_\w+)`", DOCUMENTATION.read_text(), re.MULTILINE))
+    """Each name of docs/collector.md is on the agent's own page, with its labels, once what it
+    counts has happened: a full queue, a token that is refused, and one that is taken."""
+    rows = re.findall(r"^\| `(otelcol_\w+)` \| (.*?) \|", DOCUMENTATION.read_text(), re.MULTILINE)
+    named = {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
     token = secrets.token.with_name("agents-token")
     token.write_text("wrong-token-0123")
     agent = _small(collector, gateway, queue_size=8_000)
@@ -165,8 +169,10 @@ def test_its_metrics_are_those_of_the_documentation(
     until(lambda: desk.record(1)["otlp"][0] == "delivered", agent.log)
     until(lambda: agent.own("otelcol_exporter_sent_metric_points"), agent.log)
 
+    samples = re.findall(r"^(\w+)\{(.*)\}", agent.own_page(), re.MULTILINE)
+    shown = {name: set(re.findall(r'(\w+)="', labels)) for name, labels in samples}
     assert len(named) == 7
-    assert named <= set(re.findall(r"^\w+", agent.own_page(), re.MULTILINE))
+    assert {name: shown.get(name) for name in named} == named
 
 
 def test_memory_past_its_limit_refuses(
@@ -181,44 +187,120 @@ def test_memory_past_its_limit_refuses(
     assert agent.own("otelcol_receiver_refused_metric_points") > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("gateway", 400),
+        ("gateway", 404),
+        ("gateway", 500),
+        ("gateway-remote-write", 400),
+        ("gateway-remote-write", 429),
+    ],
+)
 def test_what_the_store_refuses_for_good_is_dropped(
-    collector: MakeCollector, service: MakeService, gateway: Collector
+    collector: MakeCollector, service: MakeService, name: str, status: int
 ) -> None:
-    """A limit, as docs/collector.md has it: a 400 ends up in the agent's log, and what comes after
-    it is not held up."""
-    with refusing() as (url, requests):
-        gateway.env |= {"OTELCOL_PROMETHEUS_URL": url, "OTELCOL_EVENTS_URL": url}
-        gateway.start()
-        agent = collector("agent", env={"OTELCOL_GATEWAY_ENDPOINT": gateway.http}).start()
-        desk = service("desk", agent.grpc)
+    """A limit, as docs/collector.md has it: it ends up in the agent's log, and what comes after it
+    is not held up."""
+    with answering(status) as (env, requests):
+        agent = _agent_of(collector, name, env)
+        desk = service("desk", agent.grpc, WITHOUT_EVENTS)
         desk.record(1)
-        until(lambda: agent.said("Dropping data", '"metrics"', "400"), agent.log)
+        until(lambda: agent.said("Dropping data", '"metrics"'), agent.log)
         desk.record(1)
-        until(lambda: requests.count("/v1/metrics") == 2, agent.log)
+        until(lambda: len(requests) == 2, agent.log)
 
     assert agent.own("otelcol_exporter_send_failed_metric_points") > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("gateway", 429),
+        ("gateway", 502),
+        ("gateway", 503),
+        ("gateway", 504),
+        ("gateway-remote-write", 500),
+        ("gateway-remote-write", 503),
+    ],
+)
+def test_what_the_store_does_not_take_now_is_kept(
+    collector: MakeCollector, service: MakeService, name: str, status: int
+) -> None:
+    """The agent asks again, and drops nothing."""
+    with answering(status) as (env, requests):
+        agent = _agent_of(collector, name, env)
+        service("desk", agent.grpc, WITHOUT_EVENTS).record(1)
+        until(lambda: agent.said("Will retry", '"metrics"'), agent.log)
+        until(lambda: len(requests) > 1, agent.log)
+
+    assert not agent.said("Dropping data")
+
+
+@pytest.mark.parametrize("name", ["gateway", "gateway-remote-write"])
+def test_a_store_that_does_not_answer_is_asked_again(
+    collector: MakeCollector, service: MakeService, name: str, tmp_path: Path
+) -> None:
+    """The agent drops nothing; with the timeouts of the files, twenty times as short."""
+    with hanging() as env:
+        gateway = collector(name, files=_hurried(name, tmp_path), env=env).start()
+        env = {"OTELCOL_GATEWAY_ENDPOINT": gateway.http}
+        agent = collector("agent", files=_hurried("agent", tmp_path), env=env).start()
+        service("desk", agent.grpc, WITHOUT_EVENTS).record(1)
+        until(lambda: agent.said('"metrics"', "Will retry") or agent.said("Dropping"), agent.log)
+
+    assert not agent.said("Dropping data")
+
+
+def _hurried(name: str, folder: Path) -> list[Path]:
+    """Return the files of a configuration, with the timeouts of its exporters cut short."""
+    files = []
+    for file in CONFIGURATIONS[name]:
+        configuration: Any = yaml.safe_load((FOLDER / file).read_text())
+        for exporter in configuration["exporters"].values():
+            exporter["timeout"] = f"{int(exporter['timeout'].removesuffix('s')) * 50}ms"
+        files.append(folder / file)
+        files[-1].write_text(yaml.safe_dump(configuration))
+    return files
+
+
 @contextlib.contextmanager
-def refusing() -> Iterator[tuple[str, list[str]]]:
-    """Run a store that answers 400, and give its URL and the paths that it is asked for."""
+def hanging() -> Iterator[dict[str, str]]:
+    """Listen as a store that accepts connections and says nothing, and give the variables of a
+    gateway before it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield {"OTELCOL_PROMETHEUS_URL": url, "OTELCOL_REMOTE_WRITE_URL": url}
+
+
+def _agent_of(collector: MakeCollector, name: str, env: dict[str, str]) -> Collector:
+    """Return an agent that runs before a gateway that runs."""
+    gateway = collector(name, env=env).start()
+    return collector("agent", env={"OTELCOL_GATEWAY_ENDPOINT": gateway.http}).start()
+
+
+@contextlib.contextmanager
+def answering(status: int) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """Run a store that answers with a status, and give the variables of a gateway before it and the
+    paths that it is asked for."""
     paths: list[str] = []
 
-    class Refusing(http.server.BaseHTTPRequestHandler):
+    class Answering(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             paths.append(self.path)
-            self.send_response(400)
+            self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", paths
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield {"OTELCOL_PROMETHEUS_URL": url, "OTELCOL_REMOTE_WRITE_URL": url}, paths
         server.shutdown()
         thread.join()
 

@@ -4,7 +4,8 @@ import datetime
 
 import pytest
 
-from tests.collector_config.conftest import MakeCollector, MakeService, Secrets
+from tests.collector_config.conftest import MakeCollector, MakeService
+from tests.collector_config.credentials import Secrets
 from tests.collector_config.reading import counted
 from tests.collector_config.running import Collector, until
 

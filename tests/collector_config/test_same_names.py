@@ -1,5 +1,6 @@
 """Names, labels and values are the same on our page, on the collector's, and in Prometheus 3."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,8 @@ from tests.collector_config.naming import (
     of_text,
 )
 from tests.collector_config.prometheus3 import Prometheus
-from tests.collector_config.running import FOLDER, asked
+from tests.collector_config.running import FOLDER, asked, free_port
 from tests.e2e.processes import Program
-from tests.e2e.services import free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,18 +57,19 @@ def see(collector: MakeCollector, component: Callable[[str], str], tmp_path: Pat
         exporter: what is laid over the collector's Prometheus exporter.
         strategy: how Prometheus renders names, if not as it should.
     """
-    ended: list[Callable[[], None]] = []
+    ending = contextlib.ExitStack()
 
     def look(exporter: dict[str, Any] | None = None, strategy: str = "") -> dict[str, Shown]:
         program = component("prometheus3")
         prometheus = Prometheus(program, tmp_path / "prometheus", strategy=strategy)
-        ended.append(prometheus.close)
+        ending.callback(prometheus.close)
         written = Prometheus(program, tmp_path / "written")
-        ended.append(written.close)
+        ending.callback(written.close)
         changes = _laid_over(tmp_path, prometheus.start(), written.start(), exporter)
         local = collector("local", files=[FOLDER / "local.yaml", changes]).start()
-        service = _Recording(tmp_path, local.grpc)
-        ended.append(service.kill)
+        port = ending.enter_context(free_port())
+        service = _Recording(tmp_path, local.grpc, port)
+        ending.callback(service.kill)
         return {
             PAGE: of_text(service.page("text/plain")),
             PAGE_OPENMETRICS: of_openmetrics(service.page("application/openmetrics-text")),
@@ -78,9 +79,8 @@ def see(collector: MakeCollector, component: Callable[[str], str], tmp_path: Pat
             REMOTE_WRITE: of_samples(written.query('{__name__!=""}')),
         }
 
-    yield look
-    for end in ended:
-        end()
+    with ending:
+        yield look
 
 
 def _laid_over(
@@ -108,10 +108,10 @@ def _laid_over(
 
 
 class _Recording:
-    """A process that records everything, and goes on showing it."""
+    """A process that records everything, and goes on showing it on a port that is held."""
 
-    def __init__(self, folder: Path, collector: str) -> None:
-        self._port = free_port()
+    def __init__(self, folder: Path, collector: str, port: int) -> None:
+        self._port = port
         env = {
             "OTEL_METRICS_EXPORTER": "prometheus,otlp",
             "OTEL_SERVICE_NAME": "shop",

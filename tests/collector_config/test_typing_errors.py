@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.collector_config.conftest import Secrets
+from tests.collector_config.credentials import Secrets
 from tests.collector_config.running import CONFIGURATIONS, DEADLINE_S, FOLDER, arguments
 
 pytestmark = [pytest.mark.slow, pytest.mark.component("otelcol")]

@@ -116,7 +116,7 @@ def test_every_workload_fits_together(workload: dict[str, Any]) -> None:
 
 
 def test_every_service_finds_its_pods() -> None:
-    """By a label that they have, at ports that they name."""
+    """By a label that they have, at ports that they name, and not at that of their own metrics."""
     for (kind, name), spec in BY_NAME.items():
         if kind == "Service":
             (workload,) = (each for each in WORKLOADS if each["metadata"]["name"] == name)
@@ -124,6 +124,7 @@ def test_every_service_finds_its_pods() -> None:
             ports = {each["name"]: each["containerPort"] for each in container["ports"]}
 
             assert spec["selector"] == workload["spec"]["selector"]["matchLabels"]
+            del ports["telemetry"]
             assert {each["name"]: each["port"] for each in spec["ports"]} == ports
 
 
@@ -151,6 +152,31 @@ def test_a_collector_finds_its_files(workload: dict[str, Any], file: str) -> Non
     assert named.keys() == read - {"OTELCOL_SCRAPE_TOKEN_FILE"}
     assert all(f"{value}/".startswith(mounts) for value in named.values())
     assert container["args"] == [f"--config=file:/conf/{file}.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "Deployment"])
+def test_a_collector_is_scraped_and_has_a_limit(kind: str) -> None:
+    """Its own metrics are at the port that the monitor names, on every address of the pod, and Go
+    knows of 80 % of the memory that the pod has at most."""
+    (name,) = (name for of, name in BY_NAME if of == kind)
+    monitor = BY_NAME["PodMonitor", "otelcol"]
+    (container,) = BY_NAME[kind, name]["template"]["spec"]["containers"]
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    (expression,) = monitor["selector"]["matchExpressions"]
+    limit = mebibytes(container["resources"]["limits"]["memory"])
+
+    assert name in expression["values"]
+    assert {each["name"]: each["containerPort"] for each in container["ports"]}[
+        endpoint["port"]
+    ] == 8888
+    assert variables(container)["OTELCOL_TELEMETRY_HOST"] == "0.0.0.0"
+    assert mebibytes(variables(container)["GOMEMLIMIT"]) <= limit * 0.8
+
+
+def mebibytes(size: str) -> int:
+    """Return a size as Kubernetes or Go writes it."""
+    number, unit = re.fullmatch(r"(\d+)([MG])iB?", size).groups()  # type: ignore[union-attr]  # fails then
+    return int(number) * {"M": 1, "G": 1024}[unit]
 
 
 def test_a_pod_has_time_to_end() -> None:

@@ -54,7 +54,7 @@ def _judge(figures: Figures, outage: Outage) -> None:
     figures.cycles = 1
     figures.acknowledged = outage.requests
     figures.lost = outage.lost
-    figures.violations += outage.faults
+    figures.violations += outage.faults + outage.delays
     p99s = (f"{p99_s * 1e6:.0f} µs {phase}" for phase, p99_s in outage.p99_s.items())
     figures.remark = f"p99 of recording a request {', '.join(p99s)}"
 
