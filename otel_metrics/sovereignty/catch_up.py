@@ -129,7 +129,7 @@ class CatchUp:
         self._reading_for: tuple[int, int] | None = None
         self._held: list[Archived] = []
         self._broken: Exception | None = None  # what ended the reading behind those held
-        self._failures = 0
+        self._again_s = AGAIN_LEAST_S
         self._rest_until = 0.0
 
     @property
@@ -156,8 +156,8 @@ class CatchUp:
             pause_s = ABSENT_WAIT_S
         except UnreadableArchiveError as error:
             self._outage.goes_on("%s; it is tried again", error)
-            pause_s = min(AGAIN_LEAST_S * 2**self._failures, AGAIN_MOST_S)
-            self._failures += 1
+            pause_s = min(self._again_s, AGAIN_MOST_S)
+            self._again_s = 2 * pause_s
         if pause_s is None:
             return None
         now = time.monotonic()
@@ -224,7 +224,7 @@ class CatchUp:
             raise UnreadableArchiveError(message) from broken
         if not records:
             self._reading, self._complete = None, self._reading_for
-            self._failures = 0
+            self._again_s = AGAIN_LEAST_S
             self._outage.is_over("the archive can be read again")
             self._tell_unusable()
 

@@ -186,6 +186,21 @@ def test_a_reading_that_breaks_off_goes_on_where_it_was(
     ]
 
 
+@pytest.mark.slow
+def test_an_archive_that_breaks_off_for_days_is_read_when_it_can_be(
+    store: SovereigntyStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it was tried: a try a minute makes 1,440 a day."""
+    monkeypatch.setattr(catch_up, "AGAIN_MOST_S", 0.0001)
+    archive = Breaking(*THREE)
+    store.follow(archive)
+    await_condition(lambda: archive.readings > 1_440)
+    archive.broken = False
+
+    await_condition(lambda: {row[1] for row in rows(path)} == {1, 2, 3})
+    assert store.trouble is None
+
+
 def test_what_is_recorded_does_not_hurry_a_reading_that_breaks_off(
     store: SovereigntyStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
