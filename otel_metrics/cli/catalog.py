@@ -39,7 +39,7 @@ def catalog() -> None:
 @click.pass_context
 def list_(context: click.Context, form: str, file: str | None) -> None:
     """List every metric with its exact name in Prometheus."""
-    known = _load(context, file) if file else builtin()
+    known = _load(context, file)
     rows = [_row(metric) for metric in known.metrics.values()]
     columns = ("name", "instrument", "unit", "prometheus")
     click.echo(formats.formatted(rows, form, columns=columns))
@@ -138,7 +138,7 @@ def prometheus_(
     With a catalog file of your own, sums also go over the attributes that it adds.
     Exit status 1 when --check finds a file that has drifted.
     """
-    known = _load(context, file) if file else builtin()
+    known = _load(context, file)
     files = rule_files(known, runbook=runbook)
     _write_or_check(context, out, files, only_check=only_check)
 
@@ -156,7 +156,7 @@ def grafana_(
 
     Exit status 1 when --check finds a file that has drifted.
     """
-    known = _load(context, file) if file else builtin()
+    known = _load(context, file)
     _write_or_check(context, out, dashboard_files(known, runbook=runbook), only_check=only_check)
 
 
@@ -187,8 +187,11 @@ def _remedy(context: click.Context) -> str:
     return shlex.join(words)
 
 
-def _load(context: click.Context, file: str) -> Catalog:
-    """Load a user's file over the built-in catalog; print what is wrong with it and exit 1."""
+def _load(context: click.Context, file: str | None) -> Catalog:
+    """Load a user's file, if there is one, over the built-in catalog; print what is wrong with it
+    and exit 1."""
+    if not file:
+        return builtin()
     name_of, problem_of = naming.metric_name, naming.problem
     try:
         return load(file, into=builtin(), name_of=name_of, problem_of=problem_of)

@@ -13,6 +13,8 @@ from otel_metrics.rejections import OVERFLOW_ATTRIBUTE
 
 __all__ = [
     "EVENTS_LANE",
+    "NO_CONDITION",
+    "P95",
     "PER_INSTANCE",
     "Queries",
     "added",
@@ -31,8 +33,11 @@ EVENTS_LANE: Final = "otlp_logs"
 """The exporter that skips events, which are lost to it; all others skip metrics, of which the next
 batch says the same and more."""
 
+P95: Final = 0.95
+"""The quantile of durations that rules record and dashboards show."""
 _NOT_LABEL = re.compile(r"[^a-zA-Z0-9]+")
-_NO_CONDITION: Final[Mapping[str, str]] = {}
+NO_CONDITION: Final[Mapping[str, str]] = {}
+"""Every series of a metric."""
 
 
 class Queries:
@@ -55,7 +60,7 @@ class Queries:
         return self._catalog.metrics[name]
 
     def selector(
-        self, name: str, *, part: str = "", where: Mapping[str, str] = _NO_CONDITION
+        self, name: str, *, part: str = "", where: Mapping[str, str] = NO_CONDITION
     ) -> str:
         """Return the series of a metric.
 
@@ -71,10 +76,6 @@ class Queries:
         matchers = ",".join((*self._scope, *conditions))
         return metric.prometheus + suffix + (f"{{{matchers}}}" if matchers else "")
 
-    def sum(self, name: str, keep: Sequence[str], inner: str) -> str:
-        """Return the sum of an expression over a metric's series."""
-        return self.over("sum", name, keep, inner)
-
     def over(self, aggregation: str, name: str, keep: Sequence[str], inner: str) -> str:
         """Return an aggregation of an expression over a metric's series."""
         return f"{aggregation} without ({self._without(name, keep)}) (\n{indented(inner)}\n)"
@@ -86,11 +87,11 @@ class Queries:
         window: str,
         *,
         part: str = "",
-        where: Mapping[str, str] = _NO_CONDITION,
+        where: Mapping[str, str] = NO_CONDITION,
     ) -> str:
         """Return the rate a second of a counter, or of a histogram's part."""
         selector = self.selector(name, part=part, where=where)
-        return self.sum(name, keep, f"rate({selector}[{window}])")
+        return self.over("sum", name, keep, f"rate({selector}[{window}])")
 
     def count(
         self,
@@ -99,11 +100,11 @@ class Queries:
         window: str,
         *,
         part: str = "",
-        where: Mapping[str, str] = _NO_CONDITION,
+        where: Mapping[str, str] = NO_CONDITION,
     ) -> str:
         """Return by how much a counter, or a histogram's part, grew in a window."""
         selector = self.selector(name, part=part, where=where)
-        return self.sum(name, keep, f"increase({selector}[{window}])")
+        return self.over("sum", name, keep, f"increase({selector}[{window}])")
 
     def risen(
         self,
@@ -111,10 +112,10 @@ class Queries:
         keep: Sequence[str],
         window: str,
         *,
-        where: Mapping[str, str] = _NO_CONDITION,
+        where: Mapping[str, str] = NO_CONDITION,
     ) -> str:
         """Return by how much a counter grew, its first value included."""
-        return self.sum(name, keep, grown(self.selector(name, where=where), window))
+        return self.over("sum", name, keep, grown(self.selector(name, where=where), window))
 
     def quantile(self, quantile: float, name: str, keep: Sequence[str], window: str) -> str:
         """Return a quantile of a histogram; absent, and not NaN, where nothing was observed."""

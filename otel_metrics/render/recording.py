@@ -6,12 +6,11 @@ instances, `job_skill` one of its skills. Rates are a second's. Pure.
 
 from collections.abc import Sequence
 
-from otel_metrics.render.promql import Queries, added, per, share
+from otel_metrics.render.promql import P95, Queries, added, per, share
 from otel_metrics.render.rules import Group, Recording
 
 __all__ = ["recording"]
 
-P95 = 0.95
 SKILL = ("gen_ai.skill.name",)
 AGENT = ("gen_ai.agent.name",)
 LAYER = ("sovereignty.layer",)

@@ -5,14 +5,12 @@ from typing import Final
 
 from otel_metrics.catalog.model import Catalog, Metric
 from otel_metrics.render.panels import Variable
-from otel_metrics.render.promql import Queries, per, share
+from otel_metrics.render.promql import NO_CONDITION, P95, Queries, per, share
 
 __all__ = ["Asking"]
 
 SERVICE: Final = 'job=~"$service"'
 INTERVAL: Final = "$__rate_interval"
-
-_NO_CONDITION: Final[Mapping[str, str]] = {}
 
 
 class Asking:
@@ -23,10 +21,9 @@ class Asking:
     """
 
     def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
         self.queries = Queries(catalog, scope=SERVICE)
         self.instances = Queries(catalog, scope=f'{SERVICE},instance=~"$instance"')
-        present = catalog.metrics["pipeline.progress.age"].prometheus
+        present = self.metric("pipeline.progress.age").prometheus
         self.service = Variable("service", "Service", f"label_values({present}, job)")
         self.instance = Variable(
             "instance", "Instance", f"label_values({present}{{{SERVICE}}}, instance)"
@@ -34,13 +31,13 @@ class Asking:
 
     def metric(self, name: str) -> Metric:
         """Return a metric's entry."""
-        return self._catalog.metrics[name]
+        return self.queries.metric(name)
 
     def recorded(self, name: str, condition: str = "") -> str:
         """Return a recorded series."""
         return f"{name}{{{SERVICE}{condition and ',' + condition}}}"
 
-    def total(self, name: str, *, where: Mapping[str, str] = _NO_CONDITION) -> str:
+    def total(self, name: str, *, where: Mapping[str, str] = NO_CONDITION) -> str:
         """Return a counter since the services started, 0 where it never counted."""
         return f"sum({self.queries.selector(name, where=where)}) or vector(0)"
 
@@ -51,7 +48,7 @@ class Asking:
         *,
         by: str = "",
         part: str = "",
-        where: Mapping[str, str] = _NO_CONDITION,
+        where: Mapping[str, str] = NO_CONDITION,
     ) -> str:
         """Return a rate a second over all services chosen, by labels."""
         selector = self.queries.selector(name, part=part, where=where)
@@ -69,13 +66,13 @@ class Asking:
 
     def quantile(self, name: str, *, by: str) -> str:
         """Return the 95th percentile of a histogram, by labels."""
-        return f"histogram_quantile(0.95, {self.rate(name, by=f'{by}, le', part='bucket')}) >= 0"
+        return f"histogram_quantile({P95:g}, {self.rate(name, by=f'{by}, le', part='bucket')}) >= 0"
 
-    def each(self, name: str, *, where: Mapping[str, str] = _NO_CONDITION) -> str:
+    def each(self, name: str, *, where: Mapping[str, str] = NO_CONDITION) -> str:
         """Return a gauge of the instances chosen."""
         return self.instances.selector(name, where=where)
 
-    def each_rate(self, name: str, *, by: str, where: Mapping[str, str] = _NO_CONDITION) -> str:
+    def each_rate(self, name: str, *, by: str, where: Mapping[str, str] = NO_CONDITION) -> str:
         """Return a rate a second of the instances chosen, by labels."""
         return f"sum by ({by}) (rate({self.instances.selector(name, where=where)}[{INTERVAL}]))"
 
