@@ -33,7 +33,7 @@ from opentelemetry import metrics
 
 import otel_metrics
 from tests.collector_config.chain import Chain, chain
-from tests.conftest import INSTALL, built
+from tests.conftest import INSTALL, located
 
 SERIES: Final = 5_000
 KEYS_PER_METRIC: Final = 100
@@ -199,11 +199,11 @@ def broken(offered: float, seconds: float, before: Look, after: Look) -> list[st
 @contextmanager
 def running() -> Iterator[Fleet]:
     """Start the way to Prometheus in a folder of its own."""
-    programs = {name: built(name) for name in ("otelcol", "prometheus3")}
+    programs = {name: located(name) for name in ("otelcol", "prometheus3")}
     otelcol, prometheus3 = programs.values()
     if otelcol is None or prometheus3 is None:
         missing = [name for name, path in programs.items() if path is None]
-        sys.exit(f"not built: {', '.join(INSTALL[name] for name in missing)}")
+        sys.exit(f"not installed: {', '.join(INSTALL[name] for name in missing)}")
     with (
         tempfile.TemporaryDirectory() as folder,
         chain(Path(folder), otelcol=otelcol, prometheus3=prometheus3) as way,

@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # collector and service are tho
 
 from tests.collector_config.outages import Loaded
 from tests.collector_config.running import Collector
-from tests.conftest import INSTALL, built
+from tests.conftest import INSTALL, located
 
 BAR: Final = 1.25
 """A median in an outage, beside that without one."""
@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each phase")
     arguments = parser.parse_args()
-    otelcol = built("otelcol")
+    otelcol = located("otelcol")
     if otelcol is None:
-        sys.exit(f"not built: {INSTALL['otelcol']}")
+        sys.exit(f"not installed: {INSTALL['otelcol']}")
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

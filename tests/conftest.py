@@ -47,8 +47,12 @@ BESIDE_PYTHON = str(Path(sys.executable).parent)
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def built(name: str) -> str | None:
-    """Return where `make` puts a program that it builds, if it is there."""
+def located(name: str) -> str | None:
+    """Return where a component is: on PATH, where `make` puts what it builds, or beside Python."""
+    return shutil.which(name) or _built(name) or shutil.which(name, path=BESIDE_PYTHON)
+
+
+def _built(name: str) -> str | None:
     if name not in BUILT:
         return None
     path, sources = BUILT[name]
@@ -61,7 +65,7 @@ def component() -> Callable[[str], str]:
     """Return a program's path; skip where it is missing, and fail under `CI=1`."""
 
     def find(name: str) -> str:
-        path = shutil.which(name) or built(name) or shutil.which(name, path=BESIDE_PYTHON)
+        path = located(name)
         if path is not None:
             return path
         message = f"{name} is not installed: {INSTALL[name]}"

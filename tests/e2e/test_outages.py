@@ -145,7 +145,8 @@ def test_a_real_collector_that_is_stopped(
     """While the collector accepts and is silent (SIGSTOP) the archive keeps its interval; when it
     goes on, so does delivery."""
     collector = real_collector()
-    service = serve(collector.grpc if protocol == "grpc" else collector.http, protocol)
+    address = collector.grpc if protocol == "grpc" else collector.http
+    service = serve(f"http://{address}", protocol)
     collector.wait_for(3)
     collector.process.send_signal(signal.SIGSTOP)
     until(lambda: "down" in state(service.program.errors_so_far()))

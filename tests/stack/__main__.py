@@ -8,10 +8,8 @@ no network of its own (`--apart`).
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -29,8 +27,9 @@ from tests.collector_config.naming import differences
 from tests.collector_config.prometheus3 import query
 from tests.collector_config.running import asked
 from tests.collector_config.totals import archived, counting
-from tests.conftest import BESIDE_PYTHON, INSTALL, built
+from tests.conftest import INSTALL, located
 from tests.stack.composition import Service, services
+from tests.torture.mounts import unshare
 
 PATIENCE_S: Final = 120.0
 """How long all of it may take to come up, and the totals to arrive."""
@@ -115,7 +114,7 @@ def _running(folder: Path, patience_s: float) -> Iterator[Mapping[str, "subproce
 
 def _start(service: Service) -> "subprocess.Popen[bytes]":
     program, *arguments = service.command
-    path = shutil.which(program) or built(program) or shutil.which(program, path=BESIDE_PYTHON)
+    path = located(program)
     if path is None:
         raise StackError(f"{program} is not installed: {INSTALL[program]}")
     service.folder.mkdir(parents=True, exist_ok=True)
@@ -166,10 +165,7 @@ def _check(demo: "subprocess.Popen[bytes]", folder: Path, patience_s: float) -> 
 
 def _apart() -> None:
     """Give this process a network of its own, with a loopback that is up."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_NETWORK | (0 if os.geteuid() == 0 else _NEW_USER)) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    unshare(_NEW_NETWORK | (0 if os.geteuid() == 0 else _NEW_USER))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         up = struct.pack("16sh", b"lo", 1)  # SIOCSIFFLAGS, IFF_UP
         fcntl.ioctl(any_socket, 0x8914, up)

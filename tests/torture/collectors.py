@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.collector_config.chain import Chain, chain
 from tests.collector_config.outages import Outage, agent_killed, gateway_killed
-from tests.conftest import INSTALL, built
+from tests.conftest import INSTALL, located
 from tests.torture.figures import Figures, NotRunError
 from tests.torture.plan import Plan
 
@@ -60,7 +60,7 @@ def _judge(figures: Figures, outage: Outage) -> None:
 
 
 def _program(name: str) -> str:
-    path = built(name)
+    path = located(name)
     if path is None:
-        raise NotRunError(f"{name} is not built: {INSTALL[name]}")
+        raise NotRunError(f"{name} is not installed: {INSTALL[name]}")
     return path

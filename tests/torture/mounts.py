@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from tests.torture.figures import NotRunError
 
-__all__ = ["Disk", "apart", "disk", "needed", "read_only", "resize", "tmpfs"]
+__all__ = ["Disk", "apart", "disk", "needed", "read_only", "resize", "tmpfs", "unshare"]
 
 SHUTDOWN: Final = 0x8004587D
 """`FS_IOC_SHUTDOWN`: the file system stops at once."""
@@ -48,9 +48,23 @@ def apart() -> None:
     """Give this process mounts of its own, where the kernel allows it."""
     if _has_died():  # then a process may never get out of them again
         return
+    try:
+        unshare(_NEW_NAMESPACE)
+    except OSError:
+        return
+    _run("mount", "--make-rprivate", "/")
+
+
+def unshare(flags: int) -> None:
+    """Give this process namespaces of its own, by the kernel's flags.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_NAMESPACE) == 0:
-        _run("mount", "--make-rprivate", "/")
+    if libc.unshare(flags) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 class Disk:

@@ -23,7 +23,7 @@ def test_a_collector_receives_what_was_exported(
 ) -> None:
     """Each record once, with ids, exemplars, resource and scope."""
     collector = real_collector()
-    endpoint = collector.grpc if protocol == "grpc" else collector.http
+    endpoint = f"http://{collector.grpc if protocol == 'grpc' else collector.http}"
     # The port is no standard one, so HTTP has to be asked for.
     words = ["--protocol", "http/protobuf"] if protocol == "http" else []
 
