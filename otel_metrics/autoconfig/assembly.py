@@ -35,6 +35,7 @@ from otel_metrics.pipeline import lifecycle, loading
 from otel_metrics.pipeline.delivery import FlushResult
 from otel_metrics.pipeline.election import Election
 from otel_metrics.pipeline.hub import Hub
+from otel_metrics.pipeline.quiet import suppressed
 from otel_metrics.skills.follower import Follower
 from otel_metrics.tokens import pricing
 
@@ -86,6 +87,7 @@ class Running:
             )
         )
         self.hub.start()
+        threading.Thread(target=_warm, name="otel-metrics-prices", daemon=True).start()
         if self.follower is not None:
             self.follower.start()
         self.exporters.serve(self.hub.collect, self.service)
@@ -275,7 +277,6 @@ def _assemble(
         provider,
         exporters.lanes,
         interval_s=settings.interval_s,
-        on_start=pricing.warm,
         on_stop=exporters.close,
         observed=[
             name
@@ -319,6 +320,15 @@ def _follower(settings: Settings, service: Service, office: Election) -> Followe
         namespace=service.namespace,
         elected=office.won,
     )
+
+
+def _warm() -> None:
+    """Load the price table on a thread of its own: no collection, above all the last, waits for it.
+
+    A fork does, or the child would inherit a half-loaded module whose import lock nobody releases.
+    """
+    with suppressed(), loading.lock():
+        _guarded("prices", pricing.warm)
 
 
 def _use_catalog(settings: Settings, *, must_hold: bool) -> None:

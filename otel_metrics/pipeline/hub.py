@@ -19,7 +19,7 @@ from typing import Final
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from otel_metrics.pipeline import loading, sdk_fork
+from otel_metrics.pipeline import sdk_fork
 from otel_metrics.pipeline.delivery import FlushResult, Verdict
 from otel_metrics.pipeline.exemplars import ExemplarKeeper, with_value
 from otel_metrics.pipeline.lanes import MetricLane
@@ -43,7 +43,6 @@ class Hub:
         provider: the provider whose instruments are collected; it is joined, never replaced.
         lanes: one for each push exporter; the archive's first.
         interval_s: seconds between collections.
-        on_start: run once on the hub's thread before the first collection (slow imports).
         on_stop: run once on the hub's thread after the last one (seal the event archive), with
             what it brought; None in a forked child that recorded nothing.
         observed: metrics that have values whatever the service does. A forked child in which there
@@ -56,14 +55,12 @@ class Hub:
         lanes: Sequence[MetricLane],
         *,
         interval_s: float,
-        on_start: Callable[[], None],
         on_stop: Callable[[MetricsData | None], None],
         observed: Collection[str] = (),
     ) -> None:
         self._provider = provider
         self._lanes = tuple(lanes)
         self._interval_s = interval_s
-        self._on_start = on_start
         self._on_stop = on_stop
         self._observed = frozenset(observed)
         self._forked = False
@@ -111,6 +108,7 @@ class Hub:
             TimeoutError: it takes too long, and there is no last one.
         """
         in_time = self._await_collection(time.monotonic() + timeout_s, for_lanes=False)
+        self._note_hang(hangs=not in_time)
         latest = self._latest
         if not in_time and latest is None:
             raise TimeoutError("the first collection does not end: a callback hangs")
@@ -124,6 +122,7 @@ class Hub:
         """Collect now, and say what became of it for each push exporter, within `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         collected = self._await_collection(deadline, for_lanes=True)
+        self._note_hang(hangs=not collected)
         if not collected:
             late = Verdict("timed_out", "the collection did not end in time: a callback hangs")
             return FlushResult({lane.name: late for lane in self._lanes})
@@ -135,7 +134,13 @@ class Hub:
     def stop(self, timeout_s: float) -> None:
         """Collect a last time, let every lane export that and end, all within `timeout_s`."""
         deadline = time.monotonic() + timeout_s
-        self._await_collection(deadline, for_lanes=True)
+        began = self._thread is not None and not self._stopping
+        if not self._await_collection(deadline, for_lanes=True) and began and not self._stopping:
+            _logger.warning(
+                "the last collection did not end within %.1f s: a callback hangs, or others keep "
+                "the processor; metrics recorded since the one before are not exported",
+                timeout_s,
+            )
         for lane in self._lanes:
             lane.finish(deadline)
         with self._condition:
@@ -171,9 +176,7 @@ class Hub:
                 lambda: self._finished >= number or self._stopping,
                 timeout=max(0.0, deadline - time.monotonic()),
             )
-            in_time = self._finished >= number
-        self._note_hang(hangs=not in_time)
-        return in_time
+            return self._finished >= number
 
     def _note_hang(self, *, hangs: bool) -> None:
         """Log once that a collection does not end, and once that they end again."""
@@ -190,8 +193,6 @@ class Hub:
 
     def _run(self) -> None:
         with suppressed():
-            with self._collecting, loading.lock():
-                _guarded(self._on_start)
             due = time.monotonic() + self._interval_s
             while True:
                 for_lanes = self._await_turn(due)

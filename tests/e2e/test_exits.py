@@ -39,9 +39,10 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Program]]:
 
 def test_an_interrupt_loses_nothing(start: Callable[[str], Program], archived: "Archived") -> None:
     """Ctrl-C ends a program by an exception, whose exit flushes."""
-    # The first flush loads what it needs: while code is loaded CPython forgets the interrupt.
+    # While any thread loads code by `exec`, as for prices, CPython forgets that it was interrupted.
     configure = "assert otel_metrics.configure().flush(5).ok; record()\n"
-    program = start(RECORD + configure + "print('ready'); time.sleep(60)")
+    loaded = "[t.join() for t in threading.enumerate() if t.name == 'otel-metrics-prices']\n"
+    program = start(RECORD + configure + loaded + "print('ready'); time.sleep(60)")
     program.await_ready()
     program.send(signal.SIGINT)
     status, errors = program.end()

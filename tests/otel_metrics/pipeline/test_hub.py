@@ -70,9 +70,7 @@ def make_hub(provider: MeterProvider) -> Iterator[MakeHub]:
     hubs: list[Hub] = []
 
     def make(*lanes: MetricLane, interval_s: float = 60.0) -> Hub:
-        hub = Hub(
-            provider, lanes, interval_s=interval_s, on_start=lambda: None, on_stop=lambda _: None
-        )
+        hub = Hub(provider, lanes, interval_s=interval_s, on_stop=lambda _: None)
         hub.start()
         hubs.append(hub)
         return hub
