@@ -54,7 +54,6 @@ def annotations(node: Node, path: str, report: Report, *, instrument: str | None
         "ttl_s": _ttl_s(fields),
         "bands": _bands(fields, report),
         "playbooks": _playbooks(fields, report),
-        "source": fields.text("source") or None,
         "observable": fields.flag("observable", default=instrument == "gauge"),
     }
 

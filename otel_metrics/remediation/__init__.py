@@ -1,0 +1,1 @@
+"""Acting on service telemetry: playbooks, policy, approvals, actions, audit."""
