@@ -23,6 +23,7 @@ INSTALL = {
     "openssl": "apt-get install openssl",
     "otelcol": "make collector",
     "prometheus": "apt-get install prometheus",
+    "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
     "prometheus3": "make collector",
     "promtool": "apt-get install prometheus",
     "promtool3": "make collector",

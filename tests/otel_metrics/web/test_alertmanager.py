@@ -10,7 +10,7 @@ from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Band, Bands, Catalog, Metric, Playbooks, Source
 from otel_metrics.remediation.model import Request
 from otel_metrics.service.samples import Resource
-from otel_metrics.web.alerts import Alert, Unusable, request_of
+from otel_metrics.web.alertmanager import Alert, Unusable, request_of
 
 STARTED = "2026-11-28T14:30:00.123456789Z"
 STARTED_US = 1_795_876_200_123_456
@@ -127,6 +127,11 @@ def test_labels_name_the_resource(labels: dict[str, str], target: Resource) -> N
             {"playbook": "shift-load", "resource": "w"},
             {"starts_at": "yesterday"},
             "its startsAt is no time",
+        ),
+        (
+            {"playbook": "shift-load", "resource": "w" * 257},
+            {},
+            "a label is longer than 256 characters",
         ),
     ],
 )

@@ -1,32 +1,26 @@
-"""`POST /alerts`: Alertmanager's webhook, so that alerts of a fleet drive playbooks.
+"""Alertmanager's webhook as requests: which playbook an alert asks for, and of which resource.
 
-An alert names its playbook and its resource by labels. Labels are written by others: they choose
-among playbooks and resources that are known, and become no parameter and no part of a command.
-Each firing of an alert is acted on once, however often Alertmanager sends it. Pure but for
-`Alerts.answer`.
+Labels are written by others: they choose among playbooks and resources that are known, and become
+no parameter and no part of a command. Each firing of an alert is one request, however often
+Alertmanager sends it. Pure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from otel_exporter_prometheus.protocol import Answer
 from otel_metrics.catalog.model import Catalog
-from otel_metrics.remediation.model import Outcome, Request
+from otel_metrics.remediation.model import Request
 from otel_metrics.remediation.scopes import scope_of
 from otel_metrics.service.samples import BandName, Resource
-from otel_metrics.web import bodies
-from otel_metrics.web.replies import reply
-from otel_metrics.web.secured import Call
 
-__all__ = ["BODY_BYTES_MAX", "PATH", "Alert", "Alerts", "Unusable", "request_of"]
+__all__ = ["PLAYBOOK_LABEL", "Alert", "Unusable", "Webhook", "request_of"]
 
-PATH: Final = "/alerts"
-BODY_BYTES_MAX: Final = 1024 * 1024
-"""About a thousand alerts; `max_alerts` of Alertmanager keeps a group below it."""
+NAME_CHARACTERS_MAX: Final = 256
+"""A longer label names nothing that is known."""
 REASON_CHARACTERS_MAX: Final = 500
 RESOURCE_LABELS: Final = ("resource", "service_resource_id", "instance")
 """Which resource an alert is about: the first of these that it has. The second is what metrics of
@@ -37,7 +31,7 @@ METRIC_LABEL: Final = "metric"
 BANDS: Final[Mapping[str, BandName]] = {"warning": "warning", "critical": "critical"}
 """What label `severity` says of a band."""
 
-_FINGERPRINT: Final = r"^[0-9a-f]{1,64}$"
+_FINGERPRINT: Final = r"^[0-9a-f]{1,64}\Z"
 
 
 class Alert(msgspec.Struct, frozen=True, rename="camel"):
@@ -65,64 +59,6 @@ class Unusable:
     detail: str
 
 
-class Desk(Protocol):
-    """Who decides about requests and carries them out, in threads of its own."""
-
-    def submit(self, request: Request) -> Outcome | None:
-        """Take a request; return what became of it where that is known at once."""
-
-
-class Alerts:
-    """Answers `PATH`.
-
-    Args:
-        desk: returns who decides; `RefusedError` says why nobody does.
-        catalog: returns the catalog in force.
-        count: is told of each alert that asks for nothing that could be done.
-    """
-
-    def __init__(
-        self,
-        desk: Callable[[], Desk],
-        *,
-        catalog: Callable[[], Catalog],
-        count: Callable[[], None],
-    ) -> None:
-        self._desk = desk
-        self._catalog = catalog
-        self._count = count
-
-    def answer(self, call: Call) -> Answer:
-        """Hand every alert on, and answer what became of each.
-
-        Alertmanager asks again after 5xx and 429, and never after 4xx or 200.
-        """
-        webhook = bodies.parse(call.body, Webhook)
-        desk, catalog = self._desk(), self._catalog()
-        results = [self._result(each, call.actor.name, desk, catalog) for each in webhook.alerts]
-        dropped = any(result["result"] == "dropped" for result in results)
-        more = {"truncated_alerts": webhook.truncated_alerts} if webhook.truncated_alerts else {}
-        # What was dropped is sent again, and what was not is known by its key.
-        return reply(503 if dropped else 200, {"results": results, **more})
-
-    def _result(self, alert: Alert, actor: str, desk: Desk, catalog: Catalog) -> dict[str, object]:
-        told: dict[str, object] = {
-            "fingerprint": alert.fingerprint,
-            "playbook": alert.labels.get(PLAYBOOK_LABEL),
-        }
-        if alert.status == "resolved":
-            return {**told, "result": "ignored", "detail": "it is resolved"}
-        asked = request_of(alert, actor=actor, catalog=catalog)
-        if isinstance(asked, Unusable):
-            self._count()
-            return {**told, "result": "ignored", "detail": asked.detail}
-        outcome = desk.submit(asked)
-        told |= {"resource": {"scope": asked.target.scope, "id": asked.target.id}}
-        if outcome is None:
-            return {**told, "result": "queued"}
-        return {**told, "result": outcome.result, "detail": outcome.detail}
-
-
 def request_of(alert: Alert, *, actor: str, catalog: Catalog) -> Request | Unusable:
     """Return what a firing alert asks for."""
     playbook = alert.labels.get(PLAYBOOK_LABEL)
@@ -141,6 +77,8 @@ def request_of(alert: Alert, *, actor: str, catalog: Catalog) -> Request | Unusa
             detail=f"it has no label {SCOPE_LABEL}, and nothing else says what kind of resource "
             "it is"
         )
+    if max(map(len, (playbook, resource, scope))) > NAME_CHARACTERS_MAX:
+        return Unusable(detail=f"a label is longer than {NAME_CHARACTERS_MAX} characters")
     started = _microseconds(alert.starts_at)
     if started is None:
         return Unusable(detail="its startsAt is no time")
