@@ -5,7 +5,7 @@ role, body. What may wait is done in threads; an answer is always JSON.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
@@ -19,7 +19,7 @@ from otel_metrics.web.guard import Door, place_of, request_of, send_answer
 from otel_metrics.web.replies import as_problem, problem
 from otel_metrics.web.threads import BusyError, in_thread
 
-__all__ = ["BODY_BYTES_MAX", "Call", "Operation", "RefusedError", "Secured"]
+__all__ = ["BODY_BYTES_MAX", "Call", "Operation", "RefusedError", "Secured", "door_of"]
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """A longer body is refused, where an operation allows no more."""
@@ -120,6 +120,13 @@ class Secured:
     def _no_such_method(self) -> Answer:
         methods = ", ".join(self._operations)
         return problem(405, f"this takes {methods}", ("Allow", methods))
+
+
+def door_of(allowed_hosts: Sequence[str], allowed_origins: Sequence[str]) -> Door:
+    """Return the door of routes that ask everybody for a token: to others than this machine it is
+    open, and any name leads to it where none is given."""
+    origins = tuple(map(str.lower, allowed_origins))
+    return Door(hosts=tuple(allowed_hosts), origins=origins, for_all=True)
 
 
 async def _call(
