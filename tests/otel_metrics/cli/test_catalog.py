@@ -64,7 +64,11 @@ def test_a_file_that_holds_is_confirmed(own: Path) -> None:
 
     assert result.output == (
         "shop.order.duration is shop_order_duration_seconds in Prometheus\n"
+        "executor.queue_depth has source of the file's own\n"
+        "executor.queue_depth has bands of the file's own\n"
+        "executor.queue_depth has playbooks of the file's own\n"
         "skill.executions also takes shop.region\n"
+        "hire-pickers is a playbook of low risk, tier 1\n"
         f"{own}: no problems\n"
     )
     assert result.exit_code == 0
@@ -120,7 +124,7 @@ def test_render_writes_the_pages_and_check_finds_them_current(tmp_path: Path) ->
     checked = run("render", "docs", "--check", "--out", str(tmp_path / "reference"))
 
     names = {path.name for path in (tmp_path / "reference").iterdir()}
-    assert names == {"commands.md", "environment.md", "events.md", "metrics.md"}
+    assert names == {"commands.md", "environment.md", "events.md", "metrics.md", "playbooks.md"}
     assert (rendered.exit_code, checked.exit_code, checked.output) == (0, 0, "")
 
 

@@ -142,7 +142,9 @@ def test_commands_are_shown_with_usage_options_and_help() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["commands.md", "environment.md", "events.md", "metrics.md"])
+@pytest.mark.parametrize(
+    "name", ["commands.md", "environment.md", "events.md", "metrics.md", "playbooks.md"]
+)
 def test_no_page_has_drifted(name: str) -> None:
     """After a change of what a page describes, run `otel-metrics catalog render docs`."""
     if not REFERENCE.is_dir():
