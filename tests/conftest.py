@@ -24,6 +24,7 @@ INSTALL = {
     "otelcol": "make collector",
     "postgres": "apt-get install postgresql",
     "prometheus": "apt-get install prometheus",
+    "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
     "prometheus3": "make collector",
     "promtool": "apt-get install prometheus",
     "promtool3": "make collector",

@@ -28,6 +28,7 @@ except ImportError as error:
     ) from error
 
 from otel_metrics.web.board import Board
+from otel_metrics.web.failures import count_failure
 from otel_metrics.web.guard import BUSY, Door, Guard, request_of, send_answer
 from otel_metrics.web.live import PATH, LiveSocket
 
@@ -142,7 +143,7 @@ def _door(given: Mapping[str, object], hosts: Sequence[str], origins: Sequence[s
     )
     asked = settings.from_arguments(kept, given)
     try:
-        authenticator = access.authenticator(asked, _count)
+        authenticator = access.authenticator(asked, count_failure)
     except SettingError as error:
         if given["bearer_token_file"] is not None or given["basic_auth_file"] is not None:
             raise
@@ -154,11 +155,3 @@ def _door(given: Mapping[str, object], hosts: Sequence[str], origins: Sequence[s
         origins=origins,
         for_all=asked.allow_unauthenticated,
     )
-
-
-def _count(kind: str) -> None:
-    """Count a failure to authenticate on the page that it was to open."""
-    telemetry = startup.current()
-    page = None if telemetry is None else telemetry.page()
-    if page is not None:
-        page.errors.add(kind)
