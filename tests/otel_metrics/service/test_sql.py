@@ -2,6 +2,8 @@
 
 import logging
 import math
+import os
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +17,8 @@ from otel_metrics.service.readings import Read, SourceError
 from otel_metrics.service.sources import SQL_URL
 from otel_metrics.service.sql import sql_reader
 from otel_metrics.testing import Captured
-from tests.e2e.services import until
-from tests.otel_metrics.service.sampling import ERRORS, declared, sampling
+from tests.e2e.services import PATIENCE_S, until
+from tests.otel_metrics.service.sampling import ERRORS, Kept, declared, sampling
 from tests.postgres import PASSWORD, Postgres
 
 SCHEMA = """
@@ -354,6 +356,39 @@ def test_a_server_that_hangs_shows_as_missing_data_and_comes_back(
         until(lambda: kept.values() == {"executor": 7})
 
     assert {name for name, _, _ in kept.missed} == {metric.name}
+
+
+@pytest.mark.slow
+@pytest.mark.component("postgres")
+def test_children_that_are_forked_while_a_database_is_asked_disturb_nobody(
+    captured_telemetry: Captured, postgres: Postgres
+) -> None:
+    """Each asks on a connection of its own, and its end closes none of its parent's."""
+    metric = declared(type="sql", query="SELECT 7 FROM pg_sleep(0.03)", timeout_s=20.0)
+    with sampling(metric, variables={SQL_URL: postgres.url()}) as kept:
+        until(lambda: kept.samples)
+        for _ in range(5):
+            with kept.sampler.at_work:
+                child = os.fork()
+            if child == 0:
+                _sample_in_a_child(kept)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        sampled = len(kept.samples)
+        until(lambda: len(kept.samples) >= sampled + 3)
+
+    assert kept.missed == []
+
+
+def _sample_in_a_child(kept: Kept) -> None:
+    signal.alarm(int(PATIENCE_S))
+    status = 1
+    try:
+        kept.samples.clear()
+        kept.sampler.after_fork()
+        until(lambda: len(kept.samples) >= 2)
+        status = len(kept.missed)
+    finally:
+        os._exit(status)
 
 
 @pytest.mark.slow
