@@ -1,0 +1,76 @@
+"""When a source is asked, and until when its answer counts."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_metrics.service.turns import Turn
+from tests.otel_metrics.service.sampling import declared
+
+
+def turn(*, interval_s: float = 10.0, timeout_s: float = 4.0, due_s: float = 100.0) -> Turn:
+    """Return the turn of a metric that is due."""
+    metric = declared(interval_s=interval_s, timeout_s=timeout_s)
+    assert metric.source is not None
+    return Turn(metric, metric.source, read=dict, shared=False, due_s=due_s)
+
+
+def test_a_source_is_asked_in_step_with_its_first_time() -> None:
+    """However late the sampler's thread woke: the interval does not grow by what waking takes."""
+    each = turn()
+    each.begin(103.0)
+    each.end(104.0)
+
+    assert each.next_s == 110.0
+
+
+def test_intervals_that_went_by_are_not_made_up() -> None:
+    """A machine that slept asks once, and not once for each interval."""
+    each = turn()
+    each.begin(147.0)
+    each.end(148.0)
+
+    assert each.next_s == 150.0
+
+
+def test_a_question_fails_with_its_timeout_and_then_once_an_interval() -> None:
+    """Counted from when it was asked, not from when it was due."""
+    each = turn()
+    each.begin(103.0)
+    assert each.next_s == 107.0
+    each.be_late(107.0)
+
+    assert each.next_s == 117.0
+
+
+def test_a_source_that_answered_late_is_asked_at_its_next_interval() -> None:
+    """And not at once, or what is overloaded would be asked without a pause."""
+    each = turn()
+    each.begin(100.0)
+    each.be_late(104.0)
+    each.end(136.0)
+
+    assert each.next_s == 140.0
+
+
+@given(
+    st.floats(0.05, 1e5),
+    st.floats(0, 1e6),
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=20),
+)
+def test_a_source_is_never_asked_twice_in_one_interval(
+    interval_s: float, due_s: float, delays: list[float]
+) -> None:
+    """Of the times `due`, `due + interval`, … each is asked for at most once, and none is in the
+    past, whenever the sampler's thread wakes."""
+    each = turn(interval_s=interval_s, due_s=due_s)
+    steps = []
+    for delay_s in delays:
+        now_s = each.due_s + delay_s
+        each.begin(now_s)
+        assert each.due_s > now_s - interval_s * 1e-6
+        steps.append(math.floor((each.due_s - due_s) / interval_s + 0.5))
+        each.end(now_s)
+
+    assert steps == sorted(set(steps))
