@@ -8,6 +8,8 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from otel_metrics.catalog.model import Metric, Source
 from otel_metrics.service.host_figures import HostFigures, read_host
+from otel_metrics.service.http_server import HttpServer
+from otel_metrics.service.prometheus import prometheus_reader
 from otel_metrics.service.readings import ErrorType, Read, Readings, SourceError
 
 __all__ = ["PROMETHEUS_URL", "SQL_URL", "Sources"]
@@ -57,6 +59,10 @@ class Sources:
                 return self._host_reader(metric, source)
             if source.type == "sql":
                 return self._sql_reader(source)
+            if source.type == "prometheus":
+                return self._prometheus_reader(source)
+            if source.type == "http_server":
+                return self._http_server_reader(metric, source)
         except SourceError as error:
             return partial(_fail, error.kind, str(error))
         return None
@@ -80,6 +86,18 @@ class Sources:
                 "configuration", f"{variable}: {error}; pip install 'otel-metrics[sql]'"
             ) from None
         return sql_reader(variable, url, source.query, source.timeout_s)
+
+    def _prometheus_reader(self, source: Source) -> Read | None:
+        variable = source.url_variable or PROMETHEUS_URL
+        url = self._variables.get(variable)
+        if not url or source.query is None:
+            return None
+        return prometheus_reader(variable, url, source.query, source.scope, source.timeout_s)
+
+    def _http_server_reader(self, metric: Metric, source: Source) -> Read | None:
+        if source.statistic == "saturation" and source.capacity is None:
+            return None
+        return HttpServer(self._collect, source.statistic, metric.unit, source.capacity).read
 
 
 def _fail(kind: ErrorType, message: str) -> Readings:
