@@ -26,7 +26,7 @@ from otel_metrics.service.tables import SCHEMA
 from otel_metrics.service.windows import Observation, Window, as_late, window_of
 from otel_metrics.sqlite import Database
 
-__all__ = ["GRACE_S", "RETENTION_S", "Emit", "ServiceStore"]
+__all__ = ["ANNOUNCED_AT_ONCE", "GRACE_S", "RETENTION_S", "Emit", "ServiceStore"]
 
 GRACE_S: Final = 1.0
 """A window is closed so long after its end: what is under way still counts in it."""
