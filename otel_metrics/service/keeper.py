@@ -67,7 +67,7 @@ class Keeper:
 
     Attributes:
         at_work: held while the thread works; for forks.
-        store: as given.
+        metrics, store: as given.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Keeper:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
-        self._metrics = metrics
+        self.metrics = metrics
         self._length_s = max(1, round(window_s))
         self._emit = emit
         self._on_recommendation = on_recommendation
@@ -125,7 +125,7 @@ class Keeper:
         With a store, it is in the file when this returns, unless the file cannot be written: then
         it waits.
         """
-        metric, entry = self._metrics.get(sample.metric), _entry(sample)
+        metric, entry = self.metrics.get(sample.metric), _entry(sample)
         if metric is None or metric.source is None:
             reject(sample.metric, "no_source", "a metric of the catalog that has a source")
             return
@@ -212,7 +212,7 @@ class Keeper:
         self._windows.forget(now, wait_s=wait_s)
 
     def _plan(self, name: str) -> Plan:
-        metric = self._metrics.get(name)
+        metric = self.metrics.get(name)
         if metric is None or metric.source is None:
             return UNKNOWN
         return Plan(metric.source.aggregation, metric.source.interval_s)
