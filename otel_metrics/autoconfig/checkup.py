@@ -135,7 +135,7 @@ def _shown(name: str, value: str) -> str:
     if name not in _KNOWN or any(word in name for word in SECRET_WORDS):
         return MASK
     masked = _masked(value)
-    return without_secrets(masked) if name.endswith("_ENDPOINT") else masked
+    return without_secrets(masked) if name.endswith(("_ENDPOINT", "_URL")) else masked
 
 
 def _masked(text: str) -> str:

@@ -77,7 +77,11 @@ class Attribute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A range of a metric's values, bounds included, in the metric's unit."""
+    """A range of a metric's values, bounds included, in the metric's unit.
+
+    A critical one whose `lower` is above its `upper` has two sides: at or above `lower`, and at or
+    below `upper`.
+    """
 
     lower: float | None = None
     upper: float | None = None
