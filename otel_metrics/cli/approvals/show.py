@@ -40,7 +40,10 @@ def _for_people(shown: Mapping[str, Any]) -> str:
     lines = []
     width = max(map(len, shown))
     for key, value in shown.items():
-        many = [str(each).replace("\n", "\\n") for each in (value if isinstance(value, list) else [value])]
+        many = [
+            str(each).replace("\n", "\\n")
+            for each in (value if isinstance(value, list) else [value])
+        ]
         for number, each in enumerate(many or ["none"]):
             name = key if number == 0 else ""
             lines.append(f"{name.ljust(width)}  {'-' if value in (None, '') else each}")
