@@ -97,6 +97,7 @@ _OWN_CATALOG = f"""\
 Write a file in the format of [OpenTelemetry Weaver](https://github.com/open-telemetry/weaver)'s registry and name it in `OTEL_PYTHON_METRICS_CATALOG`.
 It may define attributes, metrics, events and [playbooks](playbooks.md).
 Of a metric of this page it may, under `metric_refinements`, add attributes, and say where the values of a service metric come from, which are good, and which playbook to recommend; it redefines nothing.
+`annotations` and `playbooks` are ours; Weaver's tools need neither.
 `otel-metrics catalog check FILE` names whatever is wrong in it, with line, key and remedy.
 
 ```yaml
