@@ -42,14 +42,16 @@ def run_id(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def marked(run_id: str) -> list[psutil.Process]:
     """Return the processes that a run started, however they forked."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("OTEL_METRICS_RUN_ID") == run_id:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in psutil.process_iter() if _is_of(run_id, process)]
+
+
+def _is_of(run_id: str, process: psutil.Process) -> bool:
+    try:
+        variables = process.environ()
+        is_there = process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:  # it ended meanwhile
+        return False
+    return is_there and variables.get("OTEL_METRICS_RUN_ID") == run_id
 
 
 @pytest.fixture
