@@ -18,6 +18,7 @@ from tests.torture.skill_files import large_lines, shared_skill
 from tests.torture.store_disks import cut_databases, failing_ledger, failing_store
 from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
+from tests.torture.windows import killed_windows
 
 __all__ = ["GROUPS"]
 
@@ -25,6 +26,8 @@ LARGE_PART: Final = 0.1
 """The part of the kills that hits large writes."""
 STORE_PART: Final = 0.05
 """The number of kills and power cuts of databases, as a part of those of archives."""
+WINDOWS_PART: Final = 0.03
+"""The number of kills of windows of service telemetry, likewise."""
 KINDS: Final[tuple[Kind, ...]] = ("ext4", "xfs")
 """The file systems whose power is cut."""
 CUT_PARTS: Final = {"always": 0.6, "interval": 0.3, "never": 0.1}
@@ -67,6 +70,7 @@ def _crowds(plan: Plan) -> Iterator[Figures]:
 
 def _stores(plan: Plan) -> Iterator[Figures]:
     yield killed_stores(plan, ceil(plan.cycles * STORE_PART))
+    yield killed_windows(plan, ceil(plan.cycles * WINDOWS_PART))
     yield mixed_operations(plan)
     yield failing_store(plan)
     yield failing_ledger(plan)

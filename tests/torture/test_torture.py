@@ -21,6 +21,7 @@ from tests.torture.skill_files import large_lines, shared_skill
 from tests.torture.store_disks import cut_databases, failing_ledger, failing_store
 from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
+from tests.torture.windows import killed_windows
 from tests.torture.workers import Load
 
 pytestmark = pytest.mark.slow
@@ -140,6 +141,11 @@ def test_forks_under_load_start_from_zero(plan: Plan) -> None:
 def test_killed_stores_are_made_whole(plan: Plan) -> None:
     """I-4: after the next start a store has the events of the archive, each once."""
     held(killed_stores(plan, 30))
+
+
+def test_killed_windows_are_kept_once(plan: Plan) -> None:
+    """I-4: each window that is over has one snapshot with every sample, and its event."""
+    held(killed_windows(plan, 30))
 
 
 def test_who_reads_and_then_writes_is_never_refused(plan: Plan) -> None:

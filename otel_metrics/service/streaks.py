@@ -1,0 +1,71 @@
+"""When a metric is out of its band for good: three samples in a row. Pure.
+
+What is missing or out of order begins the count anew: absent data recommends nothing. Once a run
+was told, the same band of the same metric and resource is told again only after a sample in
+another one, so that a state that lasts makes no storm.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from otel_metrics.service.samples import BandName, Sample
+
+__all__ = ["RUN_LENGTH", "STREAKS_MAX", "Streaks"]
+
+RUN_LENGTH: Final = 3
+"""Samples in a row in one band."""
+GAP_INTERVALS: Final = 2.0
+"""A sample that comes so many intervals after the one before follows on nothing."""
+STREAKS_MAX: Final = 10_000
+"""Metrics and resources that are counted; what was not heard of for longest is forgotten."""
+
+
+@dataclass(slots=True)
+class _Run:
+    band: BandName | None = None
+    length: int = 0
+    told: BandName | None = None
+    at: float = 0.0
+
+
+class Streaks:
+    """Counts samples in a row by metric and resource.
+
+    Args:
+        interval_s: returns the time between two samples of a metric.
+    """
+
+    def __init__(self, interval_s: Callable[[str], float]) -> None:
+        self._interval_s = interval_s
+        self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
+
+    def take(self, sample: Sample) -> BandName | None:
+        """Return the band, warning or critical, that this sample completes a run of."""
+        run = self._run(sample.metric, sample.resource.id)
+        if sample.band != run.told:
+            run.told = None
+        gap_s = sample.observed_at - run.at
+        follows = 0 < gap_s <= GAP_INTERVALS * self._interval_s(sample.metric)
+        goes_on = follows and sample.band == run.band
+        run.length = run.length + 1 if goes_on else 1
+        run.band, run.at = sample.band, sample.observed_at
+        if sample.band in (None, "good", run.told) or run.length < RUN_LENGTH:
+            return None
+        run.told = sample.band
+        return sample.band
+
+    def interrupt(self, metric: str, resource_id: str) -> None:
+        """Begin the count anew, because a sample is missing."""
+        run = self._runs.get((metric, resource_id))
+        if run is not None:
+            run.length, run.band = 0, None
+
+    def _run(self, metric: str, resource_id: str) -> _Run:
+        key = (metric, resource_id)
+        run = self._runs.setdefault(key, _Run())
+        self._runs.move_to_end(key)
+        if len(self._runs) > STREAKS_MAX:
+            self._runs.popitem(last=False)
+        return run

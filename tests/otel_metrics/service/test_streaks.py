@@ -1,0 +1,112 @@
+"""Streaks: three samples in a row in a band are told once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_metrics.service.samples import BandName, Resource, Sample
+from otel_metrics.service.streaks import RUN_LENGTH, STREAKS_MAX, Streaks
+
+BANDS = {"g": "good", "w": "warning", "c": "critical", "n": None}
+INTERVAL_S = 30.0
+GAP = " "
+"""A sample that is missing."""
+
+
+def told(story: str, *, every_s: float = INTERVAL_S) -> str:
+    """Return which samples of a story complete a run: their letters, and dots for the others."""
+    streaks = Streaks(lambda _: INTERVAL_S)
+    answers = []
+    for number, letter in enumerate(story, start=1):
+        if letter == GAP:
+            streaks.interrupt("m", "r")
+            answers.append(GAP)
+            continue
+        band = streaks.take(seen(BANDS[letter], at=1000 + number * every_s))  # type: ignore[arg-type] # of the table
+        answers.append("." if band is None else band[0])
+    return "".join(answers)
+
+
+def seen(band: BandName | None, *, at: float, resource: str = "r") -> Sample:
+    """Return a sample in a band."""
+    return Sample(
+        metric="m", resource=Resource("host", resource), value=1.0, observed_at=at, band=band
+    )
+
+
+@pytest.mark.parametrize(
+    ("story", "answers"),
+    [
+        ("www", "..w"),
+        ("ccc", "..c"),
+        ("ggggg", "....."),
+        ("nnnnn", "....."),
+        ("wwgww", "....."),
+        ("wwcww", "....."),
+        ("wwwwwwwww", "..w......"),
+        ("wwwccc", "..w..c"),
+        ("wwwcccwww", "..w..c..w"),
+        ("cccgccc", "..c...c"),
+        ("ccnccc", ".....c"),
+        ("cc ccc", ".. ..c"),
+        ("ccc ccc", "..c ..."),
+        ("cc c", ".. ."),
+        ("c c c c", ". . . ."),
+        (" ccc", " ..c"),
+    ],
+)
+def test_a_run_is_told_once(story: str, answers: str) -> None:
+    """Until the metric has left the band; a sample that is missing is no leaving, and no run."""
+    assert told(story) == answers
+
+
+def test_a_gap_in_time_begins_a_new_run() -> None:
+    """A sampler that slept has not seen what was between."""
+    assert told("ccccc", every_s=2.5 * INTERVAL_S) == "....."
+    assert told("ccccc", every_s=1.5 * INTERVAL_S) == "..c.."
+
+
+@pytest.mark.parametrize("times", [(30.0, 60.0, 60.0), (30.0, 60.0, 45.0), (90.0, 60.0, 30.0)])
+def test_a_sample_out_of_order_begins_a_new_run(times: tuple[float, ...]) -> None:
+    """As after a clock that was set back."""
+    streaks = Streaks(lambda _: INTERVAL_S)
+
+    assert [streaks.take(seen("critical", at=at)) for at in times] == [None, None, None]
+
+
+def test_resources_have_runs_of_their_own() -> None:
+    """Three hosts that are critical once are none that stays so."""
+    streaks = Streaks(lambda _: INTERVAL_S)
+
+    answers = [
+        streaks.take(seen("critical", at=30.0 * turn, resource=resource))
+        for turn in (1, 2, 3)
+        for resource in ("a", "b")
+    ]
+
+    assert answers == [None, None, None, None, "critical", "critical"]
+
+
+def test_only_so_many_are_counted() -> None:
+    """What was not heard of for longest is forgotten, and begins anew."""
+    streaks = Streaks(lambda _: INTERVAL_S)
+    for at in (30.0, 60.0):
+        streaks.take(seen("critical", at=at))
+    for number in range(STREAKS_MAX):
+        streaks.take(seen("good", at=60.0, resource=f"r{number}"))
+
+    assert streaks.take(seen("critical", at=90.0)) is None
+
+
+@given(st.text("gwcn ", max_size=60))
+def test_whatever_happens_what_is_told_was_so(story: str) -> None:
+    """Each band that is told was seen in the last three samples, none of them missing; and it is
+    not told again before another was seen."""
+    last: str | None = None
+    for at, answer in enumerate(told(story)):
+        if story[at] not in (GAP, last):
+            last = None
+        if answer in "wc":
+            assert story[at + 1 - RUN_LENGTH : at + 1] == answer * RUN_LENGTH
+            assert last is None
+            last = answer
