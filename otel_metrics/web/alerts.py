@@ -4,7 +4,12 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.routing import BaseRoute, Route
+try:  # here, as nothing of `otel_metrics.web` is imported before
+    from starlette.routing import BaseRoute, Route
+except ImportError as error:
+    raise ImportError(
+        "otel_metrics.web needs Starlette; pip install 'otel-metrics[web]'"
+    ) from error
 
 from otel_exporter_prometheus.protocol import Answer
 from otel_metrics import instruments

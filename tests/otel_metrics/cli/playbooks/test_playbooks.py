@@ -225,8 +225,8 @@ def test_another_programs_file_is_left_alone(shop: Shop, arguments: tuple[str, .
     assert (result.exit_code, result.output) == (
         2,
         (
-            f"OTEL_PYTHON_METRICS_REMEDIATION_DB={shop.db}: is no SQLite database; give the file that "
-            "a service uses\n"
+            f"OTEL_PYTHON_METRICS_REMEDIATION_DB={shop.db}: is no SQLite database; give the file "
+            "that a service uses\n"
         ),
     )
     assert shop.db.read_text() == "notes of mine"
