@@ -40,7 +40,7 @@ metric_refinements:
   - id: test.cpu
     ref: infra.cpu_utilization
     annotations:
-      source: {type: host, statistic: cpu, scope: host, unit_name: percent, interval: 1s}
+      source: {interval: 1s}
       playbooks: {warning: shift-load, critical: shift-load}
 """
 PLAYBOOKS = """
@@ -63,9 +63,7 @@ metric_refinements:
   - id: test.queue
     ref: executor.queue_depth
     annotations:
-      source:
-        {type: sql, scope: queue, aggregation: max, unit_name: count, interval: 1s, timeout: 1s,
-         query: "SELECT queue, COUNT(*) FROM tasks WHERE status = 'pending' GROUP BY queue"}
+      source: {interval: 1s}
       bands: {good: {upper: 25}, critical: {lower: 200}}
 """
 QUEUE_PLAYBOOKS = """
