@@ -12,14 +12,21 @@ from typing import Final
 from otel_metrics.catalog.fields import Report, TooManyProblemsError
 from otel_metrics.catalog.model import Parameter, Playbook, Risk
 from otel_metrics.remediation import bindings, rules, steps, trusted_files
+from otel_metrics.remediation.actions.callables import REGISTERED, Function
+from otel_metrics.remediation.actions.hosts import Hosts, hosts
+from otel_metrics.remediation.actions.http_step import notice
 from otel_metrics.remediation.file_fields import FileFields
-from otel_metrics.remediation.model import Configuration, Limits
+from otel_metrics.remediation.model import Configuration, Limits, Notice
 from otel_metrics.yaml_source import BYTES_MAX, Node, Problem, YamlSourceError, parse
 
-__all__ = ["PROGRAMS_MAX", "ConfigurationProblems", "read"]
+__all__ = ["LISTED_MAX", "ConfigurationProblems", "read"]
 
-PROGRAMS_MAX: Final = 200
-"""Programs that a file may allow."""
+LISTED_MAX: Final = 200
+"""Programs, and hosts, that a file may allow."""
+SHELLS: Final = frozenset(
+    {"ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"}
+)
+"""Programs that make commands of arguments, and so of values."""
 COUNT_MAX: Final = 100_000
 """Largest number of a limit."""
 PAUSE_MAX_S: Final = 7 * 86_400.0
@@ -29,7 +36,9 @@ _KNOWN: Final = (
     "enabled",
     "stop_file",
     "programs",
+    "hosts",
     "limits",
+    "notify",
     "policy",
     "playbooks",
 )
@@ -43,6 +52,7 @@ def read(
     path: str | os.PathLike[str],
     *,
     playbooks: Mapping[str, Playbook],
+    callables: Mapping[str, Function] = REGISTERED,
     metrics: Collection[str] | None = None,
     stop_file: str = "",
 ) -> Configuration:
@@ -50,6 +60,7 @@ def read(
 
     Args:
         playbooks: those of the catalog.
+        callables: functions by name, looked at when a step is run.
         metrics: the catalog's metrics, so that the name of one that is not there is refused.
         stop_file: the kill switch where the file names none.
 
@@ -68,7 +79,8 @@ def read(
     report = Report(name)
     try:
         fields = FileFields(root, "", report, known=_KNOWN)
-        found = _configuration(fields, data, playbooks, metrics, stop_file)
+        reading = _Reading(fields, playbooks=playbooks, metrics=metrics, callables=callables)
+        found = reading.configuration(data, stop_file)
     except TooManyProblemsError:
         found = None
     if found is None or report.problems:
@@ -82,31 +94,79 @@ def _mapping(root: Node) -> Node:
     return Node(value={}, line=1) if root.value is None else root
 
 
-def _configuration(
-    fields: FileFields,
-    data: bytes,
-    playbooks: Mapping[str, Playbook],
-    metrics: Collection[str] | None,
-    stop_file: str,
-) -> Configuration:
-    programs = frozenset(text for _, text in fields.texts("programs", most=PROGRAMS_MAX))
+class _Reading:
+    """One file, section by section."""
 
-    def allowed(parameters: Mapping[str, Parameter]) -> steps.Allowed:
-        return steps.Allowed(parameters=parameters, programs=programs)
+    def __init__(
+        self,
+        fields: FileFields,
+        *,
+        playbooks: Mapping[str, Playbook],
+        metrics: Collection[str] | None,
+        callables: Mapping[str, Function],
+    ) -> None:
+        self._fields = fields
+        self._playbooks = playbooks
+        self._metrics = metrics
+        self._callables = callables
+        self._programs = _programs(fields)
+        self._hosts = _hosts(fields)
 
-    known = bindings.Known(playbooks=playbooks, metrics=metrics, allowed=allowed)
-    bound = bindings.read(fields, known)
-    risks: dict[str, Risk] = {name: playbook.risk for name, playbook in playbooks.items()}
-    risks |= {name: binding.risk for name, binding in bound.items()}
-    return Configuration(
-        path=fields.report.file,
-        sha256=hashlib.sha256(data).hexdigest(),
-        enabled=fields.flag("enabled", default=False),
-        stop_file=_stop_file(fields) or stop_file,
-        limits=_limits(fields),
-        policy=rules.read(fields, risks, metrics),
-        bindings=bound,
-    )
+    def configuration(self, data: bytes, stop_file: str) -> Configuration:
+        fields = self._fields
+        known = bindings.Known(
+            playbooks=self._playbooks, metrics=self._metrics, allowed=self._allowed
+        )
+        bound = bindings.read(fields, known)
+        risks: dict[str, Risk] = {name: each.risk for name, each in self._playbooks.items()}
+        risks |= {name: binding.risk for name, binding in bound.items()}
+        return Configuration(
+            path=fields.report.file,
+            sha256=hashlib.sha256(data).hexdigest(),
+            enabled=fields.flag("enabled", default=False),
+            stop_file=_stop_file(fields) or stop_file,
+            limits=_limits(fields),
+            policy=rules.read(fields, risks, self._metrics),
+            bindings=bound,
+            notice=self._notice(),
+        )
+
+    def _allowed(self, parameters: Mapping[str, Parameter]) -> steps.Allowed:
+        return steps.Allowed(
+            parameters=parameters,
+            programs=self._programs,
+            hosts=self._hosts,
+            functions=self._callables,
+        )
+
+    def _notice(self) -> Notice | None:
+        if not self._fields.has("notify"):
+            return None
+        given = self._fields.within("notify", known=("url", "secret_file", "timeout"))
+        target = steps.http_target(given, self._hosts, "POST")
+        return None if target is None else Notice(send=notice(target))
+
+
+def _programs(fields: FileFields) -> frozenset[str]:
+    listed = fields.texts("programs", most=LISTED_MAX)
+    for index, path in listed:
+        names = {os.path.basename(path), os.path.basename(os.path.realpath(path))}
+        if not path.startswith("/"):
+            fields.refuse_item(
+                "programs", index, f"{path!r} is no absolute path", "begin it with /"
+            )
+        elif names & SHELLS:
+            remedy = "put what it shall do into a script of its own, and list that"
+            fields.refuse_item("programs", index, f"{path!r} is a shell", remedy)
+    return frozenset(path for _, path in listed)
+
+
+def _hosts(fields: FileFields) -> Hosts:
+    found, wrong = hosts(dict(fields.texts("hosts", most=LISTED_MAX)))
+    for index, reason in wrong.items():
+        message, _, remedy = reason.rpartition("; ")
+        fields.refuse_item("hosts", index, message, remedy)
+    return found
 
 
 def _stop_file(fields: FileFields) -> str:

@@ -266,6 +266,7 @@ class Engine:
         for run in recovery.give_up(self._ledger):
             if run.idempotent and run.rerun_of is None and not self._ending.is_set():
                 self._run_again(run)
+        self._trail.try_to_flush()
 
     def run_approved(self) -> None:
         """Run what was approved, each once.
@@ -333,6 +334,7 @@ class Engine:
         return self._counted(request, outcome)
 
     def _handle(self, request: Request, *, dry_run: bool = False, ask: bool = False) -> Outcome:
+        self._adopt()
         considered = self._consider(request)
         if isinstance(considered, Outcome):
             if considered.result == "notified":
@@ -343,7 +345,6 @@ class Engine:
             return self._refused(request, refused)
         if dry_run or self._is_dry(considered):
             return self._run_dry(considered)
-        self._adopt()
         if ask or considered.ruling.decision == "ask":
             return self._ask(considered)
         return self._run_now(considered)
@@ -381,7 +382,9 @@ class Engine:
         return outcome
 
     def _refused(self, request: Request, outcome: Outcome) -> Outcome:
-        said = self._trail.is_kept
+        said, key = self._trail.is_kept, request.key
+        if self._ledger.read(lambda connection, now: admission.is_noted(connection, now, key)):
+            return outcome
         self._ledger.write(
             lambda connection, now: admission.refuse(
                 connection, now, request, outcome.detail, said=said
@@ -392,6 +395,9 @@ class Engine:
 
     def _run_dry(self, considered: Considered) -> Outcome:
         said = self._trail.is_kept
+        held = self._held(considered, "dry_run")
+        if held is not None:
+            return held
         outcome, entry = self._ledger.write(
             lambda connection, now: admission.dry_run(connection, now, considered, said=said)
         )
@@ -420,6 +426,10 @@ class Engine:
         rerun_of: str | None = None,
     ) -> Outcome:
         """Admit a run, say its intent, run its steps, and say its result."""
+        recovery.give_up(self._ledger)
+        held = self._held(considered, "run", approval=approval, rerun_of=rerun_of)
+        if held is not None:
+            return held
         with self._wake:
             self._running += 1
         try:
@@ -429,10 +439,25 @@ class Engine:
                 self._running -= 1
                 self._wake.notify_all()
 
+    def _held(
+        self,
+        considered: Considered,
+        kind: runs.Kind,
+        *,
+        approval: Approval | None = None,
+        rerun_of: str | None = None,
+    ) -> Outcome | None:
+        """Look at key and limits without writing, so that a storm costs no disk; it is looked again
+        in the transaction that admits."""
+        return self._ledger.read(
+            lambda connection, now: admission.held(
+                connection, now, considered, kind, approval=approval, rerun_of=rerun_of
+            )
+        )
+
     def _run_alone(
         self, considered: Considered, approval: Approval | None, rerun_of: str | None
     ) -> Outcome:
-        recovery.give_up(self._ledger)
         run_id, owner = admission.new_id(), self._ledger.owner()
         outcome = self._ledger.write(
             lambda connection, now: admission.admit(

@@ -12,13 +12,15 @@ from otel_metrics.catalog.fields import near
 from otel_metrics.catalog.model import Parameter
 from otel_metrics.remediation.model import Value
 
-__all__ = ["ARGUMENT_CHARS_MAX", "Token", "argument", "token"]
+__all__ = ["ARGUMENT_CHARS_MAX", "Body", "Token", "argument", "filled", "token"]
 
 ARGUMENT_CHARS_MAX: Final = 4_096
 """Longest argument that an operator may write."""
 
 Token = str | Parameter
 """A text as it stands, or the parameter whose value takes its place."""
+Body = Mapping[str, "Body"] | tuple["Body", ...] | Token | int | float | bool | None
+"""JSON in which parameters stand for values, of their own types."""
 
 _PLACEHOLDER: Final = re.compile(r"\$\{([^{}]*)\}")
 
@@ -70,6 +72,23 @@ def argument(token: Token, values: Mapping[str, Value]) -> str:
             "minimum below 0"
         )
     return text
+
+
+def filled(body: Body, values: Mapping[str, Value]) -> object:
+    """Return what `json.dumps` takes, with values in place of parameters.
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    if isinstance(body, Parameter):
+        if body.name not in values:
+            raise ValueError(f"{body.name}: is missing; give it a value")
+        return values[body.name]
+    if isinstance(body, Mapping):
+        return {key: filled(item, values) for key, item in body.items()}
+    if isinstance(body, tuple):
+        return [filled(item, values) for item in body]
+    return body
 
 
 def _may_be_option(parameter: Parameter, text: str) -> bool:

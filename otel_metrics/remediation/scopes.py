@@ -1,8 +1,8 @@
-"""Which kind of resource a playbook is done to, where nobody says it. Pure."""
+"""What a playbook is for, and which kind of resource it is done to, where nobody says it. Pure."""
 
 from otel_metrics.catalog.model import Catalog
 
-__all__ = ["metrics_of", "scope_of"]
+__all__ = ["metric_of", "metrics_of", "scope_of"]
 
 
 def metrics_of(playbook: str, catalog: Catalog) -> tuple[str, ...]:
@@ -13,6 +13,12 @@ def metrics_of(playbook: str, catalog: Catalog) -> tuple[str, ...]:
         if metric.playbooks is not None
         and playbook in (metric.playbooks.warning, metric.playbooks.critical)
     )
+
+
+def metric_of(playbook: str, catalog: Catalog) -> str | None:
+    """Return the metric that recommends a playbook, None where there is not exactly one."""
+    names = metrics_of(playbook, catalog)
+    return names[0] if len(names) == 1 else None
 
 
 def scope_of(playbook: str, catalog: Catalog, *, metric: str | None = None) -> str | None:

@@ -28,6 +28,8 @@ from otel_metrics.service.windows import Entry, Kind, Observation, is_figure, wi
 
 __all__ = ["Keeper"]
 
+WINDOW_S_MAX: Final = 86_400
+"""The longest window."""
 TAKE_WAIT_S: Final = 0.25
 """How long a sample waits for the file before it waits in the queue."""
 WRITE_WAIT_S: Final = 5.0
@@ -59,7 +61,7 @@ class Keeper:
 
     Args:
         metrics: of the catalog, by name; those with a source are kept.
-        window_s: the length of a window, whole seconds.
+        window_s: the length of a window, rounded to seconds; at least one, at most a day.
         store: the file that keeps windows; without one, what is open ends with the process.
         emit: emits an event.
         on_recommendation: is told after the event of a recommendation; must not wait.
@@ -67,7 +69,7 @@ class Keeper:
 
     Attributes:
         at_work: held while the thread works; for forks.
-        store: as given.
+        metrics, store: as given.
     """
 
     def __init__(
@@ -81,8 +83,8 @@ class Keeper:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
-        self._metrics = metrics
-        self._length_s = max(1, round(window_s))
+        self.metrics = metrics
+        self._length_s = min(max(1, round(window_s)), WINDOW_S_MAX)
         self._emit = emit
         self._on_recommendation = on_recommendation
         self._clock = clock
@@ -125,7 +127,7 @@ class Keeper:
         With a store, it is in the file when this returns, unless the file cannot be written: then
         it waits.
         """
-        metric, entry = self._metrics.get(sample.metric), _entry(sample)
+        metric, entry = self.metrics.get(sample.metric), _entry(sample)
         if metric is None or metric.source is None:
             reject(sample.metric, "no_source", "a metric of the catalog that has a source")
             return
@@ -212,13 +214,20 @@ class Keeper:
         self._windows.forget(now, wait_s=wait_s)
 
     def _plan(self, name: str) -> Plan:
-        metric = self._metrics.get(name)
+        metric = self.metrics.get(name)
         if metric is None or metric.source is None:
             return UNKNOWN
         return Plan(metric.source.aggregation, metric.source.interval_s)
 
     def _add(self, seen: Observation) -> bool:
         """Keep an observation, or let it wait; tell whether it is known to be late."""
+        if self._windows.is_full:
+            reject(
+                seen.metric,
+                "windows_full",
+                "samples for which open windows have room; sample less, or shorten windows",
+            )
+            return False
         with self._lock:
             if self._waiting:  # behind what came before it
                 self._wait(seen)

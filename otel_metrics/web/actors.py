@@ -19,6 +19,7 @@ from otel_exporter_prometheus.errors import SettingError
 from otel_exporter_prometheus.privatefile import PrivateFile
 from otel_exporter_prometheus.protocol import Answer, Request
 from otel_exporter_prometheus.throttle import Throttle
+from otel_metrics.autoconfig.settings import from_environ
 from otel_metrics.web.failures import count_failure
 from otel_metrics.web.replies import problem
 
@@ -161,11 +162,11 @@ def actors(given: str | os.PathLike[str] | None) -> Actors | Closed | None:
     """
     if given is not None:
         return Actors(os.path.expanduser(os.fspath(given)), "actors_file")
-    named = os.environ.get(VARIABLE, "").strip()
-    if not named:
+    settings, _ = from_environ(os.environ)
+    if settings.actors_file is None:
         return None
     try:
-        return Actors(os.path.expanduser(named))
+        return Actors(settings.actors_file)
     except SettingError as error:
         _logger.error("%s; routes that need a token of it stay closed", error)
         return Closed()

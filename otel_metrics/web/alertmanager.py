@@ -14,7 +14,7 @@ import msgspec
 
 from otel_metrics.catalog.model import Catalog
 from otel_metrics.remediation.model import Request
-from otel_metrics.remediation.scopes import scope_of
+from otel_metrics.remediation.scopes import metric_of, scope_of
 from otel_metrics.service.samples import BandName, Resource
 
 __all__ = ["PLAYBOOK_LABEL", "Alert", "Unusable", "Webhook", "request_of"]
@@ -89,7 +89,7 @@ def request_of(alert: Alert, *, actor: str, catalog: Catalog) -> Request | Unusa
         actor=actor,
         reason=_reason(alert),
         key=f"alert:{alert.fingerprint}:{started}",
-        metric=metric,
+        metric=metric or metric_of(playbook, catalog),
         band=BANDS.get(alert.labels.get("severity", "")),
     )
 

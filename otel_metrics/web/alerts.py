@@ -4,12 +4,18 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.routing import BaseRoute, Route
+try:  # here, as nothing of `otel_metrics.web` is imported before
+    from starlette.routing import BaseRoute, Route
+except ImportError as error:
+    raise ImportError(
+        "otel_metrics.web needs Starlette; pip install 'otel-metrics[web]'"
+    ) from error
 
 from otel_exporter_prometheus.protocol import Answer
 from otel_metrics import instruments
 from otel_metrics.remediation import configured
 from otel_metrics.remediation.engine import Engine
+from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.web import bodies
 from otel_metrics.web.actors import actors
 from otel_metrics.web.alertmanager import PLAYBOOK_LABEL, Alert, Unusable, Webhook, request_of
@@ -59,7 +65,10 @@ def _answer(call: Call) -> Answer:
         engine = configured.current()
     except configured.NoEngineError as error:
         raise RefusedError(503, str(error)) from error
-    results = [_result(alert, call.actor.name, engine) for alert in webhook.alerts]
+    try:
+        results = [_result(alert, call.actor.name, engine) for alert in webhook.alerts]
+    except LedgerError as error:
+        raise RefusedError(503, str(error)) from error
     dropped = any(result["result"] == "dropped" for result in results)
     more = {"truncated_alerts": webhook.truncated_alerts} if webhook.truncated_alerts else {}
     # What was dropped is sent again, and what was not is known by its key.
@@ -81,7 +90,9 @@ def _result(alert: Alert, actor: str, engine: Engine) -> dict[str, object]:
         instruments.metric("remediation.actions").add(1, counted)
         return {**told, "result": "ignored", "detail": asked.detail}
     told["resource"] = {"scope": asked.target.scope, "id": asked.target.id}
-    outcome = engine.submit(asked)
+    planned = engine.plan(asked).outcome
+    # Also what will be refused goes on, so that the audit says who asked.
+    outcome = engine.submit(asked) or planned
     if outcome is None:
-        return {**told, "result": "queued"}
+        return {**told, "result": "queued", "detail": "it runs when its turn comes"}
     return {**told, "result": outcome.result, "detail": outcome.detail}

@@ -22,7 +22,7 @@ from otel_metrics.remediation.errors import (
     UnknownApprovalError,
 )
 from otel_metrics.remediation.model import Request
-from otel_metrics.remediation.scopes import scope_of
+from otel_metrics.remediation.scopes import metric_of, scope_of
 from otel_metrics.remediation.views import approval_view
 from otel_metrics.service.samples import Resource
 from otel_metrics.web import bodies
@@ -49,6 +49,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         target: the id of the resource.
         scope: what the resource is; by default what the metrics that recommend the playbook
             measure.
+        metric: what the playbook is for; by default the one metric that recommends it.
         key: with the same key the same person asks once, however often the body is sent.
     """
 
@@ -163,7 +164,7 @@ def _request_of(asked: Asked, actor: str) -> Request:
         actor=actor,
         reason=asked.reason,
         key=f"person:{actor}:{asked.key or secrets.token_hex(16)}",
-        metric=asked.metric,
+        metric=asked.metric or metric_of(asked.playbook, catalog),
     )
 
 

@@ -23,6 +23,9 @@ SHIPPED_WAITS: Final = {
 }
 """What a test cannot wait for; it asks again each second."""
 
+FIRING_S: Final = 3_600.0
+"""Longer than a test takes, so that no alert is resolved."""
+
 
 class Alertmanager:
     """An Alertmanager with the configuration of this project.
@@ -34,14 +37,16 @@ class Alertmanager:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def fire(self, labels: Mapping[str, str], *, for_s: float = 3_600.0, **notes: str) -> None:
-        """Report an alert that began just now, as Prometheus does."""
-        now = time.time()
+    def fire(
+        self, labels: Mapping[str, str], *, began_at: float | None = None, **notes: str
+    ) -> float:
+        """Report an alert, as Prometheus does, and return when it began: by default now."""
+        began_at = began_at or time.time()
         alert = {
             "labels": labels,
             "annotations": notes,
-            "startsAt": _time(now),
-            "endsAt": _time(now + for_s),
+            "startsAt": _time(began_at),
+            "endsAt": _time(began_at + FIRING_S),
         }
         request = urllib.request.Request(
             f"{self._url}/api/v2/alerts",
@@ -50,6 +55,7 @@ class Alertmanager:
         )
         with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
             assert answer.status == 200
+        return began_at
 
     def notified(self, *, failed: bool = False) -> int:
         """Return how often it has asked the service, or how often in vain."""

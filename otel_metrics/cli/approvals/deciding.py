@@ -7,7 +7,8 @@ import click
 from otel_metrics.cli import formats
 from otel_metrics.cli.approvals.listing import row
 from otel_metrics.cli.playbooks.opening import Files, opened
-from otel_metrics.cli.playbooks.options import ledger_file
+from otel_metrics.cli.playbooks.options import ledger_file, say
+from otel_metrics.remediation.views import as_time
 
 __all__ = ["decide"]
 
@@ -29,3 +30,5 @@ def decide(
     with opened(context, Files(**files)) as engine:
         approval = engine.approvals.decide(approval_id, decision, actor=actor, reason=reason)
     click.echo(formats.printable(formats.formatted([row(approval)], form, columns=_COLUMNS)))
+    if approval.state == "approved":
+        say(f"a service that uses {files['db']} runs it, until {as_time(approval.expires_at)}")

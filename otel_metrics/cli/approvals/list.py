@@ -7,8 +7,8 @@ import click
 from otel_metrics.cli import formats
 from otel_metrics.cli.approvals.listing import COLUMNS, row
 from otel_metrics.cli.archive.tables import print_table
-from otel_metrics.cli.playbooks.options import db_option, ledger_file, say
 from otel_metrics.cli.playbooks.opening import looking
+from otel_metrics.cli.playbooks.options import db_option, ledger_file, say
 from otel_metrics.remediation.approvals import State
 
 __all__ = ["list"]

@@ -11,7 +11,7 @@ from otel_metrics.cli.matching import suggestion
 from otel_metrics.cli.playbooks.options import EXIT_WRONG, end
 from otel_metrics.remediation.model import Request, Value
 from otel_metrics.remediation.parameters import from_text
-from otel_metrics.remediation.scopes import scope_of
+from otel_metrics.remediation.scopes import metric_of, scope_of
 from otel_metrics.service.samples import Resource
 
 __all__ = ["asking_options", "request_of"]
@@ -34,7 +34,9 @@ def asking_options(command: _Command) -> _Command:
     """Add what says what a playbook is to be done to, and how."""
     for option in (
         click.option(
-            "--metric", help="The metric that is to be back in its band; the policy may go by it."
+            "--metric",
+            help="The metric that is to be back in its band; the policy may go by it. Default: the "
+            "one that recommends the playbook.",
         ),
         click.option(
             "--parameter",
@@ -86,7 +88,7 @@ def request_of(
         actor=actor,
         reason=reason,
         key=f"command:{secrets.token_hex(16)}",
-        metric=metric,
+        metric=metric or metric_of(playbook, catalog),
     )
 
 

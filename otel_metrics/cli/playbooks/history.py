@@ -10,6 +10,7 @@ from otel_metrics.archive.remediation_audit import entries
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import archive_option, service_option, tell
 from otel_metrics.cli.archive.tables import print_table
+from otel_metrics.cli.playbooks.opening import looking
 from otel_metrics.cli.playbooks.options import (
     EXIT_NO,
     EXIT_PARTLY,
@@ -18,10 +19,7 @@ from otel_metrics.cli.playbooks.options import (
     ledger_file,
     say,
 )
-from otel_metrics.remediation import runs
-from otel_metrics.remediation.audit import faults
-from otel_metrics.remediation.errors import LedgerError
-from otel_metrics.remediation.ledger import Ledger
+from otel_metrics.remediation.audit import Entry, faults
 from otel_metrics.remediation.runs import HISTORY_MAX
 from otel_metrics.remediation.views import plan_lines, run_view
 
@@ -70,20 +68,12 @@ def history(
     if run_id is not None:
         _audited(context, run_id, path, service, form)
         return
-    ledger = Ledger(ledger_file(context, db))
-    try:
-        found = ledger.read(
-            lambda connection, _: runs.history(
-                connection, playbook=playbook, before=None, limit=limit
-            )
-        )
-    except LedgerError as error:
-        end(context, str(error), EXIT_NO)
-    finally:
-        ledger.close()
+    ledger = ledger_file(context, db)
+    with looking(context, ledger) as engine:
+        found = engine.history(playbook=playbook, limit=limit)
     rows = [{**run_view(run), "plan": plan_lines(run.plan)} for run in found]
     if not rows:
-        say(f"{db}: has no runs" + (f" of {playbook}" if playbook else ""))
+        say(f"{ledger}: has no runs" + (f" of {playbook}" if playbook else ""))
     _print(rows, form, _COLUMNS)
 
 
@@ -93,7 +83,11 @@ def _audited(
     """Print the entries of one run, and end."""
     findings: list[Finding] = []
     said = [*entries(path, service=service, findings=findings)]
-    approvals = {fields[_APPROVAL] for _, fields in said if _is_of(fields, run_id, ())}
+    approvals = {
+        fields[_APPROVAL]
+        for _, fields in said
+        if fields.get(_RUN) == run_id and _APPROVAL in fields
+    }
     # One that was said twice, byte for byte, is one: its writer did not learn that it was written.
     found = {
         fields.get("entry_hash"): _entry_row(event, fields)
@@ -108,3 +102,28 @@ def _audited(
         say(f"--archive={path}: the audit: {line}")
     damaged = tell(findings)
     context.exit(EXIT_PARTLY if wrong or damaged else 0)
+
+
+def _entry_row(event: str, fields: Entry) -> Mapping[str, Any]:
+    """Return an entry, what its event is, and one line of detail."""
+    return {
+        "sequence": fields.get("sequence"),
+        "timestamp": fields.get("timestamp"),
+        "event": event,
+        "actor": fields.get("actor"),
+        "result": fields.get("result"),
+        "detail": fields.get("remediation.detail") or fields.get("reason") or "",
+        "entry": dict(fields),
+    }
+
+
+def _print(rows: Sequence[Mapping[str, Any]], form: str, columns: Sequence[str]) -> None:
+    if form == "table":
+        if rows:
+            print_table([_without_none(row) for row in rows], columns, right=("sequence",))
+        return
+    click.echo(formats.printable(formats.formatted(rows, form, columns=columns)))
+
+
+def _without_none(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: "" if value is None else value for key, value in row.items()}

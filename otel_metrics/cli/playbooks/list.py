@@ -1,5 +1,6 @@
 """`otel-metrics playbooks list`: what there is, what is bound, and when it last ran."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ import click
 from otel_metrics.catalog.model import Catalog, Playbook
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.tables import print_table
-from otel_metrics.cli.playbooks.opening import switch_of
+from otel_metrics.cli.playbooks.opening import looking, switch_of
 from otel_metrics.cli.playbooks.options import (
     catalog_in_force,
     configured,
@@ -17,11 +18,9 @@ from otel_metrics.cli.playbooks.options import (
     playbooks_option,
     say,
 )
-from otel_metrics.remediation import runs
-from otel_metrics.remediation.ledger import Ledger
 from otel_metrics.remediation.model import Binding, Configuration
 from otel_metrics.remediation.policy import APPROVAL_TIER, tier_of
-from otel_metrics.remediation.runs import Run
+from otel_metrics.remediation.runs import HISTORY_MAX, Run
 from otel_metrics.remediation.scopes import metrics_of
 from otel_metrics.remediation.views import as_time
 
@@ -44,11 +43,12 @@ def list(  # noqa: A001  # its name
 
     To what nothing is bound notifies, and no more. What is not enabled is a dry run.
 
-    Exit status 2 when the file of playbooks does not hold, or the ledger is not there.
+    Exit status 2 when the file of playbooks does not hold.
     """
     catalog = catalog_in_force(context)
     configuration = configured(context, file, db, catalog)
-    last = _last_runs(ledger_file(context, db), catalog) if db else {}
+    ledger = ledger_file(context, db, make=True) if db else ""
+    last = _last_runs(context, ledger, catalog) if os.path.exists(ledger) else {}
     bindings = configuration.bindings if configuration else {}
     rows = [
         _row(playbook, catalog, configuration, bindings.get(name), last.get(name))
@@ -59,7 +59,7 @@ def list(  # noqa: A001  # its name
         click.echo(formats.printable(formats.formatted(rows, form, columns=_COLUMNS)))
     elif rows:
         print_table([_for_people(row) for row in rows], _COLUMNS, right=("tier",))
-    _tell(configuration, rows)
+    _tell(configuration)
 
 
 def _row(
@@ -100,26 +100,30 @@ def _kind(step: object) -> str:
     return type(step).__name__.removesuffix("Step").lower()
 
 
-def _last_runs(path: str, catalog: Catalog) -> Mapping[str, Run]:
+def _last_runs(context: click.Context, path: str, catalog: Catalog) -> Mapping[str, Run]:
     """Return the newest run of each playbook that has one; a dry run is none."""
-    ledger = Ledger(path)
-    try:
-        found = [
-            ledger.read(lambda connection, _, name=name: runs.latest(connection, name))
+    with looking(context, path) as engine:
+        newest = {
+            name: next(
+                (run for run in engine.history(playbook=name, limit=HISTORY_MAX) if _is_run(run)),
+                None,
+            )
             for name in catalog.playbooks
-        ]
-    finally:
-        ledger.close()
-    return {run.request.playbook: run for run in found if run is not None}
+        }
+    return {name: run for name, run in newest.items() if run is not None}
 
 
-def _tell(configuration: Configuration | None, rows: object) -> None:
+def _is_run(run: Run) -> bool:
+    return run.kind == "run"
+
+
+def _tell(configuration: Configuration | None) -> None:
     """Say why nothing would run, where that is so."""
     if configuration is None:
         say("--playbooks: is not given, so nothing is bound; every playbook only notifies")
         return
     if not configuration.enabled:
         say(f"{configuration.path}: enabled is false, so that every run is a dry run")
-    why = switch_of(configuration).why()
+    why = switch_of(configuration.stop_file).why()
     if why:
         say(f"nothing runs: {why}")

@@ -28,9 +28,10 @@ from otel_metrics.cli.skills.options import owner_option
 from otel_metrics.remediation.engine import Engine
 from otel_metrics.remediation.errors import RemediationError
 from otel_metrics.remediation.model import Configuration
+from otel_metrics.remediation.switch import Switch
 from otel_metrics.service.samples import Resource
 
-__all__ = ["Files", "files_options", "looking", "opened"]
+__all__ = ["Files", "files_options", "looking", "opened", "switch_of"]
 
 STOP_S: Final = 5.0
 
@@ -78,16 +79,18 @@ def opened(
     configuration: Configuration | None = None,
     catalog: Catalog | None = None,
     targets: Collection[Resource] = (),
+    is_quiet: bool = False,
 ) -> Iterator[Engine]:
     """Give an engine that decides and runs, whose audit and events are in the archive; end where
     the ledger refuses.
 
     Args:
         targets: what something may be done to: what a person named.
+        is_quiet: whether nothing is to be written to the archive.
     """
     settings, _ = from_environ(os.environ)
     with contextlib.ExitStack() as stack:
-        audit = _audit(context, files, stack)
+        audit = _audit(context, files, stack, is_quiet=is_quiet)
         engine = Engine(
             lambda: configuration,
             (catalog or builtin()).playbooks,
@@ -102,6 +105,12 @@ def opened(
         yield engine
 
 
+def switch_of(stop_file: str) -> Switch:
+    """Return the kill switch, which the variable holds, too."""
+    settings, _ = from_environ(os.environ)
+    return Switch(stop_file, held=settings.remediation_stop)
+
+
 class _Closing:
     """Stops an engine as `contextlib.closing` closes."""
 
@@ -113,10 +122,9 @@ class _Closing:
 
 
 def _audit(
-    context: click.Context, files: Files, stack: contextlib.ExitStack
+    context: click.Context, files: Files, stack: contextlib.ExitStack, *, is_quiet: bool
 ) -> RemediationAudit | None:
-    """Return the audit, and have events go to the archive; None where there is no key or no
-    archive."""
+    """Return the audit, None where there is no key or no archive; have events go to the archive."""
     key = seal_key(context, files.key_file)
     service = prepare(context, files.path, files.service)
     if service is None:
@@ -124,7 +132,8 @@ def _audit(
             say(f"{files.path}: is no archive, so there is no audit; --archive names one")
         return None
     try:
-        stack.enter_context(adding(files.path, service=service))
+        if not is_quiet:
+            stack.enter_context(adding(files.path, service=service, key_file=files.key_file))
         if key is None:
             return None
         settings, _ = from_environ(os.environ)

@@ -30,6 +30,7 @@ __all__ = [
     "playbooks_option",
     "reason_option",
     "say",
+    "stop_file",
 ]
 
 PLAYBOOKS_VARIABLE: Final = "OTEL_PYTHON_METRICS_PLAYBOOKS"
@@ -102,10 +103,15 @@ def configured(
             file,
             playbooks=catalog.playbooks,
             metrics=catalog.metrics,
-            stop_file=f"{os.path.abspath(db)}.stop" if db else "",
+            stop_file=stop_file(db),
         )
     except configuration.ConfigurationProblems as error:
         end(context, "\n".join(map(str, error.problems)), EXIT_WRONG)
+
+
+def stop_file(db: str | None) -> str:
+    """Return the kill switch of a ledger, which holds where the file of playbooks names none."""
+    return f"{os.path.abspath(db)}.stop" if db else ""
 
 
 def ledger_file(context: click.Context, db: str | None, *, make: bool = False) -> str:

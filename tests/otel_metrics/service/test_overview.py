@@ -1,0 +1,88 @@
+"""The overview: a value that holds, or why there is none."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from otel_metrics.service.overview import overview
+from otel_metrics.service.snapshots import Latest
+from tests.otel_metrics.service.kept import CPU, HOST, START
+
+
+def latest(**known: Any) -> Latest:
+    """Return what is known of a host: a value of 30 s ago, unless told otherwise."""
+    about = {"value": 75.0, "band": "warning", "observed_at": START - 30}
+    return Latest(metric=CPU.name, resource=HOST, **{**about, **known})
+
+
+def shown(*known: Latest, now: float = START) -> list[dict[str, object]]:
+    """Return the overview of the one metric."""
+    return overview({CPU.name: CPU}, known, now=now)
+
+
+def test_a_value_that_holds_is_shown_with_its_age() -> None:
+    """In the unit's word of records."""
+    assert shown(latest()) == [
+        {
+            "metric_id": "infra.cpu_utilization",
+            "unit": "percent",
+            "resource": {"scope": "host", "id": "host-1"},
+            "value": 75.0,
+            "band": "warning",
+            "observed_at": "2027-01-15T07:59:30Z",
+            "age_seconds": 30.0,
+            "absent": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "absent"),
+    [
+        (latest(), START + 35, None),
+        (latest(), START + 36, "stale"),
+        (latest(missing_since=START, missing_reason="timeout"), START, "timeout"),
+        (latest(missing_since=START), START, "never_sampled"),
+    ],
+)
+def test_a_value_that_holds_no_longer_is_absent(
+    known: Latest, now: float, absent: str | None
+) -> None:
+    """Never shown as if it did: two intervals and the source's timeout after it was seen."""
+    [record] = shown(known, now=now)
+
+    assert record["absent"] == absent
+    assert (record["value"] is None, record["band"] is None) == (absent is not None,) * 2
+    assert record["observed_at"] == "2027-01-15T07:59:30Z"
+
+
+def test_a_resource_that_never_answered_says_why() -> None:
+    """It has no time of a value."""
+    silent = latest(
+        value=None, band=None, observed_at=None, missing_since=START, missing_reason="query"
+    )
+    [record] = shown(silent)
+
+    assert (record["absent"], record["observed_at"], record["age_seconds"]) == ("query", None, None)
+
+
+def test_a_metric_that_nobody_sampled_is_there_all_the_same() -> None:
+    """Of no resource."""
+    [record] = shown()
+
+    assert (record["resource"], record["absent"]) == (None, "never_sampled")
+
+
+def test_a_clock_that_is_behind_makes_no_negative_age() -> None:
+    """A value of the future is of now."""
+    [record] = shown(latest(observed_at=START + 10))
+
+    assert (record["age_seconds"], record["absent"]) == (0.0, None)
+
+
+def test_what_has_no_source_is_not_shown() -> None:
+    """It is no metric of the service's."""
+    bare = msgspec.structs.replace(CPU, source=None)
+
+    assert overview({CPU.name: bare}, [latest()], now=START) == []
