@@ -474,9 +474,8 @@ def test_another_length_of_windows_loses_nothing(store: ServiceStore) -> None:
     assert [each["stats"]["sample_count"] for each in after.snapshots()] == [1, 2, 1]  # type: ignore[index] # a mapping
 
 
-def test_a_clock_that_jumps_closes_no_window_twice(store: ServiceStore) -> None:
+def test_a_clock_that_jumps_closes_no_window_twice(kept: Kept) -> None:
     """An hour ahead and back: what comes for a window that was closed is late, the rest counts."""
-    kept = Kept(store)
     kept.take(10.0)
     kept.pass_(3600.0)
     kept.now = START + 100
@@ -485,8 +484,8 @@ def test_a_clock_that_jumps_closes_no_window_twice(store: ServiceStore) -> None:
     kept.take(30.0)
     kept.pass_(300.0)
 
-    found = [(each["window_end"], each["value"]) for each in kept.snapshots()]
-    assert found == [("2027-01-15T08:05:00Z", 10.0), ("2027-01-15T08:10:00Z", 30.0)]
+    found = [(each["window_end"], each["value"], each["late_samples"]) for each in kept.snapshots()]
+    assert found == [("2027-01-15T08:05:00Z", 10.0, 0), ("2027-01-15T08:10:00Z", 30.0, 1)]
 
 
 def test_metric_of_another_interval_expects_as_many(store: ServiceStore) -> None:
