@@ -298,15 +298,15 @@ class _Reader:
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
-    """Tell whether a value has a scheme, one of `schemes` and a host where there are such."""
+    """Tell whether a value has a scheme; where `schemes` are named, one of them, and a host."""
     try:
         parts = urlsplit(value)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port  # which raises for what is no number
     except ValueError:
         return False
-    if not schemes:
-        return bool(parts.scheme) and "://" in value
-    return parts.scheme in schemes and bool(host)
+    if schemes:
+        return parts.scheme in schemes and bool(host)
+    return bool(parts.scheme) and "://" in value
 
 
 def _items(value: str) -> list[str]:

@@ -5,13 +5,16 @@ bounds, so that nothing else ever reaches an action.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final, Literal, cast, get_args
 
-from otel_metrics.catalog.fields import Fields, Report
-from otel_metrics.catalog.model import Parameter, Playbook, Risk
+import msgspec
+
+from otel_metrics.catalog.fields import Fields, Report, near
+from otel_metrics.catalog.model import Metric, Parameter, Playbook, Risk
 from otel_metrics.yaml_source import Node
 
-__all__ = ["KEYS", "PLAYBOOK_ID", "playbook"]
+__all__ = ["KEYS", "PLAYBOOK_ID", "playbook", "verified"]
 
 KEYS: Final = ("id", "brief", "risk", "parameters", "within", "verifies")
 WITHIN_S: Final = 600.0
@@ -20,14 +23,15 @@ WITHIN_MAX_S: Final = 86_400.0
 """The latest that a metric may be back in its band."""
 PARAMETERS_MAX: Final = 20
 """Parameters of one playbook."""
+PATTERN_CHARS_MAX: Final = 500
+"""Characters of a parameter's pattern."""
 PLAYBOOK_ID: Final = re.compile(r"(?=.{1,63}$)[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
-_TYPES: Final = ("string", "integer", "number")
+Type = Literal["string", "integer", "number"]
+
 _TEXT_KEYS: Final = ("choices", "pattern")
 _NUMBER_KEYS: Final = ("minimum", "maximum")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
-Type = Literal["string", "integer", "number"]
 
 
 def playbook(fields: Fields, report: Report, *, name: str) -> Playbook:
@@ -36,15 +40,26 @@ def playbook(fields: Fields, report: Report, *, name: str) -> Playbook:
     Args:
         name: its id, which is known to be a new one.
     """
-    risk = fields.choice("risk", get_args(Risk), required=True)
+    risk = cast(Risk | None, fields.choice("risk", get_args(Risk), required=True))
     return Playbook(
         id=name,
         brief=fields.text("brief", required="say in one sentence what it does"),
-        risk=cast(Risk, risk or "critical"),
+        risk=risk or "critical",
         parameters=_parameters(fields, report),
         within_s=_within_s(fields),
         verifies=fields.text("verifies") or None,
     )
+
+
+def verified(fields: Fields, name: str, metrics: Mapping[str, Metric]) -> None:
+    """Refuse the metric that a playbook verifies where it cannot be back in a band."""
+    metric = metrics.get(name)
+    if metric is None:
+        remedy = near(name, metrics, otherwise="see `catalog list`")
+        fields.refuse("verifies", f"there is no metric {name[:80]!r}", remedy)
+    elif metric.bands is None:
+        message = f"{name!r} has no bands that it could be back in"
+        fields.refuse("verifies", message, "give it bands, or name another metric")
 
 
 def _within_s(fields: Fields) -> float:
@@ -80,7 +95,7 @@ def _parameter(fields: Fields) -> Parameter:
         remedy = "use small letters, digits and '_', a letter first, at most 63 characters"
         fields.refuse("name", f"{name[:80]!r} is no name", remedy)
         name = ""
-    kind = cast(Type | None, fields.choice("type", _TYPES, required=True))
+    kind = cast(Type | None, fields.choice("type", get_args(Type), required=True))
     brief = fields.text("brief", required="say in one sentence what it is")
     if kind is None:
         return Parameter(name=name, type="string", brief=brief)
@@ -114,15 +129,18 @@ def _choices(fields: Fields) -> tuple[str, ...]:
 
 
 def _pattern(fields: Fields) -> str | None:
-    pattern = fields.text("pattern") or None
-    if pattern is not None:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            remedy = "write a regular expression of Python, which must match the whole text"
-            fields.refuse("pattern", f"is none: {error}", remedy)
-            return None
-    return pattern
+    pattern = fields.lines("pattern")
+    if len(pattern) > PATTERN_CHARS_MAX:
+        message = f"has {len(pattern)} characters"
+        fields.refuse("pattern", message, f"use {PATTERN_CHARS_MAX} at most")
+        return None
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        remedy = "write a regular expression of Python, which must match the whole text"
+        fields.refuse("pattern", f"is none: {error}", remedy)
+        return None
+    return pattern or None
 
 
 def _refuse_open(fields: Fields, parameter: Parameter) -> None:
@@ -145,20 +163,10 @@ def _with_default(fields: Fields, parameter: Parameter) -> Parameter:
     node = fields.node("default")
     if node is None:
         return parameter
-    value = node.value
     if not _fits(parameter, node):
         fields.refuse("default", "is not what the parameter takes", f"make it {_takes(parameter)}")
         return parameter
-    return Parameter(
-        name=parameter.name,
-        type=parameter.type,
-        brief=parameter.brief,
-        default=cast(str | int | float, value),
-        choices=parameter.choices,
-        pattern=parameter.pattern,
-        minimum=parameter.minimum,
-        maximum=parameter.maximum,
-    )
+    return msgspec.structs.replace(parameter, default=node.value)
 
 
 def _fits(parameter: Parameter, node: Node) -> bool:

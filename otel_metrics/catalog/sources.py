@@ -186,7 +186,7 @@ class _Reading:
                 remedy = "add the number of requests at once that are 100 %"
                 fields.refuse("capacity", "is missing", remedy)
             return None if was is None else float(was)
-        if self._kind != "http_server":
+        if self._kind != "http_server" or statistic is None:
             return None
         if statistic != "saturation":
             message = f"is for saturation, and this is {statistic}"

@@ -12,7 +12,7 @@ __all__ = ["judged", "playbooks_page"]
 RISKS: Final = ("low", "medium", "high", "critical")
 _JUDGED: Final = """\
 A value is good when it is within the good band, else critical when it is within the critical one, else a warning; a band has its bounds in it.
-Three samples in a row at warning recommend the first playbook, three at critical the second.
+Of a metric with a [source](#sources), three samples in a row at warning recommend the first playbook, three at critical the second.
 [Playbooks](playbooks.md) are bound to actions by the operator; an unbound one only notifies.
 """  # noqa: E501  # a sentence a line
 _SOURCES: Final = """\

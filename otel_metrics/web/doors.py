@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from otel_exporter_prometheus import access, settings
 from otel_exporter_prometheus.errors import SettingError
-from otel_metrics.autoconfig import startup
+from otel_metrics.web.failures import count_failure
 from otel_metrics.web.guard import Door
 
 __all__ = ["page_door"]
@@ -35,7 +35,7 @@ def page_door(
     )
     asked = settings.from_arguments(kept, given)
     try:
-        authenticator = access.authenticator(asked, _count)
+        authenticator = access.authenticator(asked, count_failure)
     except SettingError as error:
         if given["bearer_token_file"] is not None or given["basic_auth_file"] is not None:
             raise
@@ -47,11 +47,3 @@ def page_door(
         origins=tuple(map(str.lower, origins)),
         for_all=asked.allow_unauthenticated,
     )
-
-
-def _count(kind: str) -> None:
-    """Count a failure to authenticate on the page that it was to open."""
-    telemetry = startup.current()
-    page = None if telemetry is None else telemetry.page()
-    if page is not None:
-        page.errors.add(kind)

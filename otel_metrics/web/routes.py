@@ -11,25 +11,19 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
 from otel_exporter_prometheus import contents, guard
 from otel_exporter_prometheus.health import Watch
 from otel_exporter_prometheus.pressure import Pressure
 from otel_exporter_prometheus.protocol import Answer, Request, plain
 from otel_metrics.autoconfig import startup
-from otel_metrics.web.threads import BusyError, in_flight, in_thread
-
-try:
-    from starlette.routing import BaseRoute, Route, WebSocketRoute
-    from starlette.types import Receive, Scope, Send
-except ImportError as error:
-    raise ImportError(
-        "otel_metrics.web needs Starlette; pip install 'otel-metrics[web]'"
-    ) from error
-
 from otel_metrics.web.board import Board
 from otel_metrics.web.doors import page_door
 from otel_metrics.web.guard import BUSY, Guard, request_of, send_answer
 from otel_metrics.web.live import PATH, LiveSocket
+from otel_metrics.web.threads import BusyError, in_flight, in_thread
 
 __all__ = ["routes"]
 

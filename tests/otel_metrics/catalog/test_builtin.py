@@ -179,9 +179,16 @@ LAYERED = WORK | {"sovereignty.layer", "sovereignty.path"}
 STANDING = {"budget.name", "budget.unit", "budget.scope", "budget.subject", "budget.period"}
 STANDING |= {f"budget.amount_{field}" for field in ("limit", "used", "reserved", "remaining")}
 STANDING |= {"budget.resets_at"}
-ENTRY = {"kind", "sequence", "actor", "action", "resource", "subsystem", "payload", "result"}
+ENTRY = {"sequence", "actor", "action", "resource", "subsystem", "payload", "result"}
 ENTRY |= {"timestamp", "previous_hash", "entry_hash"}
-ASKED = {"playbook.id", "metric_id", "band", "reason", "remediation.key", "remediation.detail"}
+ASKED = {
+    "playbook.id",
+    "metric_id",
+    "service.band",
+    "reason",
+    "remediation.key",
+    "remediation.detail",
+}
 ASKED |= {f"remediation.{field}" for field in ("parameters", "plan", "plan.sha256")}
 ASKED |= {"remediation.approval.id", "remediation.configuration.sha256"}
 RUN_OF = ENTRY | ASKED | {"remediation.run.id"}
@@ -194,8 +201,8 @@ EVENTS = {
     | SAMPLES,
     "service.recommendation": {"recommendation_id", "metric_id", "resource", "band"}
     | {"action_type", "playbook_id", "confidence", "reason", "observed_at"},
-    "remediation.notified": {"playbook.id", "actor", "resource", "reason", "metric_id", "band"}
-    | {"remediation.key", "remediation.parameters"},
+    "remediation.notified": {"playbook.id", "actor", "resource", "reason", "metric_id"}
+    | {"service.band", "remediation.key", "remediation.parameters"},
     "remediation.requested": RUN_OF | {"remediation.decision"},
     "remediation.intent": RUN_OF,
     "remediation.result": RUN_OF

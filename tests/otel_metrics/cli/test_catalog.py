@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from otel_metrics.catalog import builtin
 from otel_metrics.cli.main import root
-from otel_metrics.render.docs import EXAMPLE
+from otel_metrics.render.own_catalog import EXAMPLE
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -106,6 +106,27 @@ def test_a_name_that_is_not_the_same_on_every_path_is_refused(
     result = run("check", str(own))
 
     assert f":11: metrics[{new}].{key}: " in result.output
+    assert result.exit_code == 1
+
+
+def test_an_undefined_playbook_and_crossing_bands_are_named_with_line_and_remedy(
+    own: Path,
+) -> None:
+    """What would recommend nothing, or two things at once, is refused before it runs."""
+    wrong = EXAMPLE.replace("lower: 500", "lower: 50").replace(
+        "critical: scale-", "critical: scael-"
+    )
+    own.write_text(wrong, encoding="utf-8")
+    of = "metric_refinements[shop.queue].annotations"
+
+    result = run("check", str(own))
+
+    assert result.output == (
+        f"{own}:31: {of}.bands.critical: crosses good: both have the values from 50 to 100; "
+        "move a bound, so that good ends where it begins\n"
+        f"{own}:32: {of}.playbooks.critical: there is no playbook 'scael-workers'; "
+        "did you mean 'scale-workers'?\n"
+    )
     assert result.exit_code == 1
 
 

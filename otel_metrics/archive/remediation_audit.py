@@ -1,0 +1,83 @@
+"""Keeps the audit of remediation in an archive: each line is on the disk when `say` returns.
+
+Its segments are those of signal `audit`, sealed with a key: whoever has no key cannot change what
+was done without its showing. `otel-metrics archive verify` reads them.
+
+Threads: `say` from one thread at a time, which the trail of remediation sees to.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+
+from otel_exporter_ndjson import read
+from otel_exporter_ndjson.audit import AuditLog
+from otel_exporter_ndjson.errors import DamagedError
+from otel_exporter_ndjson.files import Finding
+from otel_exporter_ndjson.sealkey import SealKey
+from otel_exporter_ndjson.settings import Settings
+from otel_exporter_ndjson.values import decode_attributes
+
+__all__ = ["RemediationAudit", "entries"]
+
+_PREFIX = "remediation."
+
+
+class RemediationAudit:
+    """The audit of one service in one archive.
+
+    Args:
+        settings: of the archive; its path is where the audit goes.
+        key: seals it.
+        service: whose audit it is.
+    """
+
+    def __init__(self, settings: Settings, *, key: SealKey, service: str) -> None:
+        self._log = AuditLog(settings, key=key)
+        self._path = settings.path
+        self._service = service
+
+    def say(self, event: str, attributes: Mapping[str, str | int]) -> None:
+        """Write one line.
+
+        Raises:
+            OSError: it is not on the disk.
+        """
+        self._log.say(event, attributes, service=self._service)
+
+    def entries(self) -> Iterator[Mapping[str, str | int]]:
+        """Return the fields of every line that the archive has of the service."""
+        return (fields for _, fields in entries(self._path, service=self._service))
+
+    def close(self) -> None:
+        """Seal what was written."""
+        self._log.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self._log.after_fork()
+
+
+def entries(
+    path: str | os.PathLike[str],
+    *,
+    service: str | None = None,
+    findings: list[Finding] | None = None,
+) -> Iterator[tuple[str, Mapping[str, str | int]]]:
+    """Return event and fields of each line of remediation in the audit of an archive.
+
+    Raises:
+        OSError: the archive cannot be read; where it is not there, there are none.
+    """
+    try:
+        for record in read(path, signal="audit", service=service, findings=findings):
+            event = str(record.data.get("event"))
+            if not event.startswith(_PREFIX):
+                continue
+            try:
+                said = decode_attributes(record.data.get("attributes")) or {}
+            except DamagedError:
+                continue
+            fields = {key: value for key, value in said.items() if isinstance(value, str | int)}
+            yield event, fields
+    except FileNotFoundError:
+        return
