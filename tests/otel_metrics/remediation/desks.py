@@ -17,6 +17,7 @@ from otel_metrics.remediation.model import (
     Binding,
     Configuration,
     Limits,
+    Notice,
     Request,
     Rule,
     Step,
@@ -143,6 +144,7 @@ class Desk:
             runs_per_hour=1_000, target_runs_per_hour=1_000, targets_per_hour=1_000
         )
     )
+    notice: Notice | None = None
     enabled: bool = True
     audited: bool = True
     time: SetClock = field(default_factory=SetClock)
@@ -185,6 +187,7 @@ class Desk:
             limits=self.limits,
             policy=self.policy,
             bindings={each.playbook: each for each in self.bindings},
+            notice=self.notice,
         )
 
     def program(self, word: str = "done", code: int = 0, **more: Any) -> Program:
