@@ -170,9 +170,15 @@ def _hosts(fields: FileFields) -> Hosts:
 
 
 def _stop_file(fields: FileFields) -> str:
+    """Return the kill switch: a file that nobody else can remove, in a folder that is there."""
     path = fields.exact("stop_file")
     if path and not path.startswith("/"):
         fields.refuse("stop_file", f"{path!r} is no absolute path", "begin it with /")
+    elif path:
+        try:
+            trusted_files.check_folder(os.path.dirname(path))
+        except trusted_files.UntrustedFileError as error:
+            fields.refuse("stop_file", error.message, error.remedy)
     return path
 
 
