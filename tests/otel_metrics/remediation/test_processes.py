@@ -4,11 +4,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.otel_metrics.remediation.desks import Desk
+from tests.otel_metrics.remediation.desks import HOSTS, Desk, request
 from tests.otel_metrics.remediation.workers import SELF, engine_of
 
 WAIT_S = 60.0
@@ -50,6 +51,17 @@ def test_a_storm_runs_exactly_what_the_limits_allow(desk: Desk) -> None:
         "intended": 30,
         "succeeded": 30,
     }
+    assert desk.faults() == []
+
+
+def test_threads_of_a_process_run_each_key_once(desk: Desk) -> None:
+    """Eight threads ask for the same twenty, each for a target of its own."""
+    asked = [request(key=f"key-{n}", target=HOSTS[n], metric=None) for n in range(20)]
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(desk.engine.handle, asked * 8))
+
+    assert len(desk.words()) == 20
+    assert Counter(each.result for each in outcomes)["succeeded"] == 20
     assert desk.faults() == []
 
 
