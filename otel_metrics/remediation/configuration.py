@@ -185,6 +185,7 @@ def _stop_file(fields: FileFields) -> str:
 def _limits(fields: FileFields) -> Limits:
     known = (
         "runs_per_hour",
+        "target_runs_per_hour",
         "targets_per_hour",
         "failures_in_a_row",
         "circuit_pause",
@@ -201,6 +202,7 @@ def _limits(fields: FileFields) -> Limits:
 
     return Limits(
         runs_per_hour=whole("runs_per_hour", default.runs_per_hour),
+        target_runs_per_hour=whole("target_runs_per_hour", default.target_runs_per_hour),
         targets_per_hour=whole("targets_per_hour", default.targets_per_hour),
         failures_in_a_row=whole("failures_in_a_row", default.failures_in_a_row),
         circuit_pause_s=duration("circuit_pause", default.circuit_pause_s),

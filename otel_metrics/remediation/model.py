@@ -173,9 +173,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What holds for all playbooks together."""
+    """What holds for all playbooks together.
+
+    Attributes:
+        target_runs_per_hour: runs of whatever playbook on one target.
+        targets_per_hour: different targets that anything is done to.
+    """
 
     runs_per_hour: int = 20
+    target_runs_per_hour: int = 10
     targets_per_hour: int = 5
     failures_in_a_row: int = 3
     circuit_pause_s: float = 1800.0

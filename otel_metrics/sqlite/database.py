@@ -53,6 +53,7 @@ class Database:
         autocheckpoint: whether a commit now and then takes the time to shorten the `-wal`; without,
             somebody calls `checkpoint`.
         looks_for_damage: whether to check a small file when it is first opened.
+        synced: whether a commit waits for the disk, so that a power cut takes none back.
 
     Attributes:
         path: the file.
@@ -69,6 +70,7 @@ class Database:
         busy_wait_s: float = BUSY_WAIT_S,
         autocheckpoint: bool = True,
         looks_for_damage: bool = True,
+        synced: bool = False,
     ) -> None:
         self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self.is_new = False
@@ -82,6 +84,7 @@ class Database:
             busy_wait_s=busy_wait_s,
             autocheckpoint=autocheckpoint,
             looks_for_damage=looks_for_damage,
+            synced=synced,
         )
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None

@@ -1,0 +1,310 @@
+"""Acts on requests: the one object that a service or a command uses.
+
+A request goes through: the kill switch, what is bound to the playbook, parameters and target, the
+policy, an approval, the limits; then its intent is on the disk, in the audit; then the steps; then
+the result; then the verification. Whatever is missing on the way ends it: nothing is done by
+default.
+
+Threads: `otel-metrics-remediation` works off what was submitted, and looks once a second after what
+was approved, what is to be verified, who died, and what the audit is yet to be told. `handle` runs
+on its caller's thread. `_wake` guards the queue. `at_work` is held while the thread looks after
+things, not while steps run; a fork takes it.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from otel_metrics import events, instruments, values
+from otel_metrics.catalog.model import Playbook
+from otel_metrics.outages import Outage
+from otel_metrics.remediation import approval_rows, entries, recovery, runs
+from otel_metrics.remediation.approvals import Approvals
+from otel_metrics.remediation.audit import SWITCHED, AuditSink
+from otel_metrics.remediation.clock import Clock
+from otel_metrics.remediation.deciding import Decider, Given, Plan
+from otel_metrics.remediation.errors import LedgerError
+from otel_metrics.remediation.executor import Executor
+from otel_metrics.remediation.ledger import Ledger
+from otel_metrics.remediation.model import Configuration, Outcome, Request
+from otel_metrics.remediation.runs import Run
+from otel_metrics.remediation.switch import Switch
+from otel_metrics.remediation.trail import Emit, Entries, Trail, put
+from otel_metrics.remediation.verification import Latest, verify
+from otel_metrics.service.samples import Resource
+
+__all__ = ["QUEUE_MAX", "Engine", "Plan"]
+
+QUEUE_MAX: Final = 1_000
+"""Submitted requests that wait; more are dropped and counted."""
+POLL_S: Final = 1.0
+"""How often it is looked after approvals, verifications and the dead."""
+PENDING: Final = "remediation.approvals.pending"
+HISTORY: Final = 100
+"""Runs that `history` returns where no number is given."""
+
+_logger = logging.getLogger("otel_metrics.remediation")
+
+
+class Engine:
+    """Acts on requests, by one ledger.
+
+    Args:
+        configuration: returns the operator's file as it is now; None where there is none.
+        playbooks: the catalog's, by id.
+        ledger_path: the file that the processes of the host share.
+        audit: where entries are kept; None makes every run a dry run.
+        entries: reads the entries that were kept.
+        latest: returns the newest sample of a metric of a resource.
+        known_targets: returns every resource that something may be done to.
+        stop: whether OTEL_PYTHON_METRICS_REMEDIATION_STOP says that nothing may run.
+        emit: takes events.
+        clock: the machine's.
+
+    Attributes:
+        approvals: those of the ledger.
+        at_work: held while the thread looks after things; for forks.
+    """
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration | None],
+        playbooks: Mapping[str, Playbook],
+        *,
+        ledger_path: str | os.PathLike[str],
+        audit: AuditSink | None = None,
+        entries: Entries | None = None,
+        latest: Latest | None = None,
+        known_targets: Callable[[], Collection[Resource]] = tuple,
+        stop: bool = False,
+        emit: Emit = events.emit,
+        clock: Clock | None = None,
+    ) -> None:
+        self._latest = latest or (lambda *_: None)
+        self._ledger = Ledger(ledger_path, clock)
+        self._trail = Trail(self._ledger, audit, entries, emit)
+        self._given = Given(
+            configuration=configuration,
+            playbooks=playbooks,
+            known_targets=known_targets,
+            entries=entries,
+            emit=emit,
+            stop=stop,
+            stop_file=f"{self._ledger.path}.stop",
+        )
+        self._outage = Outage(_logger)
+        self.approvals = Approvals(
+            self._ledger, self._trail, lambda request: self._decider.handle(request, ask=True)
+        )
+        self._is_started = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.at_work = threading.Lock()
+        self._wake = threading.Condition()
+        self._queue: deque[Request] = deque()
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pending = 0
+        self._executor = Executor(self._ledger, self._trail)
+        self._decider = Decider(
+            self._given, self._ledger, self._trail, self._executor, self._ending
+        )
+
+    # What callers use.
+
+    def submit(self, request: Request) -> Outcome | None:
+        """Have a request handled by the engine's thread; never waits and never raises.
+
+        Returns:
+            None where it will be; `dropped` where the queue is full or the engine has ended.
+        """
+        with self._wake:
+            if len(self._queue) < QUEUE_MAX and not self._ending.is_set():
+                self._queue.append(request)
+                self._wake.notify()
+                return None
+        return self._decider.counted(request, Outcome(result="dropped", detail="the queue is full"))
+
+    def handle(self, request: Request, *, dry_run: bool = False) -> Outcome:
+        """Do what is asked, as far as it may be done, and return what became of it; never raises.
+
+        Args:
+            dry_run: whether to say only what would be done.
+        """
+        return self._decider.handle(request, dry_run=dry_run)
+
+    def plan(self, request: Request) -> Plan:
+        """Return what would become of a request now; nothing is done, and nothing is noted.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        return self._decider.plan(request)
+
+    def history(
+        self, *, playbook: str | None = None, before: int | None = None, limit: int = HISTORY
+    ) -> Sequence[Run]:
+        """Return runs, dry runs, notices and refusals, the newest first.
+
+        Args:
+            before: only those with a lower `number`.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        return self._ledger.read(
+            lambda connection, _: runs.history(
+                connection, playbook=playbook, before=before, limit=limit
+            )
+        )
+
+    def switch(self, *, on: bool, actor: str, reason: str) -> bool:
+        """Turn the kill switch's file on or off, and tell whether that changed anything.
+
+        To stop needs the file only; what goes on is in the ledger, for the audit, before it does.
+
+        Raises:
+            OSError: the file cannot be made or removed.
+            LedgerError: nothing names the file, or the ledger cannot be told that it goes on.
+        """
+        configuration = self._given.configuration()
+        if configuration is None:
+            raise LedgerError("no file of playbooks is read, so that nothing runs, nor is stopped")
+        switch = Switch(configuration.stop_file or self._given.stop_file)
+        was_on = switch.is_on()
+        if on:
+            switch.turn_on(actor=actor, reason=reason)
+            failure = self._failure(lambda: self._say_switched(on=on, actor=actor, reason=reason))
+            if failure is not None:
+                _logger.warning("remediation: stopped, but not in the audit: %s", failure)
+        else:
+            self._say_switched(on=on, actor=actor, reason=reason)
+            switch.turn_off()
+        self._trail.try_to_flush()
+        return was_on != on
+
+    @property
+    def pending(self) -> int:
+        """How many approvals waited when it was last looked; for a gauge."""
+        return self._pending
+
+    # The engine's life.
+
+    def start(self) -> None:
+        """Start the thread; what dead processes left is looked after first."""
+        self._is_started = True
+        instruments.observe(PENDING, lambda: [(self._pending, {})])
+        self._thread = threading.Thread(
+            target=self._run, name="otel-metrics-remediation", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> None:
+        """Begin nothing more, stop what runs, and wait for it until that reading of the monotonic
+        clock. What has not ended by then will be `unknown`."""
+        with self._wake:
+            self._ending.set()
+            self._wake.notify_all()
+        if self._thread is not None:
+            self._thread.join(max(0.0, deadline_s - time.monotonic()))
+        if self._executor.wait_idle(deadline_s):  # else others would give up what runs on
+            self._ledger.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child; what its parent runs is the parent's."""
+        self._begin_anew()
+        if self._is_started:
+            self.start()
+
+    def recover(self) -> None:
+        """Take in what the audit knows and a lost or old ledger does not; give up the runs of dead
+        processes, and run once more what is idempotent among them.
+
+        Raises:
+            LedgerError: the ledger or the audit cannot be read or written.
+        """
+        self._decider.compare()
+        for run in recovery.give_up(self._ledger):
+            if run.idempotent and run.rerun_of is None and not self._ending.is_set():
+                self._decider.run_again(run)
+        self._trail.try_to_flush()
+
+    def run_approved(self) -> None:
+        """Run what was approved, each once.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
+        self.approvals.expire()
+        for approval in self._ledger.read(approval_rows.ready):
+            if not self._ending.is_set():
+                self._decider.run_approved(approval)
+
+    def verify_due(self) -> None:
+        """See whether the metrics of runs that ended are back in their bands.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
+        verify(self._ledger, self._latest)
+        self._trail.try_to_flush()
+
+    # Below is how.
+
+    def _run(self) -> None:
+        ending = self._ending
+        next_look = time.monotonic()
+        while not ending.is_set():
+            if time.monotonic() >= next_look:
+                self._look_after_all()
+                next_look = time.monotonic() + POLL_S
+            request = self._next(max(0.0, next_look - time.monotonic()))
+            if request is not None and not ending.is_set():
+                self.handle(request)
+
+    def _next(self, wait_s: float) -> Request | None:
+        with self._wake:
+            if not self._queue and not self._ending.is_set():
+                self._wake.wait(wait_s)
+            return self._queue.popleft() if self._queue else None
+
+    def _look_after_all(self) -> None:
+        with self.at_work:
+            failures = [self._failure(step) for step in (self._keep_books, self.verify_due)]
+        failures += [self._failure(step) for step in (self.recover, self._run_approved)]
+        failure = next((each for each in failures if each is not None), None)
+        if failure is None:
+            self._outage.is_over("remediation: works again")
+        else:
+            self._outage.goes_on("remediation: not all is done until it works again: %s", failure)
+
+    def _failure(self, step: Callable[[], None]) -> Exception | None:
+        """Take a step, and return why it failed."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  # files, and callbacks of others; it goes on
+            return error
+        return None
+
+    def _say_switched(self, *, on: bool, actor: str, reason: str) -> None:
+        actor, reason = values.text(actor), values.text(reason)
+        self._ledger.write(
+            lambda connection, now: put(
+                connection,
+                SWITCHED,
+                entries.switched(on=on, actor=actor, reason=reason, now=now),
+            )
+        )
+
+    def _keep_books(self) -> None:
+        self._executor.say_unsaid()
+        self._pending = self._ledger.read(lambda connection, _: approval_rows.pending(connection))
+
+    def _run_approved(self) -> None:
+        if self._trail.is_kept:
+            self.run_approved()
