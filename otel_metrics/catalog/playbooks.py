@@ -16,6 +16,8 @@ from otel_metrics.yaml_source import Node
 
 __all__ = ["KEYS", "PLAYBOOK_ID", "playbook", "verified"]
 
+RESERVED: Final = "resource"
+"""What steps call the id of the target."""
 KEYS: Final = ("id", "brief", "risk", "parameters", "within", "verifies")
 WITHIN_S: Final = 600.0
 """How soon a metric should be back in its band where nothing is said."""
@@ -91,6 +93,8 @@ def _parameters(fields: Fields, report: Report) -> tuple[Parameter, ...]:
 
 def _parameter(fields: Fields) -> Parameter:
     name = fields.text("name", required="name the parameter")
+    if name == RESERVED:
+        fields.refuse("name", f"{name!r} stands for the target in steps", "choose another name")
     if name and not _NAME.fullmatch(name):
         remedy = "use small letters, digits and '_', a letter first, at most 63 characters"
         fields.refuse("name", f"{name[:80]!r} is no name", remedy)

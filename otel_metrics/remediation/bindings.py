@@ -73,7 +73,8 @@ def read(fields: FileFields, known: Known) -> dict[str, Binding]:
 
 def _binding(fields: FileFields, playbook: Playbook, known: Known) -> Binding:
     declared = {parameter.name: parameter for parameter in playbook.parameters}
-    allowed = known.allowed(declared)
+    targets = _targets(fields)
+    allowed = known.allowed({**declared, **_resource(targets)})
     bound = _steps(fields, "steps", allowed)
     if not fields.items("steps"):
         fields.refuse("steps", "has none", "add one, or leave the playbook out: it then notifies")
@@ -84,7 +85,7 @@ def _binding(fields: FileFields, playbook: Playbook, known: Known) -> Binding:
         steps=bound,
         rollback=_steps(fields, "rollback", allowed),
         parameters=_parameters(fields, declared),
-        targets=_targets(fields),
+        targets=targets,
         cooldown_s=fields.duration("cooldown", COOLDOWN_S, least_s=0, most_s=COOLDOWN_MAX_S),
         runs_per_hour=fields.whole("runs_per_hour", RUNS_PER_HOUR, least=1, most=RUNS_PER_HOUR_MAX),
         idempotent=fields.flag("idempotent", default=False),
@@ -127,6 +128,10 @@ def _parameters(fields: FileFields, declared: Mapping[str, Parameter]) -> dict[s
             given.refuse(name, f"{str(node.plain())[:60]!r} {message}", remedy)
         elif isinstance(node.value, str | int | float):
             found[name] = node.value
+    lacking = [name for name in declared if declared[name].default is None and not given.has(name)]
+    if lacking and fields.flag("enabled", default=False):
+        message = f"{', '.join(lacking)}: has no default, and a recommendation gives no value"
+        fields.refuse("parameters", message, "give it a value here")
     return found
 
 
@@ -137,6 +142,18 @@ def _targets(fields: FileFields) -> frozenset[str] | None:
     if not fields.items("targets"):
         fields.refuse("targets", "has none", "list ids of resources, or leave it out for any")
     return found
+
+
+def _resource(targets: frozenset[str] | None) -> dict[str, Parameter]:
+    """Return what `${resource}` may be; nothing where any target is allowed."""
+    if not targets:
+        return {}
+    brief = "Id of what it is done to."
+    return {
+        values.RESOURCE: Parameter(
+            name=values.RESOURCE, type="string", brief=brief, choices=tuple(sorted(targets))
+        )
+    }
 
 
 def _verification(fields: FileFields, playbook: Playbook, known: Known) -> Verification:

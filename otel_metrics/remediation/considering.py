@@ -21,7 +21,7 @@ from otel_metrics.remediation.model import (
     Value,
     Verification,
 )
-from otel_metrics.remediation.parameters import resolve
+from otel_metrics.remediation.parameters import RESOURCE, resolve
 from otel_metrics.remediation.policy import Ruling
 from otel_metrics.service.samples import Resource
 
@@ -38,7 +38,7 @@ class Considered:
     """What would be done about a request.
 
     Attributes:
-        parameters: all that the steps are given.
+        parameters: of the playbook, all of them.
         plan, rollback: exactly what each step would do.
         is_enabled: whether the operator lets it run; without, it is a dry run.
         verification: what must come true after it; None where there is no metric to look at.
@@ -55,6 +55,11 @@ class Considered:
     rollback: Sequence[Sequence[str]]
     is_enabled: bool
     verification: Verification | None
+
+    @property
+    def step_values(self) -> Mapping[str, Value]:
+        """All that the steps are given: the parameters, and the target where the file lists it."""
+        return _step_values(self.binding, self.request, self.parameters)
 
     @property
     def digest(self) -> str:
@@ -93,8 +98,9 @@ def consider(
         return _refused(f"target={request.target.id}: is not among the targets of {playbook.id}")
     try:
         parameters = resolve(playbook, binding.parameters, request.parameters)
-        plan = [step.plan(parameters) for step in binding.steps]
-        rollback = [step.plan(parameters) for step in binding.rollback]
+        given = _step_values(binding, request, parameters)
+        plan = [step.plan(given) for step in binding.steps]
+        rollback = [step.plan(given) for step in binding.rollback]
     except ValueError as error:
         return _refused(str(error))
     return Considered(
@@ -110,6 +116,14 @@ def consider(
         is_enabled=configuration.enabled and binding.enabled,
         verification=_verification(binding, request),
     )
+
+
+def _step_values(
+    binding: Binding, request: Request, parameters: Mapping[str, Value]
+) -> Mapping[str, Value]:
+    if binding.targets is None:
+        return parameters
+    return {**parameters, RESOURCE: request.target.id}
 
 
 def readable(request: Request) -> Request:

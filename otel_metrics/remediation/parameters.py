@@ -13,7 +13,7 @@ from otel_metrics.catalog.fields import near
 from otel_metrics.catalog.model import Parameter, Playbook
 from otel_metrics.remediation.model import Value
 
-__all__ = ["PLAIN", "TEXT_CHARS_MAX", "WHOLE_MAX", "fault", "from_text", "resolve"]
+__all__ = ["PLAIN", "RESOURCE", "TEXT_CHARS_MAX", "WHOLE_MAX", "fault", "from_text", "resolve"]
 
 TEXT_CHARS_MAX: Final = 1_024
 """Longest text that a parameter takes."""
@@ -21,6 +21,10 @@ WHOLE_MAX: Final = 2**53
 """Largest number that every side keeps exactly."""
 PLAIN: Final = "[A-Za-z0-9][A-Za-z0-9._:@+-]*"
 """What a text is that has neither choices nor a pattern: one word, no path, no option."""
+
+RESOURCE: Final = "resource"
+"""Stands in steps for the id of what the playbook is done to, where its `targets` are listed: who
+asks can only choose among them. No playbook has a parameter of this name."""
 
 _SHOWN_CHARS_MAX: Final = 80
 

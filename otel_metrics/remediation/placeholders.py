@@ -11,6 +11,7 @@ from typing import Final
 from otel_metrics.catalog.fields import near
 from otel_metrics.catalog.model import Parameter
 from otel_metrics.remediation.model import Value
+from otel_metrics.remediation.parameters import RESOURCE
 
 __all__ = ["ARGUMENT_CHARS_MAX", "Body", "Token", "argument", "filled", "token"]
 
@@ -43,6 +44,10 @@ def token(text: str, parameters: Mapping[str, Parameter]) -> Token:
             f"{text!r} has a placeholder within a text; make ${{parameter}} an item of its own"
         )
     name = whole[1]
+    if name == RESOURCE and name not in parameters:
+        raise ValueError(
+            "${resource} may be any resource that is known; list `targets`, the ids that it may be"
+        )
     if name not in parameters:
         listed = f"its playbook has {', '.join(parameters) or 'no parameters'}"
         raise ValueError(

@@ -31,7 +31,7 @@ def run(considered: Considered, *, run_id: str, why_stopped: Callable[[], str]) 
         why_stopped: says why nothing may run any more; empty where it may.
     """
     records: list[StepRecord] = []
-    binding, parameters = considered.binding, considered.parameters
+    binding, parameters = considered.binding, considered.step_values
 
     def in_order(
         phase: Literal["step", "rollback"], steps: Sequence[Step], plans: Sequence[Sequence[str]]

@@ -35,7 +35,7 @@ playbooks:
       - program: {path: /usr/bin/true, arguments: ["--to", "${target}"], timeout: 5s}
     rollback:
       - program: {path: /usr/bin/true}
-    parameters: {target: standby}
+    parameters: {target: standby, workers: 3}
     targets: [host-1]
     cooldown: 90s
     runs_per_hour: 2
@@ -67,7 +67,7 @@ def test_a_file_says_everything(configured: Configured) -> None:
                 risk="high",
                 steps=(ProgramStep(path=true, arguments=("--to", target), timeout_s=5),),
                 rollback=(ProgramStep(path=true, arguments=(), timeout_s=60),),
-                parameters={"target": "standby"},
+                parameters={"target": "standby", "workers": 3},
                 targets=frozenset({"host-1"}),
                 cooldown_s=90,
                 runs_per_hour=2,
@@ -282,15 +282,15 @@ def test_a_playbook_of_raised_risk_is_no_longer_run_by_rule(configured: Configur
         ),
         (("standby", "'a\\0b'"), None),
         (
-            ("{target: standby}", "{target: 7}"),
+            ("{target: standby, workers: 3}", "{target: 7}"),
             "playbooks.shift-load.parameters.target: '7' is a int; give a text",
         ),
         (
-            ("{target: standby}", "{workers: 51}"),
+            ("{target: standby, workers: 3}", "{workers: 51}"),
             "playbooks.shift-load.parameters.workers: '51' is above 50; give at most 50",
         ),
         (
-            ("{target: standby}", "{traget: standby}"),
+            ("{target: standby, workers: 3}", "{traget: standby}"),
             "playbooks.shift-load.parameters.traget: is no known key; did you mean 'target'?",
         ),
         (
@@ -306,6 +306,13 @@ def test_a_playbook_of_raised_risk_is_no_longer_run_by_rule(configured: Configur
                 "playbooks.shift-load.steps[0].program.arguments[1]: "
                 "'--to=${target}' has a placeholder within a text; "
                 "make ${parameter} an item of its own"
+            ),
+        ),
+        (
+            ("    parameters: {target: standby, workers: 3}\n", ""),
+            (
+                "playbooks.shift-load.parameters: target, workers: has no default, and a "
+                "recommendation gives no value; give it a value here"
             ),
         ),
         (
@@ -341,7 +348,7 @@ def test_a_binding_says_only_what_its_playbook_has(
     """Names, values and placeholders are checked when the file is read."""
     text = FILE.replace(*change)
     if expected is None:  # a backslash and a zero: no NUL, and allowed
-        assert configured(text).bindings["shift-load"].parameters == {"target": "a\\0b"}
+        assert configured(text).bindings["shift-load"].parameters["target"] == "a\\0b"
         return
     with pytest.raises(ConfigurationProblems) as refused:
         configured(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_metrics.remediation.configuration import read
+from otel_metrics.remediation.configuration import ConfigurationProblems, read
 from otel_metrics.remediation.model import Outcome
 from tests.otel_metrics.remediation.desks import PLAYBOOKS, Desk, request
 
@@ -50,6 +50,30 @@ def test_a_program_of_the_file_runs_and_its_output_is_in_the_audit(
     assert said["remediation.plan"].endswith('shift","7"]]')
     assert len(said["remediation.configuration.sha256"]) == 64
     assert desk.faults() == []
+
+
+def test_a_program_is_told_what_it_is_done_to(
+    desk: Desk, tmp_path: Path, file: Callable[[str], Path]
+) -> None:
+    """`${resource}` is the target of the request, among those that the file lists."""
+    program = tmp_path / "shift"
+    program.write_text('#!/bin/sh\necho "$1" > "$0.told"\n')
+    program.chmod(0o700)
+    text = (
+        f"enabled: true\nstop_file: {desk.stop_file}\nprograms: [{program}]\n"
+        "policy: [{tier: 2, decision: run}]\n"
+        "playbooks: {shift-load: {enabled: true, TARGETS"
+        f'steps: [{{program: {{path: {program}, arguments: ["${{resource}}"]}}}}]}}}}\n'
+    )
+    listed = file(text.replace("TARGETS", "targets: [web-1, web-2], "))
+    desk.file = lambda: read(listed, playbooks=PLAYBOOKS)
+    outcome = desk.engine.handle(request())
+    open_ = file(text.replace("TARGETS", ""))
+    with pytest.raises(ConfigurationProblems) as refused:
+        read(open_, playbooks=PLAYBOOKS)
+
+    assert (outcome.result, Path(f"{program}.told").read_text()) == ("succeeded", "web-1\n")
+    assert "${resource} may be any resource that is known; list `targets`" in str(refused.value)
 
 
 def test_the_kill_switch_ends_a_program_that_runs(
