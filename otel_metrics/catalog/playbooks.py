@@ -5,15 +5,16 @@ bounds, so that nothing else ever reaches an action.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final, Literal, cast, get_args
 
 import msgspec
 
-from otel_metrics.catalog.fields import Fields, Report
-from otel_metrics.catalog.model import Parameter, Playbook, Risk
+from otel_metrics.catalog.fields import Fields, Report, near
+from otel_metrics.catalog.model import Metric, Parameter, Playbook, Risk
 from otel_metrics.yaml_source import Node
 
-__all__ = ["KEYS", "PLAYBOOK_ID", "playbook"]
+__all__ = ["KEYS", "PLAYBOOK_ID", "playbook", "verified"]
 
 KEYS: Final = ("id", "brief", "risk", "parameters", "within", "verifies")
 WITHIN_S: Final = 600.0
@@ -48,6 +49,17 @@ def playbook(fields: Fields, report: Report, *, name: str) -> Playbook:
         within_s=_within_s(fields),
         verifies=fields.text("verifies") or None,
     )
+
+
+def verified(fields: Fields, name: str, metrics: Mapping[str, Metric]) -> None:
+    """Refuse the metric that a playbook verifies where it cannot be back in a band."""
+    metric = metrics.get(name)
+    if metric is None:
+        remedy = near(name, metrics, otherwise="see `catalog list`")
+        fields.refuse("verifies", f"there is no metric {name[:80]!r}", remedy)
+    elif metric.bands is None:
+        message = f"{name!r} has no bands that it could be back in"
+        fields.refuse("verifies", message, "give it bands, or name another metric")
 
 
 def _within_s(fields: Fields) -> float:

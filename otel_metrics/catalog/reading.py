@@ -16,8 +16,9 @@ import msgspec
 from otel_metrics.catalog.annotations import annotations, refined
 from otel_metrics.catalog.attributes import IGNORED, attribute_type, examples, references
 from otel_metrics.catalog.fields import Fields, Report, TooManyProblemsError, near
-from otel_metrics.catalog.model import Attribute, Catalog, Event, Instrument, Metric, Playbook
-from otel_metrics.catalog.playbooks import KEYS, PLAYBOOK_ID, playbook
+from otel_metrics.catalog.model import Attribute, Catalog, Event, Instrument, Metric
+from otel_metrics.catalog.playbooks import KEYS, PLAYBOOK_ID, playbook, verified
+from otel_metrics.catalog.units import unit_of
 from otel_metrics.yaml_source import Node, Problem
 
 __all__ = ["EMPTY", "NameOf", "ProblemOf", "Source", "merge"]
@@ -26,24 +27,6 @@ EMPTY: Final = Catalog(metrics={}, attributes={}, events={})
 FILE_FORMAT: Final = "definition/2"
 INSTRUMENTS: Final = ("counter", "updowncounter", "gauge", "histogram")
 STABILITIES: Final = ("development", "alpha", "beta", "release_candidate", "stable", "deprecated")
-UNIT_WORDS: Final[Mapping[str, str]] = {
-    "byte": "By",
-    "bytes": "By",
-    "dollar": "{USD}",
-    "dollars": "{USD}",
-    "hour": "h",
-    "hours": "h",
-    "milliseconds": "ms",
-    "minute": "min",
-    "minutes": "min",
-    "percent": "%",
-    "ratio": "1",
-    "sec": "s",
-    "second": "s",
-    "seconds": "s",
-    "USD": "{USD}",
-}
-"""Words that people write for the codes of UCUM, in which units are written."""
 
 NameOf = Callable[[str, str, Instrument], str]
 """(metric name, unit, instrument) -> its name in Prometheus."""
@@ -56,7 +39,6 @@ _SECTIONS = ("file_format", "attributes", "metrics", "events", "playbooks", "met
 _SIGNAL = ("name", "brief", "note", "stability", "attributes")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,254}")
-_UNIT = re.compile(r"[\x21-\x7e]{1,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +146,7 @@ class _File:
     def playbooks(self) -> None:
         for fields in self._entries("playbooks", "id", KEYS):
             name = self._new(fields, "playbook", "id", PLAYBOOK_ID, self._reading.playbooks)
-            made: Playbook = playbook(fields, self.report, name=name)
+            made = playbook(fields, self.report, name=name)
             if name:
                 self._reading.playbooks[name] = made
             if made.verifies:
@@ -172,15 +154,8 @@ class _File:
 
     def verifications(self) -> None:
         """Look at the metrics that playbooks verify, when all are known."""
-        metrics = self._reading.metrics
         for fields, name in self._verified:
-            metric = metrics.get(name)
-            if metric is None:
-                remedy = near(name, metrics, otherwise="see `catalog list`")
-                fields.refuse("verifies", f"there is no metric {name[:80]!r}", remedy)
-            elif metric.bands is None:
-                message = f"{name!r} has no bands that it could be back in"
-                fields.refuse("verifies", message, "give it bands, or name another metric")
+            verified(fields, name, self._reading.metrics)
 
     def metrics(self) -> None:
         known = (*_SIGNAL, "instrument", "unit", *IGNORED)
@@ -238,7 +213,7 @@ class _File:
         instrument = cast(Instrument | None, chosen)
         levels = self._levels(fields, scalar=True)
         name = self._new(fields, "metric", "name", _NAME, self._reading.metrics)
-        unit = _unit(fields)
+        unit = unit_of(fields)
         ours = self._annotations(fields, instrument, levels)
         if name and unit and instrument:
             ours["prometheus"] = self._prometheus(fields, (name, unit, instrument), ours)
@@ -336,18 +311,6 @@ class _File:
             return ""
         self._reading.places[what, name] = f"{self._file}:{fields.line(key)}"
         return name
-
-
-def _unit(fields: Fields) -> str:
-    unit = fields.text("unit", required='add the unit, such as s, By, 1 or "{request}"')
-    if not unit:
-        return ""
-    if unit in UNIT_WORDS:
-        fields.refuse("unit", f"{unit!r} is no code", f"write {UNIT_WORDS[unit]!r}, as UCUM has it")
-    elif not _UNIT.fullmatch(unit):
-        remedy = "use at most 63 printable ASCII characters and no spaces"
-        fields.refuse("unit", f"{unit[:80]!r} is no unit", remedy)
-    return unit
 
 
 def _stability(fields: Fields) -> str:

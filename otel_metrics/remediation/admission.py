@@ -21,7 +21,18 @@ from otel_metrics.remediation.model import Decision, Outcome, Request, Result
 from otel_metrics.remediation.runs import Kind, NewRun, Run, StepRecord
 from otel_metrics.remediation.trail import OUTBOX_MAX, put, waiting
 
-__all__ = ["admit", "ask", "dry_run", "end", "new_id", "notice", "outlook", "refuse"]
+__all__ = [
+    "admit",
+    "ask",
+    "dry_run",
+    "end",
+    "held",
+    "is_noted",
+    "new_id",
+    "notice",
+    "outlook",
+    "refuse",
+]
 
 APPROVALS_PENDING_MAX: Final = 100
 """Approvals that wait at once; with more nobody is asked."""
@@ -47,14 +58,9 @@ def admit(
 ) -> Outcome | None:
     """Let a run begin, if nothing is against it: then None, and its intent is to be said."""
     _must_take(connection)
-    request = considered.request
-    before = _acted_on(connection, "run", request.key, approval)
+    before = held(connection, now, considered, "run", approval=approval, rerun_of=rerun_of)
     if before is not None:
         return before
-    asked = _asked(considered, "run", is_rerun=rerun_of is not None)
-    limited = limits.why_limited(connection, now, asked)
-    if limited is not None:
-        return Outcome(result="limited", detail=limited)
     if approval is not None and not approval_rows.claim(connection, now, approval.id, run_id):
         return Outcome(result="repeated", detail=f"approval {approval.id} is used or over")
     row = _add(
@@ -83,12 +89,9 @@ def dry_run(
     Args:
         said: whether the audit takes it.
     """
-    before = _acted_on(connection, "dry_run", considered.request.key, None)
+    before = held(connection, now, considered, "dry_run")
     if before is not None:
         return before, None
-    limited = limits.why_limited(connection, now, _asked(considered, "dry_run"))
-    if limited is not None:
-        return Outcome(result="limited", detail=limited), None
     if said:
         _must_take(connection)
     run_id = new_id()
@@ -140,32 +143,58 @@ def ask(
     return Outcome(result="waiting", detail=detail, approval_id=approval_id)
 
 
+def held(
+    connection: sqlite3.Connection,
+    now: Now,
+    considered: Considered,
+    kind: Kind,
+    *,
+    approval: Approval | None = None,
+    rerun_of: str | None = None,
+) -> Outcome | None:
+    """Return what holds a run back: its key was acted on, or a limit; None where nothing does."""
+    before = _acted_on(connection, kind, considered.request.key, approval)
+    if before is not None:
+        return before
+    asked = Asked(
+        request=considered.request,
+        kind=kind,
+        binding=considered.binding,
+        limits=considered.configuration.limits,
+        is_rerun=rerun_of is not None,
+    )
+    limited = limits.why_limited(connection, now, asked)
+    return None if limited is None else Outcome(result="limited", detail=limited)
+
+
 def outlook(
     connection: sqlite3.Connection, now: Now, considered: Considered, *, is_dry: bool
 ) -> Outcome | None:
     """Return what would become of it now; None where it would run. Nothing is noted."""
-    kind: Kind = "dry_run" if is_dry else "run"
-    before = _acted_on(connection, kind, considered.request.key, None)
-    if before is not None:
-        return before
     decision, reason = considered.ruling.decision, considered.ruling.reason
     if decision == "ask" and not is_dry:
-        return Outcome(result="waiting", detail=reason)
-    limited = limits.why_limited(connection, now, _asked(considered, kind))
-    if limited is not None:
-        return Outcome(result="limited", detail=limited)
-    return Outcome(result="dry_run", detail=f"{decision}, by {reason}") if is_dry else None
+        before = _acted_on(connection, "run", considered.request.key, None)
+        return before or Outcome(result="waiting", detail=reason)
+    before = held(connection, now, considered, "dry_run" if is_dry else "run")
+    if before is None and is_dry:
+        return Outcome(result="dry_run", detail=f"{decision}, by {reason}")
+    return before
 
 
 def refuse(
     connection: sqlite3.Connection, now: Now, request: Request, detail: str, *, said: bool
 ) -> None:
     """Note that a request was refused, unless there were too many or it was noted before."""
-    if not _is_new(connection, now, "refusal", request.key, REFUSALS_PER_HOUR):
+    if is_noted(connection, now, request.key):
         return
     _note(connection, now, request, "refusal", "refused", detail)
     if said and waiting(connection) < OUTBOX_MAX:
         _request(connection, now, request, "refuse", "refused", detail)
+
+
+def is_noted(connection: sqlite3.Connection, now: Now, key: str) -> bool:
+    """Tell whether no more is noted of a request that is refused."""
+    return not _is_new(connection, now, "refusal", key, REFUSALS_PER_HOUR)
 
 
 def notice(
@@ -207,16 +236,6 @@ def _acted_on(
     if asked is None or (approval is not None and asked.id == approval.id):
         return None
     return Outcome(result="repeated", detail=f"approval {asked.id} is for it", approval_id=asked.id)
-
-
-def _asked(considered: Considered, kind: Kind, *, is_rerun: bool = False) -> Asked:
-    return Asked(
-        request=considered.request,
-        kind=kind,
-        binding=considered.binding,
-        limits=considered.configuration.limits,
-        is_rerun=is_rerun,
-    )
 
 
 def _add(

@@ -130,7 +130,9 @@ class Approvals:
                 put(connection, APPROVAL, entries.approval(row, now, actor="expiry"))
             return over
 
-        return self._ledger.write(ended)
+        over = self._ledger.write(ended)
+        self._trail.try_to_flush()
+        return over
 
 
 def _must_be_another(asked: Approval, actor: str) -> None:

@@ -23,6 +23,10 @@ __all__ = ["LISTED_MAX", "ConfigurationProblems", "read"]
 
 LISTED_MAX: Final = 200
 """Programs, and hosts, that a file may allow."""
+SHELLS: Final = frozenset(
+    {"ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"}
+)
+"""Programs that make commands of arguments, and so of values."""
 COUNT_MAX: Final = 100_000
 """Largest number of a limit."""
 PAUSE_MAX_S: Final = 7 * 86_400.0
@@ -105,7 +109,7 @@ class _Reading:
         self._playbooks = playbooks
         self._metrics = metrics
         self._callables = callables
-        self._programs = frozenset(text for _, text in fields.texts("programs", most=LISTED_MAX))
+        self._programs = _programs(fields)
         self._hosts = _hosts(fields)
 
     def configuration(self, data: bytes, stop_file: str) -> Configuration:
@@ -141,6 +145,20 @@ class _Reading:
         given = self._fields.within("notify", known=("url", "secret_file", "timeout"))
         target = steps.http_target(given, self._hosts, "POST")
         return None if target is None else Notice(send=notice(target))
+
+
+def _programs(fields: FileFields) -> frozenset[str]:
+    listed = fields.texts("programs", most=LISTED_MAX)
+    for index, path in listed:
+        names = {os.path.basename(path), os.path.basename(os.path.realpath(path))}
+        if not path.startswith("/"):
+            fields.refuse_item(
+                "programs", index, f"{path!r} is no absolute path", "begin it with /"
+            )
+        elif names & SHELLS:
+            remedy = "put what it shall do into a script of its own, and list that"
+            fields.refuse_item("programs", index, f"{path!r} is a shell", remedy)
+    return frozenset(path for _, path in listed)
 
 
 def _hosts(fields: FileFields) -> Hosts:

@@ -1,17 +1,12 @@
 """The keys of one mapping of the operator's file, with what only this file has: times, counts,
 texts that are kept to the character."""
 
-import re
 from collections.abc import Collection, Mapping
-from typing import Final
 
 from otel_metrics.catalog.fields import Fields, Report
 from otel_metrics.yaml_source import Node
 
 __all__ = ["FileFields"]
-
-_UNITS_S: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 
 
 class FileFields(Fields):
@@ -37,18 +32,17 @@ class FileFields(Fields):
         return tuple(node.value)
 
     def duration(self, key: str, default_s: float, *, least_s: float, most_s: float) -> float:
-        """Return a time in seconds, of a number and its unit."""
+        """Return a time in seconds."""
         node = self.node(key)
         if node is None:
             return default_s
-        found = _DURATION.fullmatch(node.value) if isinstance(node.value, str) else None
-        if found is None:
-            self.refuse(key, f"{node.plain()!r} is no time", "write one such as 30s, 10m or 1h")
+        seconds = self.seconds(key)
+        if seconds is None:
+            self.refuse(key, f"{_shown(node)} is no time", "write one such as 30s, 10m or 1h")
             return default_s
-        seconds = float(found[1]) * _UNITS_S[found[2]]
         if not least_s <= seconds <= most_s:
             remedy = f"write {least_s:g}s to {most_s:g}s"
-            self.refuse(key, f"{node.value} is out of bounds", remedy)
+            self.refuse(key, f"{_shown(node)} is out of bounds", remedy)
             return default_s
         return seconds
 
@@ -60,7 +54,7 @@ class FileFields(Fields):
         value = node.value
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             remedy = f"write a whole number from {least:,} to {most:,}"
-            self.refuse(key, f"{str(node.plain())[:60]!r} is none", remedy)
+            self.refuse(key, f"{_shown(node)} is none", remedy)
             return default
         return value
 
@@ -88,3 +82,7 @@ class FileFields(Fields):
         """Report a problem with one item of the list under a key."""
         items = self.items(key)
         self.report.add(items[index].line, f"{self.path(key)}[{index}]", message, remedy)
+
+
+def _shown(node: Node) -> str:
+    return repr(str(node.plain())[:60])

@@ -6,6 +6,7 @@ may run is known before anything runs, and no power cut takes it back.
 Threads: any; see `otel_metrics.sqlite`.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Ledger:
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
         self._database = Database(path, SCHEMA, synced=True)
         self._clock = clock or Clock()
+        self._boot: str | None = None
         self.path = self._database.path
         self.presence = Presence(f"{self.path}.processes")
 
@@ -54,11 +56,20 @@ class Ledger:
         Raises:
             LedgerError: the file cannot be read.
         """
+        self._tell_boot()
         try:
             with self._database.read() as connection:
                 return work(connection, now_of(connection, self._clock, keep=False))
         except DatabaseError as error:
             raise LedgerError(str(error)) from error
+
+    def _tell_boot(self) -> None:
+        """Have the ledger's time go on by this boot's clock, also where nothing else is written."""
+        boot, _ = self._clock.boot()
+        if boot != self._boot:
+            with contextlib.suppress(LedgerError):  # who may only read does
+                self.write(lambda *_: None)
+                self._boot = boot
 
     def owner(self) -> str:
         """Return what this process is called in the ledger as long as it lives.

@@ -85,14 +85,14 @@ def _circuit(connection: sqlite3.Connection, now: Now, asked: Asked) -> str | No
     """After failures in a row nothing runs for a while, and then one run at a time is a trial."""
     most = asked.limits.failures_in_a_row
     decided = connection.execute(
-        f"SELECT number, {_FAILED}, ended_us FROM runs WHERE kind = 'run' AND playbook = ? "  # noqa: S608  # constants
-        f"AND {_DECIDED} ORDER BY number DESC LIMIT ?",
+        f"SELECT {_FAILED}, max(ended_us, coalesce(verified_us, 0)) FROM runs "  # noqa: S608  # constants
+        f"WHERE kind = 'run' AND playbook = ? AND {_DECIDED} ORDER BY number DESC LIMIT ?",
         (asked.request.playbook, most),
     ).fetchall()
-    if len(decided) < most or not all(failed for _, failed, _ in decided):
+    if len(decided) < most or not all(failed for failed, _ in decided):
         return None
     said = f"its last {most} runs failed"
-    left_us = max(ended for *_, ended in decided) + _us(asked.limits.circuit_pause_s) - now.us
+    left_us = max(known_us for _, known_us in decided) + _us(asked.limits.circuit_pause_s) - now.us
     if left_us > 0:
         return f"{said}; it is tried again in {_seconds(left_us)} s"
     trial = connection.execute(

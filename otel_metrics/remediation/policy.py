@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from otel_metrics.catalog.model import Playbook, Risk
+from otel_metrics.catalog.model import Playbook
 from otel_metrics.remediation.model import Binding, Decision, Request, Rule
+from otel_metrics.remediation.rules import TIERS, matches
 
 __all__ = ["APPROVAL_TIER", "Ruling", "rule_on", "tier_of"]
 
 APPROVAL_TIER: Final = 3
 """From this tier on a person must agree each time, whatever the policy says."""
-_RISKS: Final[tuple[Risk, ...]] = ("low", "medium", "high", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Ruling:
 
 def tier_of(playbook: Playbook, binding: Binding) -> int:
     """Return the tier of what was bound to a playbook: 1 to 4, never less than the playbook's."""
-    return max(playbook.tier, _RISKS.index(binding.risk) + 1)
+    return max(playbook.tier, TIERS.index(binding.risk) + 1)
 
 
 def rule_on(rules: Sequence[Rule], request: Request, tier: int) -> Ruling:
@@ -45,16 +45,8 @@ def rule_on(rules: Sequence[Rule], request: Request, tier: int) -> Ruling:
 def _matches(rule: Rule, request: Request, tier: int) -> bool:
     return (
         rule.tier in (None, tier)
-        and rule.risk in (None, _RISKS[tier - 1])
-        and _fits(rule.metric, request.metric)
-        and _fits(rule.playbook, request.playbook)
-        and _fits(rule.actor, request.actor)
+        and rule.risk in (None, TIERS[tier - 1])
+        and matches(rule.metric, request.metric)
+        and matches(rule.playbook, request.playbook)
+        and matches(rule.actor, request.actor)
     )
-
-
-def _fits(wanted: str | None, given: str | None) -> bool:
-    if wanted is None:
-        return True
-    if given is None:
-        return False
-    return given.startswith(wanted[:-1]) if wanted.endswith("*") else given == wanted

@@ -55,13 +55,16 @@ def give_up(ledger: Ledger) -> list[Run]:
     return ledger.write(ended)
 
 
-def adopt(ledger: Ledger, entries: Entries | None) -> None:
+def adopt(ledger: Ledger, entries: Entries | None, *, compare: bool = False) -> None:
     """Take in what the audit says, where the ledger is new.
+
+    Args:
+        compare: whether to look also where it is not: it may be an old copy.
 
     Raises:
         LedgerError: the audit cannot be read, or the ledger not be written.
     """
-    if ledger.read(
+    if not compare and ledger.read(
         lambda connection, _: connection.execute("SELECT adopted FROM head").fetchone()[0]
     ):
         return
@@ -89,8 +92,9 @@ def _take_in(
     intents: Mapping[str, Entry],
     results: Mapping[str, str],
 ) -> None:
-    (adopted,) = connection.execute("SELECT adopted FROM head").fetchone()
-    if adopted:
+    adopted, sequence = connection.execute("SELECT adopted, sequence FROM head").fetchone()
+    under_way = connection.execute("SELECT count(*) FROM outbox WHERE tried").fetchone()[0]
+    if adopted and (last is None or _sequence(last) <= sequence + under_way):
         return
     if last is not None:
         place = (_sequence(last), str(last.get("entry_hash", "")))

@@ -201,9 +201,10 @@ def end(
 def settle(connection: sqlite3.Connection, now: Now, run_id: str, *, passed: bool) -> bool:
     """Say whether the metric came back; False where that was said before."""
     asked = (
-        "UPDATE runs SET verification = ?, verified_at = ? WHERE id = ? AND verification = 'due'"
+        "UPDATE runs SET verification = ?, verified_us = ?, verified_at = ? "
+        "WHERE id = ? AND verification = 'due'"
     )
-    row = ("passed" if passed else "failed", now.wall_us, run_id)
+    row = ("passed" if passed else "failed", now.us, now.wall_us, run_id)
     return connection.execute(asked, row).rowcount == 1
 
 

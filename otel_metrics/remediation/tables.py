@@ -49,7 +49,7 @@ SCHEMA: Final = Schema(
             ended_us INTEGER, ended_at INTEGER,
             verification TEXT CHECK (verification IN ('due', 'passed', 'failed')),
             verify_metric TEXT, verify_band TEXT, verify_s REAL, verify_until_us INTEGER,
-            verified_at INTEGER,
+            verified_us INTEGER, verified_at INTEGER,
             UNIQUE (kind, key)
         );
         CREATE INDEX runs_playbook ON runs (kind, playbook, number);

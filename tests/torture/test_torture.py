@@ -15,6 +15,7 @@ from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, killed_lives, small_kills
 from tests.torture.plan import Plan
+from tests.torture.playbooks import killed_playbooks
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.skill_files import large_lines, shared_skill
@@ -146,6 +147,11 @@ def test_killed_stores_are_made_whole(plan: Plan) -> None:
 def test_killed_windows_are_kept_once(plan: Plan) -> None:
     """I-4: each window that is over has one snapshot with every sample, and its event."""
     held(killed_windows(plan, 30))
+
+
+def test_killed_playbooks_do_nothing_twice(plan: Plan) -> None:
+    """M3: killed between intent and result, a run is unknown, and its action is not done again."""
+    held(killed_playbooks(plan, 50))
 
 
 def test_who_reads_and_then_writes_is_never_refused(plan: Plan) -> None:
@@ -305,6 +311,13 @@ def test_a_planted_file_for_all_is_seen(plan: Plan) -> None:
     figures = crowds.crowd(plan, "events", Sharing())
 
     assert figures.violations
+
+
+def test_a_planted_action_that_is_done_again_is_seen(plan: Plan) -> None:
+    """What runs once more after a kill is told from what runs once."""
+    violations = killed_playbooks(plan, 25, idempotent=True).violations
+
+    assert any("done 2 times" in each for each in violations)
 
 
 def test_a_planted_lack_of_a_guard_is_seen(plan: Plan) -> None:

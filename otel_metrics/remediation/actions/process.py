@@ -10,9 +10,11 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +32,12 @@ LOOK_EVERY_S: Final = 0.2
 """How often the kill switch is looked at."""
 START_S: Final = 30.0
 """What a supervisor may take to begin, on a machine that is busy."""
+RUN_ID: Final = "OTEL_METRICS_RUN_ID"
+"""The variable that tells a program which run it is of."""
+STEP_ID: Final = "OTEL_METRICS_STEP_ID"
+"""The variable by which the processes of one step are found."""
+SWEEP_EVERY_S: Final = 0.02
+ENVIRONMENT_BYTES_MAX: Final = 65_536
 REPORT_BYTES_MAX: Final = 16 * supervisor.OUTPUT_BYTES_MAX
 
 _ENVIRONMENT: Final = {"PATH": PATH, "LANG": "C.UTF-8"}
@@ -75,21 +83,50 @@ def run(command: Command, *, run_id: str, stopped: Callable[[], bool]) -> StepRe
 
 
 def _supervised(command: Command, run_id: str, stopped: Callable[[], bool]) -> dict[str, Any]:
+    step_id = uuid.uuid4().hex
     order = {
         "argv": command.argv,
         "timeout_s": command.timeout_s,
         "background": command.background,
-        "environment": _ENVIRONMENT | {"OTEL_METRICS_RUN_ID": run_id},
+        "environment": _ENVIRONMENT | {RUN_ID: run_id, STEP_ID: step_id},
         "parent": os.getpid(),
     }
     with _started(json.dumps(order).encode()) as process:
         over = time.monotonic() + START_S + command.timeout_s + supervisor.KILL_S
-        report = _report(process, stopped, over)
-    try:
+        report, asked = _report(process, stopped, over)
+    with contextlib.suppress(ValueError):  # none, or cut short
         found = json.loads(report)
-    except ValueError:  # none, or cut short
-        return {}
-    return found if isinstance(found, dict) else {}
+        if isinstance(found, dict):
+            return found
+    left = _sweep(f"{STEP_ID}={step_id}".encode())
+    if asked:
+        return {"verdict": "stopped", "detail": f"ended by the kill switch{left}"}
+    return {"verdict": "failed", "detail": f"its supervisor ended without a report{left}"}
+
+
+def _sweep(marker: bytes) -> str:
+    """Kill what a supervisor left that was killed itself; return what there is to say of it.
+
+    By the variable that they have inherited: there is no other trace of them.
+    """
+    over = time.monotonic() + supervisor.KILL_S
+    while found := list(_marked(marker)):
+        if time.monotonic() > over:
+            return f"; {len(found)} of its processes could not be ended"
+        for pid in found:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(SWEEP_EVERY_S)
+    return ""
+
+
+def _marked(marker: bytes) -> Iterator[int]:
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            # Of another user's process it cannot be read, and of one that has ended it is empty.
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+                if marker in file.read(ENVIRONMENT_BYTES_MAX).split(b"\0"):
+                    yield int(name)
 
 
 @contextmanager
@@ -123,8 +160,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()
 
 
-def _report(process: subprocess.Popen[bytes], stopped: Callable[[], bool], over: float) -> bytes:
-    """Return what the supervisor says at its end; ask it to end early where the switch is on."""
+def _report(
+    process: subprocess.Popen[bytes], stopped: Callable[[], bool], over: float
+) -> tuple[bytes, bool]:
+    """Return what the supervisor says at its end, and whether it was asked to end early."""
     report = b""
     asked = False
     assert process.stdout is not None
@@ -139,7 +178,7 @@ def _report(process: subprocess.Popen[bytes], stopped: Callable[[], bool], over:
             if not asked and _is_stopped(stopped):
                 asked = True
                 process.terminate()
-    return report
+    return report, asked
 
 
 def _is_stopped(stopped: Callable[[], bool]) -> bool:
@@ -161,8 +200,7 @@ def _in_memory(data: bytes) -> Iterator[IO[bytes]]:
 def _result(program: str, report: dict[str, Any]) -> StepResult:
     verdict = _VERDICTS.get(report.get("verdict", ""))
     if verdict is None:
-        detail = f"{program}: its supervisor ended without a report; look for what it left running"
-        return StepResult(verdict="failed", detail=detail)
+        return StepResult(verdict="failed", detail=f"{program}: its supervisor made no sense")
     output = str(report.get("output", "")).encode("latin-1").decode("utf-8", "replace")
     return StepResult(
         verdict=verdict,

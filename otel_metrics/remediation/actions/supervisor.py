@@ -290,7 +290,8 @@ def main() -> None:
     order = json.load(sys.stdin.buffer)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     report = _Supervisor(order).run()
-    os.write(1, json.dumps(report).encode())
+    with open(1, "wb") as file:  # all of it, whatever signals come meanwhile
+        file.write(json.dumps(report).encode())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_metrics.catalog import Catalog, builtin, load
+from otel_metrics.catalog import Catalog, InvalidCatalogError, builtin, load
 from otel_metrics.catalog.compile import FOLDER, compiled, encode
 from otel_metrics.catalog.loader import COMPILED
 
@@ -70,6 +70,13 @@ banded = (
 recommended = st.fixed_dictionaries(
     {}, optional={"warning": st.just("scale-workers"), "critical": st.just("own-playbook")}
 )
+KEYS = (
+    *("type", "interval", "timeout", "aggregation", "scope", "unit_name", "query", "capacity"),
+    *("url_variable", "statistic", "good", "warning", "critical", "lower", "upper", "id", "brief"),
+    *("risk", "parameters", "within", "verifies", "name", "default", "choices", "pattern"),
+    *("minimum", "maximum"),
+)
+"""What the keys of our own may hold, so that any data is often nearly right."""
 PLAYBOOK = {
     "id": "own-playbook",
     "brief": "Mend it.",
@@ -153,3 +160,40 @@ def test_any_valid_file_loads_and_survives_compiling(tmp_path_factory: Any, file
         given_bounds = metric["annotations"].get("buckets", [])
         assert all(map(math.isclose, entry.buckets, given_bounds))
     assert msgspec.json.decode(encode(catalog), type=Catalog) == catalog
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | words,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@given(anything, anything, anything, anything)
+def test_any_data_in_our_own_keys_is_judged(
+    tmp_path_factory: Any, source: Any, bands: Any, named: Any, playbooks: Any
+) -> None:
+    """Whatever stands in place of a source, bands and playbooks is kept or refused in words."""
+    file = {
+        "file_format": "definition/2",
+        "playbooks": playbooks if isinstance(playbooks, list) else [playbooks],
+        "metric_refinements": [
+            {
+                "id": "own.refined",
+                "ref": "executor.queue_depth",
+                "annotations": {"source": source, "bands": bands, "playbooks": named},
+            }
+        ],
+    }
+    path = tmp_path_factory.mktemp("catalog") / "own.yaml"
+    path.write_text(json.dumps(file), encoding="utf-8")
+
+    try:
+        catalog = load(path, into=builtin(), name_of=lambda name, *_: name)
+    except InvalidCatalogError as error:
+        assert all(problem.remedy for problem in error.problems)
+    else:
+        assert msgspec.json.decode(encode(catalog), type=Catalog) == catalog

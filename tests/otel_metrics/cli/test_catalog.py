@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from otel_metrics.catalog import builtin
 from otel_metrics.cli.main import root
-from otel_metrics.render.docs import EXAMPLE
+from otel_metrics.render.own_catalog import EXAMPLE
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -1,13 +1,15 @@
 """An operator's file, and playbooks that it binds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from otel_metrics.catalog.model import Parameter, Playbook
 from otel_metrics.remediation.configuration import read
 from otel_metrics.remediation.model import Configuration, Step
+from tests.otel_metrics.remediation.desks import Desk, binding
 
 PLAYBOOKS: Mapping[str, Playbook] = {
     "shift-load": Playbook(
@@ -59,3 +61,13 @@ def step(configured: Callable[[str], Configuration]) -> Callable[..., Step]:
         return found.bindings["shift-load"].steps[0]
 
     return read_step
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """An engine with shift-load bound; its files are in memory, where no commit waits."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
+        made = Desk(Path(folder))
+        made.bindings.append(binding("shift-load", made.program()))
+        yield made

@@ -18,7 +18,7 @@ from otel_metrics.render import (
     playbooks_page,
     reference,
 )
-from otel_metrics.render.docs import EXAMPLE
+from otel_metrics.render.own_catalog import EXAMPLE
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 

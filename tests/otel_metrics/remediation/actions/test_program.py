@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -120,7 +121,7 @@ def test_an_option_or_nul_is_refused(run_id: str, value: str) -> None:
 def test_a_program_knows_nothing_of_the_service(
     script: Script, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its environment is four fixed variables, its input empty, its folder the root."""
+    """Its environment is four variables, its input empty, its folder the root."""
     for name in (
         "OTEL_EXPORTER_OTLP_HEADERS",
         "AWS_SECRET_ACCESS_KEY",
@@ -140,11 +141,12 @@ def test_a_program_knows_nothing_of_the_service(
     environment = {
         "LANG": "C.UTF-8",
         "OTEL_METRICS_RUN_ID": run_id,
+        "OTEL_METRICS_STEP_ID": "0" * 32,
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     }
     # The fourth descriptor is that of the listing itself.
     expected = f"{environment} / 0o77 True True ['0', '1', '2', '3']\n"
-    assert found.output == expected
+    assert re.sub("[0-9a-f]{32}", "0" * 32, found.output) == expected
 
 
 def test_a_program_gets_no_descriptor_and_no_signal_mask_of_the_service(
@@ -380,6 +382,38 @@ def test_the_kill_switch_ends_a_program_within_two_seconds(
     assert (found.verdict, found.detail) == ("stopped", f"{step.path}: ended by the kill switch")
     assert marked(run_id) == []
     assert ended - at[0] < 2.0
+
+
+def test_a_switch_that_is_thrown_at_once_stops_too(script: Script, run_id: str) -> None:
+    """Also where the supervisor has not begun yet."""
+    looks = iter([False])
+    step = script("import time\ntime.sleep(600)")
+
+    found = step.run({}, run_id=run_id, stopped=lambda: next(looks, True))
+    assert (found.verdict, found.detail) == ("stopped", f"{step.path}: ended by the kill switch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", HANGS.values(), ids=HANGS)
+def test_a_killed_supervisor_leaves_nothing(script: Script, run_id: str, text: str) -> None:
+    """What it was to end is found by the variable that it gave to all of it."""
+    step = script(f"import os, signal, time\n{text}")
+
+    def kill() -> None:
+        wait_for(lambda: bool(marked(run_id)))
+        for process in psutil.Process().children():
+            process.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+
+    found = run(step, run_id)
+    killer.join(WAIT_S)
+    assert (found.verdict, found.detail) == (
+        "failed",
+        f"{step.path}: its supervisor ended without a report",
+    )
+    assert marked(run_id) == []
 
 
 def test_nothing_starts_while_the_kill_switch_is_on(script: Script, run_id: str) -> None:

@@ -1,0 +1,65 @@
+"""Processes that act at once do no more than one would."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.otel_metrics.remediation.desks import Desk
+from tests.otel_metrics.remediation.workers import SELF, engine_of
+
+WAIT_S = 60.0
+
+
+def together(folder: Path, verb: str, processes: int, count: int) -> list[str]:
+    """Run a verb in processes that begin at once, and return what each said."""
+    command = [sys.executable, "-m", SELF, str(folder), verb]
+    started = [
+        subprocess.Popen([*command, str(n), str(count)], stdout=subprocess.PIPE, text=True)
+        for n in range(processes)
+    ]
+    deadline = time.monotonic() + WAIT_S
+    while len(list(folder.glob("ready-*"))) < processes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (folder / "go").touch()
+    said = [each.communicate(timeout=500)[0] for each in started]
+    assert [each.returncode for each in started] == [0] * processes
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_storm_runs_exactly_what_the_limits_allow(desk: Desk) -> None:
+    """M4: 10,000 requests by four processes for 49 hosts run 6 of the one playbook and 24 of the
+    other, on 9 hosts, at most 4 times on each."""
+    together(desk.folder, "storm", 4, 2_500)
+    runs = [run for run in engine_of(desk.folder)[1].history(limit=1_000) if run.kind == "run"]
+    by_playbook = Counter(run.request.playbook for run in runs)
+    by_target = Counter(run.request.target.id for run in runs)
+
+    assert by_playbook == {"scale-workers": 6, "shift-load": 24}
+    assert len(desk.words()) == len(runs) == 30
+    assert len(by_target) <= 9
+    assert max(by_target.values()) <= 4
+    assert Counter(run.result for run in runs) == {"succeeded": 30}
+    assert Counter(result for _, result in desk.audit.told()) == {
+        "admitted": 30,
+        "intended": 30,
+        "succeeded": 30,
+    }
+    assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_a_key_runs_in_one_of_many_processes(desk: Desk) -> None:
+    """Eight processes are told the same eight alerts: each is acted on by one of them."""
+    said = together(desk.folder, "same", 8, 8)
+    outcomes = Counter(line for each in said for line in each.splitlines())
+
+    assert len(desk.words()) == 8
+    assert outcomes["succeeded"] == 8
+    assert outcomes["succeeded"] + outcomes["repeated"] + outcomes["limited"] == 64
+    assert desk.faults() == []

@@ -1,0 +1,164 @@
+"""Whoever dies, nothing is done twice, and the audit's chain has no hole."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from otel_metrics.remediation.engine import Engine
+from tests.otel_metrics.remediation.desks import Desk, binding, request
+from tests.otel_metrics.remediation.workers import SELF, engine_of
+
+
+def died(desk: Desk, where: str, *more: str) -> Engine:
+    """Have a process killed at a point of its run, and return an engine that starts after it."""
+    command = [sys.executable, "-m", SELF, str(desk.folder), "die", where, "key-1", *more]
+    ended = subprocess.run(command, timeout=100, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    return engine_of(desk.folder, idempotent=bool(more))[1]
+
+
+AFTER = {
+    "before intent": (
+        [],
+        ("failed", "the process ended before the first step"),
+        ["admitted", "intended", "failed"],
+    ),
+    "after intent": (
+        [],
+        ("failed", "the process ended before the first step"),
+        ["admitted", "intended", "failed"],
+    ),
+    "in step": (
+        ["done share=10"],
+        ("unknown", "the process ended between intent and result"),
+        ["admitted", "intended", "unknown"],
+    ),
+    "before result": (
+        ["done share=10"],
+        ("succeeded", "step 1 of 1: done"),
+        ["admitted", "intended", "succeeded"],
+    ),
+    "after result": (
+        ["done share=10"],
+        ("succeeded", "step 1 of 1: done"),
+        ["admitted", "intended", "succeeded"],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", AFTER)
+def test_a_process_that_died_in_a_run_leaves_it_done_at_most_once(desk: Desk, where: str) -> None:
+    """M3: what may have been done is unknown, what was not begun failed, and neither is done again;
+    each entry of the audit is there once."""
+    engine = died(desk, where)
+    words, ended, told = AFTER[where]
+    engine.recover()
+    again = engine.handle(request(metric=None))
+    run = engine.history()[-1]
+
+    assert (run.result, run.detail) == ended
+    assert (again.result, desk.words()) == ("repeated", words)
+    assert [result for _, result in desk.audit.told()] == told
+    assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
+    """Once, however often it is looked, and the audit says of which run it is another."""
+    engine = died(desk, "in step", "idempotent")
+    for _ in range(3):
+        engine.recover()
+
+    assert desk.words() == ["done share=10"] * 2
+    assert [run.result for run in engine.history()] == ["succeeded", "unknown"]
+    assert engine.history()[0].rerun_of == engine.history()[1].id
+    assert [result for _, result in desk.audit.told()] == [
+        *("admitted", "intended", "unknown"),
+        *("admitted", "intended", "succeeded"),
+    ]
+    assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_a_run_again_that_dies_too_is_the_last(desk: Desk) -> None:
+    """What ends the process each time is not begun for ever."""
+    died(desk, "in step", "idempotent")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.otel_metrics.remediation.workers import engine_of, kill_at\n"
+        "desk, engine = engine_of(Path(sys.argv[1]), idempotent=True)\n"
+        "kill_at('in step', desk)\n"
+        "engine.recover()\n"
+    )
+    ends = [
+        subprocess.run([sys.executable, "-c", code, desk.folder], timeout=100, check=False)
+        for _ in range(2)
+    ]
+
+    assert [each.returncode for each in ends] == [-signal.SIGKILL, 0]
+    assert desk.words() == ["done share=10"] * 2
+
+
+@pytest.mark.slow
+def test_the_run_of_a_dead_process_blocks_nobody(desk: Desk) -> None:
+    """The next request for playbook and target is held by its limits alone."""
+    engine = died(desk, "in step")
+
+    assert engine.handle(request(key="key-2", metric=None)).result == "succeeded"
+
+
+def test_the_run_of_a_living_process_is_left_alone(desk: Desk) -> None:
+    """Another engine that starts meanwhile neither ends it nor begins another."""
+    seen = []
+
+    def meanwhile() -> None:
+        other = desk.another()
+        other.recover()
+        seen.append((other.history()[0].state, other.handle(request(key="key-2")).result))
+
+    desk.bindings[0] = binding("shift-load", desk.program(then=meanwhile))
+
+    assert desk.engine.handle(request()).result == "succeeded"
+    assert seen == [("begun", "limited")]
+
+
+@pytest.mark.parametrize("loss", ["removed", "damaged"])
+def test_a_ledger_that_is_lost_takes_in_its_audit(desk: Desk, loss: str) -> None:
+    """What was acted on is not acted on again, limits hold, and the chain goes on."""
+    first = desk.engine.handle(request(metric=None))
+    desk.engine.stop(time.monotonic() + 30)
+    if loss == "removed":
+        for path in desk.folder.glob("ledger.db*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    else:
+        (desk.folder / "ledger.db").write_bytes(b"damaged" * 4096)
+    desk.bindings[0] = binding("shift-load", desk.program(), cooldown_s=600.0)
+    engine = desk.another()
+    again = engine.handle(request(metric=None))
+    if again.result == "refused":  # damage is found by the first who looks, and moved aside
+        again = engine.handle(request(metric=None))
+    held = engine.handle(request(key="key-2", metric=None))
+    desk.time.move(601)
+    later = engine.handle(request(key="key-3", metric=None))
+
+    assert (again.result, again.run_id) == ("repeated", first.run_id)
+    assert (held.result, later.result) == ("limited", "succeeded")
+    assert desk.words() == ["done share=10"] * 2
+    assert desk.faults() == []
+
+
+def test_an_audit_that_cannot_be_read_lets_nothing_run(desk: Desk) -> None:
+    """A new ledger may not act before it knows what was done."""
+
+    def broken() -> None:
+        raise OSError("I/O error")
+
+    outcome = desk.another(entries=broken).handle(request())
+
+    assert (outcome.result, outcome.detail) == ("refused", "the audit could not be read: I/O error")
+    assert desk.words() == []

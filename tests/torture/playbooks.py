@@ -1,0 +1,239 @@
+"""Playbooks under kills (fault M3): whatever dies between intent and result, nothing is done twice.
+
+Each life first recovers what the last one left, then asks for runs, one after the other, with a
+real archive for its audit. Most are killed soon after an intent is on the disk, the others at any
+moment from their start. The action is a program that writes to a file for which key it was run.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from otel_exporter_ndjson import read
+from otel_exporter_ndjson.audit import AuditLog
+from otel_exporter_ndjson.sealkey import SealKey
+from otel_exporter_ndjson.settings import Settings
+from otel_exporter_ndjson.values import decode_attributes
+from otel_metrics.catalog.model import Parameter, Playbook
+from otel_metrics.remediation import audit
+from otel_metrics.remediation.audit import Entry
+from otel_metrics.remediation.engine import Engine
+from otel_metrics.remediation.model import (
+    Binding,
+    Configuration,
+    Limits,
+    Request,
+    Rule,
+    StepResult,
+    Value,
+    Verification,
+)
+from otel_metrics.remediation.runs import Run
+from otel_metrics.service.samples import Resource
+from tests.torture.figures import Figures
+from tests.torture.plan import Plan
+
+__all__ = ["killed_playbooks"]
+
+KILL_WAIT_S: Final = 0.012
+"""A process is killed within this time of an intent; so long take the action and its result."""
+START_WAIT_S: Final = 0.3
+"""Or, if it is one of the others, within this time of its start."""
+INTENDING_PART: Final = 0.9
+"""The part of the processes that is killed after an intent."""
+INTENTS_MAX: Final = 3
+"""After which of its intents."""
+LIVES: Final = 25
+"""How many lives share a ledger before it is judged."""
+SERVICE: Final = "torture"
+KEY: Final = SealKey(bytes(32))
+PLAYBOOK: Final = Playbook(
+    id="torture",
+    brief="",
+    risk="low",
+    parameters=(Parameter(name="key", type="string", brief=""),),
+)
+TARGET: Final = Resource("host", "victim")
+MANY: Final = 10**9
+
+
+class Sink:
+    """The audit of an archive, as a service gives it to its engine; tells of intents, too."""
+
+    def __init__(self, folder: Path, writing: int | None) -> None:
+        self._log = AuditLog(Settings(path=str(folder / "archive")), key=KEY)
+        self._writing = writing
+
+    def say(self, event: str, attributes: Entry) -> None:
+        self._log.say(event, attributes, service=SERVICE)
+        if event == audit.INTENT and self._writing is not None:
+            os.write(self._writing, b".")
+
+
+@dataclass(frozen=True)
+class Act:
+    """A program that writes its key, in one write."""
+
+    done: Path
+
+    def plan(self, parameters: Mapping[str, Value]) -> Sequence[str]:
+        return ["/bin/sh", "-c", 'echo "$1" >> "$0"', str(self.done), str(parameters["key"])]
+
+    def run(
+        self, parameters: Mapping[str, Value], *, run_id: str, stopped: Callable[[], bool]
+    ) -> StepResult:
+        del stopped, run_id
+        ended = subprocess.run(self.plan(parameters), check=False)
+        verdict = "failed" if ended.returncode else "succeeded"
+        return StepResult(verdict=verdict, detail="", exit_code=ended.returncode)  # type: ignore[arg-type]  # one of two
+
+
+def killed_playbooks(plan: Plan, cycles: int, *, idempotent: bool = False) -> Figures:
+    """Kill processes while they act; what is `idempotent` may be done once more, which is seen."""
+    figures = Figures("M3 kill between intent and result")
+    dice = plan.dice(figures.fault)
+    unknown = 0
+    with figures.timed():
+        while figures.cycles < cycles:
+            lives = min(LIVES, cycles - figures.cycles)
+            with plan.scratch() as folder:
+                for number in range(lives):
+                    _life(folder, number, dice, idempotent=idempotent)
+                figures.cycles += lives
+                unknown += _judge(figures, folder, f"seed {plan.seed}: ")
+    figures.remark = f"{unknown} ends unknown"
+    return figures
+
+
+def _life(folder: Path, number: int, dice: random.Random, *, idempotent: bool) -> None:
+    """Let a process act until it is killed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            _act(_engine(folder, writing, idempotent=idempotent), number)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as intents:
+        wait_s = START_WAIT_S
+        if dice.random() < INTENDING_PART:
+            wait_s = KILL_WAIT_S
+            for _ in range(dice.randint(1, INTENTS_MAX)):
+                intents.read(1)
+        time.sleep(dice.uniform(0, wait_s))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _act(engine: Engine, number: int) -> None:
+    engine.recover()
+    for turn in range(MANY):
+        engine.handle(
+            Request(
+                playbook=PLAYBOOK.id,
+                parameters={"key": f"{number}-{turn}"},
+                target=TARGET,
+                actor="recommendation",
+                reason="torture",
+                key=f"{number}-{turn}",
+            )
+        )
+
+
+def _engine(folder: Path, writing: int | None = None, *, idempotent: bool = False) -> Engine:
+    binding = Binding(
+        playbook=PLAYBOOK.id,
+        enabled=True,
+        risk="low",
+        steps=(Act(folder / "done"),),
+        cooldown_s=0.0,
+        runs_per_hour=MANY,
+        idempotent=idempotent,
+        verification=Verification(metric=None, band="good", within_s=1.0),
+    )
+    configuration = Configuration(
+        path="",
+        sha256="",
+        enabled=True,
+        stop_file=str(folder / "stop"),
+        limits=Limits(
+            runs_per_hour=MANY,
+            target_runs_per_hour=MANY,
+            targets_per_hour=MANY,
+            failures_in_a_row=MANY,
+        ),
+        policy=(Rule(decision="run", tier=1),),
+        bindings={PLAYBOOK.id: binding},
+    )
+    return Engine(
+        lambda: configuration,
+        {PLAYBOOK.id: PLAYBOOK},
+        ledger_path=folder / "ledger.db",
+        audit=Sink(folder, writing),
+        entries=lambda: _entries(folder),
+        known_targets=lambda: [TARGET],
+        emit=lambda event, attributes: None,
+    )
+
+
+def _entries(folder: Path) -> Iterator[Entry]:
+    if not (folder / "archive").exists():
+        return
+    for record in read(folder / "archive", signal="audit", service=SERVICE):
+        yield decode_attributes(record.data.get("attributes")) or {}  # type: ignore[misc]  # as it was said
+
+
+def _judge(figures: Figures, folder: Path, where: str) -> int:
+    """Let the next start recover; compare ledger, audit, and what was done."""
+    engine = _engine(folder)
+    engine.recover()
+    runs = _history(engine)
+    entries = list(_entries(folder))
+    path = folder / "done"
+    done = Counter(path.read_text().split() if path.exists() else [])
+    figures.acknowledged += sum(run.result == "succeeded" for run in runs)
+    wrong = [f"{key}: done {count} times" for key, count in done.items() if count > 1]
+    wrong += [f"{run.id}: {fault}" for run in runs if (fault := _fault(run, done))]
+    wrong += audit.faults(entries)
+    wrong += _told(runs, entries)
+    figures.violations += [f"{where}{each}" for each in wrong]
+    return sum(run.result == "unknown" for run in runs)
+
+
+def _fault(run: Run, times: Mapping[str, int]) -> str | None:
+    """Return what is wrong with what the ledger says of a run."""
+    done = times[str(run.request.parameters["key"])]
+    if run.state != "ended":
+        return "has no end"
+    if run.result == "succeeded" and done != 1:
+        return f"succeeded, and was done {done} times"
+    if run.result == "failed" and done:
+        return "was not begun, and was done"
+    return None
+
+
+def _told(runs: Sequence[Run], entries: Sequence[Entry]) -> Iterator[str]:
+    """Return where the audit does not say of a run, once, what the ledger says."""
+    said: dict[str, list[str]] = {}
+    for entry in entries:
+        said.setdefault(str(entry["remediation.run.id"]), []).append(str(entry["result"]))
+    for run in runs:
+        wanted = ["admitted", audit.INTENDED, run.result]
+        if said.pop(run.id, None) != wanted:
+            yield f"{run.id}: the audit does not say {wanted}"
+    yield from (f"{run_id}: is in the audit only" for run_id in said)
+
+
+def _history(engine: Engine) -> list[Run]:
+    found: list[Run] = []
+    while more := engine.history(before=found[-1].number if found else None, limit=1_000):
+        found += more
+    return found
