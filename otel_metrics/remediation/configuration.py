@@ -11,7 +11,7 @@ from typing import Final
 
 from otel_metrics.catalog.fields import Report, TooManyProblemsError
 from otel_metrics.catalog.model import Parameter, Playbook, Risk
-from otel_metrics.remediation import bindings, rules, steps, trusted_files
+from otel_metrics.remediation import bindings, rules, step_values, trusted_files
 from otel_metrics.remediation.actions.callables import REGISTERED, Function
 from otel_metrics.remediation.actions.hosts import Hosts, hosts
 from otel_metrics.remediation.actions.http_step import notice
@@ -131,8 +131,8 @@ class _Reading:
             notice=self._notice(),
         )
 
-    def _allowed(self, parameters: Mapping[str, Parameter]) -> steps.Allowed:
-        return steps.Allowed(
+    def _allowed(self, parameters: Mapping[str, Parameter]) -> step_values.Allowed:
+        return step_values.Allowed(
             parameters=parameters,
             programs=self._programs,
             hosts=self._hosts,
@@ -143,7 +143,7 @@ class _Reading:
         if not self._fields.has("notify"):
             return None
         given = self._fields.within("notify", known=("url", "secret_file", "timeout"))
-        target = steps.http_target(given, self._hosts, "POST")
+        target = step_values.http_target(given, self._hosts, "POST")
         return None if target is None else Notice(send=notice(target))
 
 
