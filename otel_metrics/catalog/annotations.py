@@ -71,7 +71,8 @@ def annotations(
     }
     if instrument == "gauge" and not observable and fields.has("source"):
         fields.refuse("observable", "is false, and the source is asked", "remove it")
-    _refuse_apart(fields, attributes, has_bands=fields.has("bands"))
+    judged = fields.has("bands") and fields.has("source")
+    _refuse_apart(fields, attributes, judged=judged)
     return {
         "prometheus": fields.text("prometheus"),
         "value_type": fields.choice("value_type", ("int", "double")) or "double",
@@ -101,18 +102,23 @@ def refined(
         "bands": bands(fields, report),
         "playbooks": _playbooks(fields, report, defined),
     }
-    has_bands = metric.bands is not None or fields.has("bands")
-    _refuse_apart(fields, metric.levels, has_bands=has_bands)
+    judged = metric.source is not None and (metric.bands is not None or fields.has("bands"))
+    _refuse_apart(fields, metric.levels, judged=judged)
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _refuse_apart(fields: Fields, attributes: Mapping[str, str], *, has_bands: bool) -> None:
-    """Refuse what has no effect without something else."""
+def _refuse_apart(fields: Fields, attributes: Mapping[str, str], *, judged: bool) -> None:
+    """Refuse what has no effect without something else.
+
+    Args:
+        judged: whether the metric is sampled, and its samples are in bands.
+    """
     if fields.has("source") and RESOURCE_ID not in attributes:
         message = f"needs the attribute {RESOURCE_ID}, which says what a value is of"
         fields.refuse("source", message, f"add `- ref: {RESOURCE_ID}` under attributes")
-    if fields.has("playbooks") and not has_bands:
-        fields.refuse("playbooks", "without bands nothing recommends them", "add bands")
+    if fields.has("playbooks") and not judged:
+        message = "without a source and bands nothing recommends them"
+        fields.refuse("playbooks", message, "add what is missing, or remove them")
 
 
 class _Only:

@@ -73,7 +73,7 @@ A metric's `annotations` may hold:
 | `merge` | How worker processes combine one series: `sum`, `max`, `min`, `newest`. | Up-down counters `sum`, gauges `newest` |
 | `observable` | `true` where a callback gives the values at each collection. | `true` for gauges |
 | `bands` | What is `good` and what is `critical`, and maybe `warning`, each with `lower`, `upper` or both. | No bands |
-| `playbooks` | The playbook to recommend at `warning` and at `critical`: one that is defined. | None |
+| `playbooks` | The playbook to recommend at `warning` and at `critical`, of a metric with a source and bands. | None |
 | `source` | Where the values of a gauge come from; it must refer to the attribute `service.resource.id`. | None |
 
 A `source` may hold:

@@ -110,7 +110,7 @@ def metrics(draw: st.DrawFn, keys: list[str]) -> dict[str, Any]:
         ours["buckets"] = sorted(draw(st.sets(bounds, min_size=1, max_size=8)))
     if instrument == "gauge":
         ours |= draw(st.fixed_dictionaries({}, optional={"ttl": durations, "source": sources}))
-    if "bands" in ours:
+    if "bands" in ours and "source" in ours:
         ours |= draw(st.fixed_dictionaries({}, optional={"playbooks": recommended}))
     chosen = draw(st.lists(st.sampled_from(keys), unique=True)) if keys else []
     if "source" in ours:

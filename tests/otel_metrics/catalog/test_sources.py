@@ -125,7 +125,7 @@ def test_a_word_is_no_source(tmp_path: Path) -> None:
         ("[{ref: service.resource.id}]", "[]", "10: metrics[shop.queue].annotations.source: needs the attribute service.resource.id, which says what a value is of; add `- ref: service.resource.id` under attributes"),
         ("instrument: gauge", "instrument: counter", "10: metrics[shop.queue].annotations.source: is for a gauge, and this is a counter; remove it"),
         ("annotations:\n", "annotations:\n      observable: false\n", "10: metrics[shop.queue].annotations.observable: is false, and the source is asked; remove it"),
-        ("annotations:\n", "annotations:\n      playbooks: {warning: scale-workers}\n", "10: metrics[shop.queue].annotations.playbooks: without bands nothing recommends them; add bands"),
+        ("annotations:\n", "annotations:\n      playbooks: {warning: scale-workers}\n", "10: metrics[shop.queue].annotations.playbooks: without a source and bands nothing recommends them; add what is missing, or remove them"),
         ("annotations:\n", "annotations:\n      bands: {good: {upper: 1}, critical: {lower: 2}}\n      playbooks: {warning: scale-worker}\n", "11: metrics[shop.queue].annotations.playbooks.warning: there is no playbook 'scale-worker'; did you mean 'scale-workers'?"),
         ("annotations:\n", "annotations:\n      bands: {good: {upper: 1}, critical: {lower: 2}}\n      playbooks: {critical: dance}\n", "11: metrics[shop.queue].annotations.playbooks.critical: there is no playbook 'dance'; define it under playbooks"),
     ],
@@ -165,17 +165,28 @@ def test_a_deployment_says_where_built_in_values_come_from(
 
 
 def test_a_deployment_says_what_is_good_and_what_to_do(tmp_path: Path) -> None:
-    """Bands and playbooks replace the built-in ones, of any metric."""
-    bands = "bands: {good: {upper: 0.5}, critical: {lower: 0.9}}"
-    text = refined("system.cpu.utilization", f"{{{bands}, playbooks: {{critical: shift-load}}}}")
+    """Bands and playbooks replace the built-in ones."""
+    bands = "bands: {good: {upper: 50}, critical: {lower: 90}}"
+    text = refined("infra.cpu_utilization", f"{{{bands}, playbooks: {{critical: shift-load}}}}")
+
+    after = loaded(text, tmp_path).metrics["infra.cpu_utilization"]
+
+    assert after == msgspec.structs.replace(
+        builtin().metrics["infra.cpu_utilization"],
+        bands=Bands(good=Band(upper=50), critical=Band(lower=90)),
+        playbooks=Playbooks(critical="shift-load"),
+    )
+
+
+def test_a_metric_that_is_recorded_may_have_other_bands(tmp_path: Path) -> None:
+    """Its panel turns red there; nothing samples it, and so it recommends nothing."""
+    text = refined(
+        "system.cpu.utilization", "{bands: {good: {upper: 0.5}, critical: {lower: 0.9}}}"
+    )
 
     after = loaded(text, tmp_path).metrics["system.cpu.utilization"]
 
-    assert after == msgspec.structs.replace(
-        builtin().metrics["system.cpu.utilization"],
-        bands=Bands(good=Band(upper=0.5), critical=Band(lower=0.9)),
-        playbooks=Playbooks(critical="shift-load"),
-    )
+    assert after.bands == Bands(good=Band(upper=0.5), critical=Band(lower=0.9))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +198,7 @@ def test_a_deployment_says_what_is_good_and_what_to_do(tmp_path: Path) -> None:
         ("api.error_rate", "{source: {type: http_server, capacity: 3}}", ".source.capacity: is for saturation, and this is error_ratio; remove it"),
         ("api.error_rate", "{source: {statistic: saturation}}", ".source.capacity: is missing; add the number of requests at once that are 100 %"),
         ("system.cpu.utilization", "{source: {type: callable, interval: 1m, scope: host}}", ".source: 'system.cpu.utilization' has none: what it counts is recorded; remove it, or declare a metric of your own"),
-        ("skill.executions", "{playbooks: {warning: scale-workers}}", ".playbooks: without bands nothing recommends them; add bands"),
+        ("skill.executions", "{playbooks: {warning: scale-workers}}", ".playbooks: without a source and bands nothing recommends them; add what is missing, or remove them"),
         ("executor.queue_depth", "{bands: {good: {upper: 80}, critical: {lower: 75}}}", ".bands.critical: crosses good: both have the values from 75 to 80; move a bound, so that good ends where it begins"),
     ],
 )  # fmt: skip
