@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from otel_metrics import instruments
+from otel_metrics import instruments, values
 from otel_metrics.catalog.model import Playbook
 from otel_metrics.remediation import admission, approval_rows, entries, recovery
 from otel_metrics.remediation.approval_rows import Approval
 from otel_metrics.remediation.audit import APPROVAL, REQUESTED
 from otel_metrics.remediation.clock import Now
-from otel_metrics.remediation.considering import Considered, consider
+from otel_metrics.remediation.considering import Considered, consider, noted, readable
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.executor import Executor
 from otel_metrics.remediation.ledger import Ledger
@@ -96,7 +96,8 @@ class Decider:
             dry_run: whether to say only what would be done.
             ask: whether to ask for an approval also of what the policy lets run.
         """
-        return self._guarded(request, lambda: self._handle(request, dry_run=dry_run, ask=ask))
+        asked = readable(request)
+        return self._guarded(asked, lambda: self._handle(asked, dry_run=dry_run, ask=ask))
 
     def counted(self, request: Request, outcome: Outcome) -> Outcome:
         """Count what became of a request, and return it."""
@@ -114,7 +115,7 @@ class Decider:
         Raises:
             LedgerError: the ledger cannot be read.
         """
-        considered = self._consider(request)
+        considered = self._consider(readable(request))
         if isinstance(considered, Outcome):
             return Plan(considered=None, outcome=considered)
         refused = self._refusal(considered)
@@ -185,7 +186,7 @@ class Decider:
         considered = self._consider(request)
         if isinstance(considered, Outcome):
             if considered.result == "notified":
-                return self._notified(request, considered.detail)
+                return self._notified(noted(request), considered.detail)
             return self._refused(request, considered)
         refused = self._refusal(considered)
         if refused is not None:
@@ -235,7 +236,7 @@ class Decider:
             return outcome
         self._ledger.write(
             lambda connection, now: admission.refuse(
-                connection, now, request, outcome.detail, said=said
+                connection, now, noted(request), values.text(outcome.detail), said=said
             )
         )
         self._trail.try_to_flush()

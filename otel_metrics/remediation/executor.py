@@ -122,7 +122,8 @@ class Executor:
         if why is not None:
             detail = f"nothing was done: {why}"
             return self._over(_Ended(run_id=run_id, result="failed", detail=detail), approval)
-        ran = runner.run(considered, run_id=run_id, why_stopped=why_stopped)
+        # To the other side a run that is done again is the same: what it has done it need not do.
+        ran = runner.run(considered, run_id=rerun_of or run_id, why_stopped=why_stopped)
         ended = _Ended(run_id=run_id, result=ran.result, detail=ran.detail, steps=ran.steps)
         return self._over(ended, approval)
 

@@ -15,11 +15,10 @@ from typing import Any, Final
 from otel_metrics.remediation import admission, runs
 from otel_metrics.remediation.audit import INTENDED, Entry, resource_of
 from otel_metrics.remediation.clock import Now
-from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.ledger import Ledger
 from otel_metrics.remediation.model import Request
 from otel_metrics.remediation.runs import NewRun, Run
-from otel_metrics.remediation.trail import Entries
+from otel_metrics.remediation.trail import Entries, said
 
 __all__ = ["AGAIN", "adopt", "give_up"]
 
@@ -71,17 +70,14 @@ def adopt(ledger: Ledger, entries: Entries | None, *, compare: bool = False) -> 
     last: Entry | None = None
     intents: dict[str, Entry] = {}
     results: dict[str, str] = {}
-    try:
-        for entry in entries() if entries is not None else ():
-            if last is None or _sequence(entry) > _sequence(last):
-                last = entry
-            run_id = str(entry.get("remediation.run.id", ""))
-            if entry.get("result") == INTENDED:
-                intents[run_id] = entry
-            elif "remediation.result" in entry:
-                results[run_id] = str(entry["remediation.result"])
-    except OSError as error:
-        raise LedgerError(f"the audit could not be read: {error}") from error
+    for entry in said(entries):
+        if last is None or _sequence(entry) > _sequence(last):
+            last = entry
+        run_id = str(entry.get("remediation.run.id", ""))
+        if entry.get("result") == INTENDED:
+            intents[run_id] = entry
+        elif "remediation.result" in entry:
+            results[run_id] = str(entry["remediation.result"])
     ledger.write(lambda connection, now: _take_in(connection, now, last, intents, results))
 
 

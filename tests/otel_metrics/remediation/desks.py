@@ -112,6 +112,8 @@ class Program:
     def run(
         self, parameters: Mapping[str, Value], *, run_id: str, stopped: Callable[[], bool]
     ) -> StepResult:
+        with self.path.with_name("run-ids").open("a") as file:
+            file.write(f"{run_id}\n")
         ended = subprocess.run(self.plan(parameters), check=False)
         self.then()
         verdict = "failed" if ended.returncode else "succeeded"

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from otel_metrics.catalog.loader import builtin
 from otel_metrics.remediation.engine import QUEUE_MAX
@@ -89,6 +91,35 @@ def test_what_may_not_be_done_is_not_done(
     assert outcome.result == result
     assert said in outcome.detail
     assert desk.words() == []
+
+
+@given(
+    st.text(max_size=30),
+    st.text(max_size=30),
+    st.dictionaries(
+        st.text(max_size=9),
+        st.text(max_size=9) | st.integers() | st.floats() | st.none(),
+        max_size=3,
+    ),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_has_an_outcome(
+    desk: Desk, text: str, more: str, parameters: dict[str, Any]
+) -> None:
+    """Texts of anybody, with half characters and NUL, raise nothing and leave a sound audit."""
+    hostile = text + "\ud800\x00\u2028"
+    for asked in (
+        request(key=more, parameters=parameters, reason=hostile, actor=hostile, metric=None),
+        request(hostile, key=hostile, parameters=parameters),
+        request(key=more, target=Resource(more, hostile), metric=more),
+        request("scale-workers", key=hostile + more, parameters=parameters, metric=hostile),
+    ):
+        assert desk.engine.handle(asked).result != "failed"
+
+    assert not [
+        entry for entry in desk.events if "Error" in str(entry[1].get("remediation.detail"))
+    ]
+    assert desk.faults() == []
 
 
 def test_a_target_that_the_binding_does_not_name_is_refused(desk: Desk) -> None:

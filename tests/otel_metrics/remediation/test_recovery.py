@@ -69,7 +69,7 @@ def test_a_process_that_died_in_a_run_leaves_it_done_at_most_once(desk: Desk, wh
 
 @pytest.mark.slow
 def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
-    """Once, however often it is looked, and the audit says of which run it is another."""
+    """Once, however often it is looked, under the id of the run that it is again."""
     engine = died(desk, "in step", "idempotent")
     for _ in range(3):
         engine.recover()
@@ -77,6 +77,8 @@ def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
     assert desk.words() == ["done share=10"] * 2
     assert [run.result for run in engine.history()] == ["succeeded", "unknown"]
     assert engine.history()[0].rerun_of == engine.history()[1].id
+    ids = (desk.folder / "run-ids").read_text().split()
+    assert ids == [engine.history()[1].id] * 2
     assert [result for _, result in desk.audit.told()] == [
         *("admitted", "intended", "unknown"),
         *("admitted", "intended", "succeeded"),
