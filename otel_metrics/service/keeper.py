@@ -28,6 +28,8 @@ from otel_metrics.service.windows import Entry, Kind, Observation, is_figure, wi
 
 __all__ = ["Keeper"]
 
+WINDOW_S_MAX: Final = 86_400
+"""The longest window."""
 TAKE_WAIT_S: Final = 0.25
 """How long a sample waits for the file before it waits in the queue."""
 WRITE_WAIT_S: Final = 5.0
@@ -59,7 +61,7 @@ class Keeper:
 
     Args:
         metrics: of the catalog, by name; those with a source are kept.
-        window_s: the length of a window, whole seconds.
+        window_s: the length of a window, rounded to seconds; at least one, at most a day.
         store: the file that keeps windows; without one, what is open ends with the process.
         emit: emits an event.
         on_recommendation: is told after the event of a recommendation; must not wait.
@@ -82,7 +84,7 @@ class Keeper:
     ) -> None:
         self.store = store
         self.metrics = metrics
-        self._length_s = max(1, round(window_s))
+        self._length_s = min(max(1, round(window_s)), WINDOW_S_MAX)
         self._emit = emit
         self._on_recommendation = on_recommendation
         self._clock = clock
@@ -219,6 +221,13 @@ class Keeper:
 
     def _add(self, seen: Observation) -> bool:
         """Keep an observation, or let it wait; tell whether it is known to be late."""
+        if self._windows.is_full:
+            reject(
+                seen.metric,
+                "windows_full",
+                "samples for which open windows have room; sample less, or shorten windows",
+            )
+            return False
         with self._lock:
             if self._waiting:  # behind what came before it
                 self._wait(seen)

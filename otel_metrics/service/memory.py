@@ -21,17 +21,15 @@ from otel_metrics.service.snapshots import (
     of_snapshot,
     snapshot_of,
 )
-from otel_metrics.service.store import GRACE_S, LATEST_MAX, Emit
+from otel_metrics.service.store import AHEAD_S, GRACE_S, LATEST_MAX, Emit
 from otel_metrics.service.windows import Entry, Observation, Window, as_late, window_of
 
 __all__ = ["MemoryStore"]
 
 ENTRIES_MAX: Final = 200_000
-"""Entries of all open windows; while there are so many, further ones are not kept."""
+"""What open windows may hold together."""
 CLOSED_MAX: Final = 50_000
 """Closed windows that are remembered, so that what comes too late for them is told."""
-WAITING_MAX: Final = 10_000
-"""Snapshots whose event is yet to be emitted."""
 
 
 class _Open:
@@ -53,6 +51,11 @@ class MemoryStore:
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._snapshots: list[Snapshot] = []
         self._latest: dict[tuple[str, str], Latest] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether open windows hold so much that no more should be added."""
+        return self._entries >= ENTRIES_MAX
 
     def add(
         self, observations: Sequence[Observation], *, now: float, length_s: int, wait_s: float
@@ -90,7 +93,8 @@ class MemoryStore:
         del wait_s
         before = window_of(max(0.0, now - GRACE_S), length_s).start
         with self._lock:
-            due = [of for of in self._open if of.window.end <= before]
+            beyond = now + AHEAD_S
+            due = [of for of in self._open if of.window.end <= before or of.window.start > beyond]
             for of in sorted(due, key=lambda of: of.window.end):
                 self._close(of, self._open.pop(of), now, plan(of.metric))
         return False
@@ -118,16 +122,20 @@ class MemoryStore:
 
     def _add(self, seen: Observation, now: float, length_s: int) -> bool:
         window = window_of(seen.entry.at, length_s)
-        is_late = id_of(seen.metric, seen.resource.id, window) in self._closed
+        is_late = self._is_closed(seen, window)
         if is_late:
-            seen = as_late(seen, now)
-            window = window_of(seen.entry.at, length_s)
+            at, window = now, window_of(now, length_s)
+            while self._is_closed(seen, window):
+                at, window = window.end, window_of(window.end, length_s)
+            seen = as_late(seen, at)
         self._note(seen)
-        if self._entries < ENTRIES_MAX:
-            of = Over(seen.metric, seen.resource.id, window)
-            self._open.setdefault(of, _Open(seen.resource)).entries.append(seen.entry)
-            self._entries += 1
+        of = Over(seen.metric, seen.resource.id, window)
+        self._open.setdefault(of, _Open(seen.resource)).entries.append(seen.entry)
+        self._entries += 1
         return is_late
+
+    def _is_closed(self, seen: Observation, window: Window) -> bool:
+        return id_of(seen.metric, seen.resource.id, window) in self._closed
 
     def _note(self, seen: Observation) -> None:
         entry, key = seen.entry, (seen.metric, seen.resource.id)
@@ -151,5 +159,4 @@ class MemoryStore:
         self._closed[snapshot.id] = None
         if len(self._closed) > CLOSED_MAX:
             self._closed.popitem(last=False)
-        if len(self._snapshots) < WAITING_MAX:
-            self._snapshots.append(snapshot)
+        self._snapshots.append(snapshot)

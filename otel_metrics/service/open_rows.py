@@ -14,6 +14,7 @@ __all__ = [
     "actions_of",
     "add",
     "bands_in",
+    "count",
     "entries_of",
     "forget_silent",
     "latest",
@@ -49,7 +50,7 @@ GROUP BY band
 _RECOMMEND: Final = "INSERT INTO recommendations VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _OVER: Final = """
 SELECT metric_id, resource_id, CAST(at AS INTEGER) / :length * :length
-FROM samples WHERE at < :before GROUP BY 1, 2, 3 ORDER BY 3, 1, 2 LIMIT :most
+FROM samples WHERE at < :before OR at > :beyond GROUP BY 1, 2, 3 ORDER BY 3, 1, 2 LIMIT :most
 """
 _ENTRIES: Final = """
 SELECT at, kind, value, band, resource_scope FROM samples
@@ -63,6 +64,7 @@ _REMOVE: Final = (
     "DELETE FROM samples WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?",
     "DELETE FROM recommendations WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?",
 )
+_COUNT: Final = "SELECT count(*) FROM samples"
 _FORGET: Final = (
     "DELETE FROM latest WHERE max(coalesce(observed_at, 0), coalesce(missing_since, 0)) < ?",
     "DELETE FROM recommendations WHERE at < ?",
@@ -100,9 +102,14 @@ def recommend(connection: sqlite3.Connection, recommendation: Recommendation) ->
     connection.execute(_RECOMMEND, (recommendation.id, *series, action))
 
 
-def over(connection: sqlite3.Connection, *, before: int, length_s: int, most: int) -> list[Over]:
-    """Return windows that ended by `before`, the oldest first, at most so many."""
-    asked = {"before": before, "length": length_s, "most": most}
+def over(
+    connection: sqlite3.Connection, *, before: int, beyond: float, length_s: int, most: int
+) -> list[Over]:
+    """Return windows that ended by `before`, the oldest first, at most so many.
+
+    Those `beyond` a time are over, too: a clock that was set back again has left them.
+    """
+    asked = {"before": before, "beyond": beyond, "length": length_s, "most": most}
     return [
         Over(metric, resource_id, Window(start, start + length_s))
         for metric, resource_id, start in connection.execute(_OVER, asked)
@@ -124,6 +131,11 @@ def remove(connection: sqlite3.Connection, of: Over) -> None:
     """Remove the rows of a window."""
     for statement in _REMOVE:
         connection.execute(statement, _span(of))
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """Return how much counts in all windows that are open."""
+    return int(connection.execute(_COUNT).fetchone()[0])
 
 
 def forget_silent(connection: sqlite3.Connection, at: float) -> None:

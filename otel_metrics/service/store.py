@@ -26,10 +26,23 @@ from otel_metrics.service.tables import SCHEMA
 from otel_metrics.service.windows import Observation, Window, as_late, window_of
 from otel_metrics.sqlite import Database
 
-__all__ = ["ANNOUNCED_AT_ONCE", "GRACE_S", "RETENTION_S", "Emit", "ServiceStore"]
+__all__ = [
+    "AHEAD_S",
+    "ANNOUNCED_AT_ONCE",
+    "ENTRIES_MAX",
+    "GRACE_S",
+    "RETENTION_S",
+    "Emit",
+    "ServiceStore",
+]
 
 GRACE_S: Final = 1.0
 """A window is closed so long after its end: what is under way still counts in it."""
+AHEAD_S: Final = 2 * 86_400.0
+"""A window that begins later than this is no more waited for: a clock was wrong."""
+ENTRIES_MAX: Final = 1_000_000
+"""What open windows may hold together: 26 metrics of 120 resources in a window of 5 minutes, once a
+second."""
 CLOSED_AT_ONCE: Final = 100
 """Windows that are closed in one transaction."""
 ANNOUNCED_AT_ONCE: Final = 20
@@ -64,19 +77,23 @@ class ServiceStore:
 
     Attributes:
         path: the file, absolute.
+        is_full: whether open windows hold so much that no more should be added, as of the last
+            `forget`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._database = Database(path, SCHEMA)
         self._reader = Database(path, SCHEMA, looks_for_damage=False)
         self.path = self._database.path
+        self.is_full = False
 
     def add(
         self, observations: Sequence[Observation], *, now: float, length_s: int, wait_s: float
     ) -> list[bool]:
         """Keep what counts in windows of that length; tell of each whether it came too late.
 
-        A sample whose window is closed counts in the one of `now`, as late.
+        A sample whose window is closed counts as late, in the one of `now` or the next that is
+        open.
 
         Raises:
             DatabaseError: nothing was kept.
@@ -114,7 +131,13 @@ class ServiceStore:
         """
         before = window_of(max(0.0, now - GRACE_S), length_s).start
         with self._database.write(wait_s=wait_s) as connection:
-            due = open_rows.over(connection, before=before, length_s=length_s, most=CLOSED_AT_ONCE)
+            due = open_rows.over(
+                connection,
+                before=before,
+                beyond=now + AHEAD_S,
+                length_s=length_s,
+                most=CLOSED_AT_ONCE,
+            )
             for of in due:
                 _close(connection, of, now, plan(of.metric))
         return len(due) == CLOSED_AT_ONCE
@@ -135,7 +158,7 @@ class ServiceStore:
         return len(records) == ANNOUNCED_AT_ONCE
 
     def forget(self, now: float, *, wait_s: float) -> None:
-        """Remove what is too old, a little at a time.
+        """Remove what is too old, a little at a time, and look whether there is room.
 
         Raises:
             DatabaseError: nothing was removed.
@@ -143,6 +166,7 @@ class ServiceStore:
         with self._database.write(wait_s=wait_s) as connection:
             history.forget_before(connection, now - RETENTION_S, FORGOTTEN_AT_ONCE)
             open_rows.forget_silent(connection, now - SILENT_S)
+            self.is_full = open_rows.count(connection) >= ENTRIES_MAX
 
     def latest(self) -> list[Latest]:
         """Return what is known last of each metric and resource.
@@ -170,9 +194,11 @@ class ServiceStore:
 
 def _add(connection: sqlite3.Connection, seen: Observation, now: float, length_s: int) -> bool:
     window = window_of(seen.entry.at, length_s)
-    snapshot_id = id_of(seen.metric, seen.resource.id, window)
-    is_late = history.is_closed(connection, snapshot_id)
-    open_rows.add(connection, as_late(seen, now) if is_late else seen)
+    series = seen.metric, seen.resource.id
+    is_late = history.is_closed(connection, id_of(*series, window))
+    if is_late:
+        seen = as_late(seen, history.open_from(connection, *series, now))
+    open_rows.add(connection, seen)
     return is_late
 
 

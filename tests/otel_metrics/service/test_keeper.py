@@ -13,12 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Playbooks
+from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import read_rejected
 from otel_metrics.service.keeper import WAITING_MAX, Keeper
 from otel_metrics.service.samples import Recommendation, Resource
 from otel_metrics.service.snapshots import Latest
-from otel_metrics.service.store import ServiceStore
+from otel_metrics.service.store import ENTRIES_MAX, ServiceStore
 from otel_metrics.testing import Captured
 from tests.otel_metrics.service.kept import CPU, HOST, START, Kept, metric, sample
 from tests.otel_metrics.sqlite.holder import held_by_another
@@ -257,7 +259,7 @@ def test_who_is_told_of_a_recommendation_harms_nothing(
 
 def test_a_metric_without_a_source_is_refused(kept: Kept, captured_telemetry: Captured) -> None:
     """And counted."""
-    with pytest.raises(Exception, match=r"infra\.nothing: no_source"):
+    with pytest.raises(RecordingError, match=r"infra\.nothing: no_source"):
         kept.keeper.take(sample(1.0, at=START, name="infra.nothing"))
 
 
@@ -407,6 +409,7 @@ def test_a_damaged_file_is_begun_anew(store: ServiceStore, path: Path) -> None:
     assert list(path.parent.glob("service.db.damaged-*"))
 
 
+@pytest.mark.slow
 def test_the_thread_closes_windows_by_itself(store: ServiceStore) -> None:
     """And what is over when it stops."""
     found: list[Mapping[str, object]] = []
@@ -471,9 +474,8 @@ def test_another_length_of_windows_loses_nothing(store: ServiceStore) -> None:
     assert [each["stats"]["sample_count"] for each in after.snapshots()] == [1, 2, 1]  # type: ignore[index] # a mapping
 
 
-def test_a_clock_that_jumps_closes_no_window_twice(store: ServiceStore) -> None:
+def test_a_clock_that_jumps_closes_no_window_twice(kept: Kept) -> None:
     """An hour ahead and back: what comes for a window that was closed is late, the rest counts."""
-    kept = Kept(store)
     kept.take(10.0)
     kept.pass_(3600.0)
     kept.now = START + 100
@@ -482,8 +484,8 @@ def test_a_clock_that_jumps_closes_no_window_twice(store: ServiceStore) -> None:
     kept.take(30.0)
     kept.pass_(300.0)
 
-    found = [(each["window_end"], each["value"]) for each in kept.snapshots()]
-    assert found == [("2027-01-15T08:05:00Z", 10.0), ("2027-01-15T08:10:00Z", 30.0)]
+    found = [(each["window_end"], each["value"], each["late_samples"]) for each in kept.snapshots()]
+    assert found == [("2027-01-15T08:05:00Z", 10.0, 0), ("2027-01-15T08:10:00Z", 30.0, 1)]
 
 
 def test_metric_of_another_interval_expects_as_many(store: ServiceStore) -> None:
@@ -496,3 +498,56 @@ def test_metric_of_another_interval_expects_as_many(store: ServiceStore) -> None
 
     found = {each["metric_id"]: each["expected_samples"] for each in kept.snapshots()}
     assert found == {"a": 1, "b": 0, "c": 5}
+
+
+def test_a_window_is_a_day_at_most_and_a_second_at_least() -> None:
+    """Whatever the settings say."""
+    ends = []
+    for window_s in (0.2, 1e9):
+        kept = Kept(window_s=window_s, now=START - START % 86_400)
+        kept.take(1.0)
+        kept.pass_(86_400.0)
+        ends += [snapshot["window_end"] for snapshot in kept.snapshots()]
+
+    assert ends == ["2027-01-15T00:00:31Z", "2027-01-16T00:00:00Z"]
+
+
+def test_a_clock_that_was_far_ahead_leaves_nothing_behind(kept: Kept) -> None:
+    """A window that would be over in years is closed when the clock is right again."""
+    kept.keeper.take(sample(10.0, at=START + 1e9))
+    kept.pass_(10.0)
+
+    assert [snapshot["window_end"] for snapshot in kept.snapshots()] == ["2058-09-23T09:50:00Z"]
+
+
+@pytest.mark.slow
+def test_open_windows_have_a_bound(
+    store: ServiceStore, path: Path, captured_telemetry: Captured
+) -> None:
+    """What is over it is counted."""
+    kept = Kept(store)
+    kept.take(10.0)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT ?)"
+            " INSERT INTO samples SELECT 'm', 'r', 'host', ?, 'sample', 1.0, 'good' FROM numbers",
+            (ENTRIES_MAX, kept.now),
+        )
+        connection.commit()
+    store.forget(kept.now, wait_s=DEADLINE_S)
+
+    with pytest.raises(RecordingError, match="windows_full"):
+        kept.take(20.0)
+
+
+def test_events_carry_what_the_catalog_says(kept: Kept) -> None:
+    """All of it, and nothing else."""
+    kept.take(90.0, 90.0, 90.0)
+    kept.pass_(300.0)
+
+    told = {name: set(attributes) for name, attributes in kept.events}
+    catalog = builtin().events
+    assert told == {
+        name: set(catalog[name].attributes)
+        for name in ("service.recommendation", "service.snapshot")
+    }
