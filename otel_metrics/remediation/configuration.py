@@ -170,15 +170,22 @@ def _hosts(fields: FileFields) -> Hosts:
 
 
 def _stop_file(fields: FileFields) -> str:
+    """Return the kill switch: a file that nobody else can remove, in a folder that is there."""
     path = fields.exact("stop_file")
     if path and not path.startswith("/"):
         fields.refuse("stop_file", f"{path!r} is no absolute path", "begin it with /")
+    elif path:
+        try:
+            trusted_files.check_folder(os.path.dirname(path))
+        except trusted_files.UntrustedFileError as error:
+            fields.refuse("stop_file", error.message, error.remedy)
     return path
 
 
 def _limits(fields: FileFields) -> Limits:
     known = (
         "runs_per_hour",
+        "target_runs_per_hour",
         "targets_per_hour",
         "failures_in_a_row",
         "circuit_pause",
@@ -195,6 +202,7 @@ def _limits(fields: FileFields) -> Limits:
 
     return Limits(
         runs_per_hour=whole("runs_per_hour", default.runs_per_hour),
+        target_runs_per_hour=whole("target_runs_per_hour", default.target_runs_per_hour),
         targets_per_hour=whole("targets_per_hour", default.targets_per_hour),
         failures_in_a_row=whole("failures_in_a_row", default.failures_in_a_row),
         circuit_pause_s=duration("circuit_pause", default.circuit_pause_s),

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from otel_metrics import events, instruments
+from otel_metrics import events, instruments, values
 from otel_metrics.catalog.model import Playbook
 from otel_metrics.outages import Outage
 from otel_metrics.remediation import approval_rows, entries, recovery, runs
@@ -166,9 +166,11 @@ class Engine:
     def switch(self, *, on: bool, actor: str, reason: str) -> bool:
         """Turn the kill switch's file on or off, and tell whether that changed anything.
 
+        To stop needs the file only; what goes on is in the ledger, for the audit, before it does.
+
         Raises:
             OSError: the file cannot be made or removed.
-            LedgerError: there is no configuration that names the file.
+            LedgerError: nothing names the file, or the ledger cannot be told that it goes on.
         """
         configuration = self._given.configuration()
         if configuration is None:
@@ -177,15 +179,12 @@ class Engine:
         was_on = switch.is_on()
         if on:
             switch.turn_on(actor=actor, reason=reason)
+            failure = self._failure(lambda: self._say_switched(on=on, actor=actor, reason=reason))
+            if failure is not None:
+                _logger.warning("remediation: stopped, but not in the audit: %s", failure)
         else:
+            self._say_switched(on=on, actor=actor, reason=reason)
             switch.turn_off()
-        self._ledger.write(
-            lambda connection, now: put(
-                connection,
-                SWITCHED,
-                entries.switched(on=on, actor=actor, reason=reason, now=now),
-            )
-        )
         self._trail.try_to_flush()
         return was_on != on
 
@@ -291,6 +290,16 @@ class Engine:
         except Exception as error:  # noqa: BLE001  # files, and callbacks of others; it goes on
             return error
         return None
+
+    def _say_switched(self, *, on: bool, actor: str, reason: str) -> None:
+        actor, reason = values.text(actor), values.text(reason)
+        self._ledger.write(
+            lambda connection, now: put(
+                connection,
+                SWITCHED,
+                entries.switched(on=on, actor=actor, reason=reason, now=now),
+            )
+        )
 
     def _keep_books(self) -> None:
         self._executor.say_unsaid()

@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from otel_metrics.remediation import admission, runs
-from otel_metrics.remediation.audit import INTENDED, Entry, resource_of
+from otel_metrics.remediation import entries as said_of
+from otel_metrics.remediation.audit import INTENDED, RESULT, Entry, resource_of
 from otel_metrics.remediation.clock import Now
 from otel_metrics.remediation.ledger import Ledger
 from otel_metrics.remediation.model import Request
 from otel_metrics.remediation.runs import NewRun, Run
-from otel_metrics.remediation.trail import Entries, said
+from otel_metrics.remediation.trail import Entries, put, said
 
 __all__ = ["AGAIN", "adopt", "give_up"]
 
@@ -96,12 +97,15 @@ def _take_in(
         place = (_sequence(last), str(last.get("entry_hash", "")))
         connection.execute("UPDATE head SET sequence = ?, hash = ?", place)
     for run_id, intent in sorted(intents.items(), key=lambda item: _sequence(item[1])):
-        _add(connection, now, run_id, intent, results.get(run_id, "unknown"))
+        _add(connection, now, run_id, intent, results.get(run_id))
     connection.execute("UPDATE head SET adopted = 1")
 
 
-def _add(connection: sqlite3.Connection, now: Now, run_id: str, intent: Entry, result: str) -> None:
-    """Add a run that the audit knows, at the time at which it began."""
+def _add(
+    connection: sqlite3.Connection, now: Now, run_id: str, intent: Entry, result: str | None
+) -> None:
+    """Add a run that the audit knows, at the time at which it began; without a result its end is
+    unknown, which the audit is told."""
     request = Request(
         playbook=str(intent.get("playbook.id", "")),
         parameters={},
@@ -122,10 +126,13 @@ def _add(connection: sqlite3.Connection, now: Now, run_id: str, intent: Entry, r
         parameters=_json(intent.get("remediation.parameters"), {}),
         configuration_sha256=str(intent.get("remediation.configuration.sha256", "")),
         plan=_json(intent.get("remediation.plan"), []),
-        result=result,  # type: ignore[arg-type]  # as a ledger wrote it
+        result=result or "unknown",  # type: ignore[arg-type]  # as a ledger wrote it
         detail="taken in from the audit",
     )
     runs.add(connection, then, new)
+    row = runs.by_id(connection, run_id)
+    if result is None and row is not None:
+        put(connection, RESULT, said_of.result(row, now))
 
 
 def _json(text: object, otherwise: Any) -> Any:

@@ -99,6 +99,8 @@ class _Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
     def run(self) -> dict[str, object]:
+        if self._stop or os.getppid() != self._order["parent"]:
+            return {"verdict": "stopped", "detail": "ended by the kill switch"}
         read, write = os.pipe()
         self._output = _Output(read)
         self._pid, failure = _start(self._order, write)

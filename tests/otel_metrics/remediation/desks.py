@@ -147,6 +147,7 @@ class Desk:
         )
     )
     notice: Notice | None = None
+    file: Callable[[], Configuration] | None = None
     enabled: bool = True
     audited: bool = True
     time: SetClock = field(default_factory=SetClock)
@@ -180,7 +181,9 @@ class Desk:
         return Engine(self.configuration, PLAYBOOKS, **{**given, **changes})
 
     def configuration(self) -> Configuration:
-        """Return what the operator's file would say now."""
+        """Return what the operator's file says now: `file`, or what is set here."""
+        if self.file is not None:
+            return self.file()
         return Configuration(
             path="playbooks.yaml",
             sha256="c0ffee",

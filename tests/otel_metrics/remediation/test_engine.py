@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from otel_metrics.catalog.loader import builtin
 from otel_metrics.remediation.engine import QUEUE_MAX
+from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.model import Notice, Outcome, Request, Rule, StepResult
 from otel_metrics.service.samples import Resource
 from otel_metrics.testing import capture
@@ -273,6 +274,32 @@ def test_the_switch_is_turned_by_a_named_person(desk: Desk) -> None:
         ("recommendation", "executed_playbook_shift-load"),
         ("bob", "resume_playbooks"),
     ]
+
+
+def test_to_stop_needs_no_ledger(desk: Desk) -> None:
+    """Where it cannot be written nothing goes on, and the switch can be turned on all the same."""
+    (desk.folder / "ledger.db").mkdir()
+
+    assert desk.engine.switch(on=True, actor="ann", reason="storm")
+    assert desk.stop_file.exists()
+    with pytest.raises(LedgerError):
+        desk.engine.switch(on=False, actor="ann", reason="calm")
+    assert desk.stop_file.exists()
+
+
+@pytest.mark.slow
+def test_approvals_that_wait_are_a_gauge(desk: Desk) -> None:
+    """`remediation.approvals.pending` is there once the engine looked."""
+    desk.bindings.append(binding("scale-nodes", desk.program("nodes")))
+    desk.engine.handle(request("scale-nodes"))
+    with capture() as seen:
+        desk.engine.start()
+        deadline = time.monotonic() + 30
+        while not seen.value("remediation.approvals.pending") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        desk.engine.stop(time.monotonic() + 30)
+
+        assert seen.value("remediation.approvals.pending") == 1
 
 
 def test_nothing_is_done_that_the_audit_cannot_be_told(desk: Desk) -> None:

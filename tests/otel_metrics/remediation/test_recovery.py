@@ -154,6 +154,22 @@ def test_a_ledger_that_is_lost_takes_in_its_audit(desk: Desk, loss: str) -> None
     assert desk.faults() == []
 
 
+@pytest.mark.slow
+def test_a_ledger_that_is_lost_with_its_process_leaves_its_run_unknown(desk: Desk) -> None:
+    """The audit knows of an intent without a result: it is told, and nothing is done again."""
+    died(desk, "in step")
+    for path in desk.folder.glob("ledger.db*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    engine = engine_of(desk.folder)[1]
+    engine.recover()
+    again = engine.handle(request(metric=None))
+
+    assert (again.result, desk.words()) == ("repeated", ["done share=10"])
+    assert [result for _, result in desk.audit.told()] == ["admitted", "intended", "unknown"]
+    assert engine.history()[-1].result == "unknown"
+    assert desk.faults() == []
+
+
 def test_an_audit_that_cannot_be_read_lets_nothing_run(desk: Desk) -> None:
     """A new ledger may not act before it knows what was done."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -226,6 +227,36 @@ def test_a_program_does_not_outlive_a_killed_service(
     service.wait(WAIT_S)
 
     wait_for(lambda: not marked(run_id))
+
+
+@pytest.mark.slow
+def test_a_service_may_be_killed_at_any_moment(script: Script, run_id: str) -> None:
+    """From before its supervisor has begun until after its program forked; nothing is left."""
+    step = script(f"import os, signal, time\n{HANGS['forks twice']}")
+    for delay_ms in range(0, 300, 50):
+        service = subprocess.Popen(
+            [sys.executable, "-c", RUN_WHEN_READY, step.path, run_id], stdout=subprocess.PIPE
+        )
+        assert service.stdout is not None
+        service.stdout.readline()
+        time.sleep(delay_ms / 1_000)  # the moment is what is tested
+        service.send_signal(signal.SIGSTOP)
+        supervisors = psutil.Process(service.pid).children()
+        service.kill()
+        service.wait(WAIT_S)
+        service.stdout.close()
+        assert psutil.wait_procs(supervisors, timeout=WAIT_S)[1] == []
+
+    assert marked(run_id) == []
+
+
+RUN_WHEN_READY = """
+import sys
+from otel_metrics.remediation.actions import process, program
+step = program.ProgramStep(path=sys.argv[1], arguments=(), timeout_s=600)
+print("ready", flush=True)
+step.run({}, run_id=sys.argv[2], stopped=lambda: False)
+"""
 
 
 def test_a_forked_child_does_not_keep_the_program_of_its_parent(
