@@ -356,6 +356,7 @@ ANY = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(value=ANY, choice=st.randoms(use_true_random=False))
 def test_a_file_is_read_or_refused(

@@ -112,6 +112,7 @@ def test_what_a_program_leaves_running_is_ended(script: Script, run_id: str) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exit_code", "left"), [(0, 1), (1, 0)])
 def test_what_runs_in_the_background_lives_on_where_the_operator_says_so(
     script: Script, run_id: str, exit_code: int, left: int
@@ -183,6 +184,16 @@ def test_a_killed_supervisor_leaves_nothing(script: Script, run_id: str, text: s
         "failed",
         f"{step.path}: its supervisor ended without a report",
     )
+    assert marked(run_id) == []
+
+
+@pytest.mark.slow
+def test_a_supervisor_that_does_not_answer_is_ended_too(script: Script, run_id: str) -> None:
+    """A program could stop it, as it runs as the same user."""
+    step = script("import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(600)")
+
+    found = step.run({}, run_id=run_id, stopped=lambda: bool(marked(run_id)))
+    assert (found.verdict, found.detail) == ("stopped", f"{step.path}: ended by the kill switch")
     assert marked(run_id) == []
 
 
@@ -259,6 +270,7 @@ step.run({}, run_id=sys.argv[2], stopped=lambda: False)
 """
 
 
+@pytest.mark.slow
 def test_a_forked_child_does_not_keep_the_program_of_its_parent(
     script: Script, run_id: str
 ) -> None:
@@ -281,17 +293,13 @@ def test_a_forked_child_does_not_keep_the_program_of_its_parent(
 
 RUN_AND_FORK = """
 import os, sys, threading, time
+import psutil
 from otel_metrics.remediation.actions.program import ProgramStep
 step = ProgramStep(path=sys.argv[1], arguments=(), timeout_s=600)
-begun = threading.Event()
-def looks():
-    begun.set()
-    return False
-threading.Thread(
-    target=lambda: step.run({}, run_id=sys.argv[2], stopped=looks), daemon=True
-).start()
-begun.wait()
-time.sleep(1)
+run = lambda: step.run({}, run_id=sys.argv[2], stopped=lambda: False)
+threading.Thread(target=run, daemon=True).start()
+while not psutil.Process().children(recursive=True)[1:]:
+    time.sleep(0.01)
 child = os.fork()
 if child == 0:
     time.sleep(600)
