@@ -30,8 +30,10 @@ __all__ = ["PAGE_TIMEOUT_S", "Hub"]
 
 PAGE_TIMEOUT_S: Final = 4.0
 """A scrape waits this long for a collection, then takes the last one: the page answers within 5."""
-COLLECT_TIMEOUT_S: Final = 30.0
-"""What the SDK is given for all callbacks of one collection."""
+COLLECT_TIMEOUT_S: Final = 100 * 366 * 86_400.0
+"""What the SDK is given for all callbacks of one collection: for ever. It compares wall clocks
+between two callbacks, so that a clock which is set forward meanwhile ends the collection, and it
+cannot end a callback that hangs; whoever waits for a collection has a timeout of its own."""
 
 _logger = logging.getLogger("otel_metrics.pipeline")
 

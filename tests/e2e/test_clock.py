@@ -93,6 +93,27 @@ def test_a_clock_that_jumps(program: Program, tmp_path: Path) -> None:
     assert max(years) > "2038"
 
 
+def test_a_clock_that_jumps_in_the_middle_of_a_collection(tmp_path: Path) -> None:
+    """A callback during which the clock is set on ten years costs no collection."""
+    (tmp_path / "clock").write_text("+0")
+    code = """
+import otel_metrics
+from opentelemetry import metrics
+telemetry = otel_metrics.configure(metrics_exporter="ndjson")
+def on(options):
+    open("clock", "w").write("+315360000")
+    return [metrics.Observation(1)]
+meter = metrics.get_meter("m")
+meter.create_observable_gauge("first", [on, on])
+meter.create_observable_gauge("second", [lambda options: [metrics.Observation(2)]])
+print(telemetry.flush(30).ok)
+"""
+    program = Program(tmp_path, INJECTED + code, talks=True)
+    output, errors = program.finish()
+
+    assert (output, errors) == ("True\n", "")
+
+
 def _points(archive: Path) -> list[float]:
     if not archive.exists():
         return []

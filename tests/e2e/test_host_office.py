@@ -34,11 +34,12 @@ os.read(0, 1)
 
 def reports(archived: "Archived", metric: str) -> dict[int, list[int]]:
     """Return when each process reported a metric, in nanoseconds."""
-    writers = {
+    records = list(read(archived.root, signal="metrics"))
+    writers = {  # after them: a writer may have begun just now
         each["writer"]["instance"]: each["writer"]["pid"] for each in archived.lines("segment")
     }
     found: defaultdict[int, list[int]] = defaultdict(list)
-    for record in read(archived.root, signal="metrics"):
+    for record in records:
         if record.data["metric"] == metric and record.time_ns is not None:
             found[writers[record.instance]].append(record.time_ns)
     return dict(found)

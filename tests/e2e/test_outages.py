@@ -221,7 +221,7 @@ def test_flapping_under_load(serve: Callable[..., Service], http_collector: Make
 
     assert state(lines) == ["down", "up again"]
     assert len(lines) == 2
-    assert said["threads"] <= 8
+    assert said["threads"] <= 9  # one of them only until prices are loaded
     assert counted(collector) == said["recorded"]
 
 

@@ -444,6 +444,23 @@ def test_a_stop_writes_what_waits(store: ServiceStore, path: Path) -> None:
     assert kept.snapshots() == []
 
 
+def test_a_stop_ends_in_time(store: ServiceStore, path: Path) -> None:
+    """Whoever holds the file; what waits is lost then, and what is in it is not."""
+    kept = Kept(store)
+    kept.take(10.0)
+    kept.now += 1000
+    with held_by_another(path):
+        kept.take(20.0)
+        begun = time.monotonic()
+        kept.keeper.stop(begun + 0.5)
+        elapsed_s = time.monotonic() - begun
+    after = Kept(store, now=kept.now)
+    after.pass_(300.0)
+
+    assert elapsed_s < 4.0
+    assert [snapshot["value"] for snapshot in after.snapshots()] == [10.0]
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_begins_anew(store: ServiceStore, path: Path) -> None:
     """What waits is its parent's, and so is the run; what it samples itself is kept."""
