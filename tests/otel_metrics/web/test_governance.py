@@ -86,6 +86,7 @@ def until(holds: Callable[[], bool]) -> None:
 Ask = Callable[..., tuple[int, Any]]
 
 
+@pytest.mark.slow
 def test_what_is_approved_runs_once(shop: Shop, engine: Engine, ask: Ask) -> None:
     """One person asks, another one approves exactly that, and the service runs it."""
     status, asked = ask("ann", body=NODES)
