@@ -1,5 +1,6 @@
 """Runs and approvals as plain data, as commands print them and the API answers them. Pure."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -65,16 +66,9 @@ def run_view(run: Run) -> dict[str, object]:
 
 def plan_lines(plan: Sequence[Sequence[str]]) -> list[str]:
     """Return steps as people read them: what could be taken for two arguments is in quotes."""
-    return [" ".join(map(_quoted, step)) for step in plan]
+    return [shlex.join(step) for step in plan]
 
 
 def as_time(unix_s: float | None) -> str | None:
     """Return a time in RFC 3339, to the second."""
     return None if unix_s is None else f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _quoted(argument: str) -> str:
-    plain = argument and not any(
-        character.isspace() or character in "'\"" for character in argument
-    )
-    return argument if plain else repr(argument)

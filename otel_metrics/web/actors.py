@@ -20,6 +20,7 @@ from otel_exporter_prometheus.privatefile import PrivateFile
 from otel_exporter_prometheus.protocol import Answer, Request
 from otel_exporter_prometheus.throttle import Throttle
 from otel_metrics.autoconfig.settings import from_environ
+from otel_metrics.remediation.actors import is_reserved
 from otel_metrics.web.failures import count_failure
 from otel_metrics.web.replies import problem
 
@@ -29,8 +30,6 @@ VARIABLE: Final = "OTEL_PYTHON_METRICS_ACTORS_FILE"
 """Names the file."""
 ACTORS_MAX: Final = 1_000
 """A file with more lines is a mistake; each is compared with what was given."""
-RESERVED: Final = frozenset({"recommendation"})
-"""Names that the audit gives to what is no person and no token."""
 
 Role = Literal["read", "alert", "approve", "admin"]
 Permission = Literal["read", "alert", "approve"]
@@ -177,7 +176,7 @@ def _line(line: bytes, number: int) -> tuple[Actor, bytes]:
     role, second, token = rest.partition(b":")
     if not colon or not second:
         raise ValueError(f"line {number} is not name:role:token; write all three")
-    if not _NAME.fullmatch(written := name.decode("latin-1")) or written.lower() in RESERVED:
+    if not _NAME.fullmatch(written := name.decode("latin-1")) or is_reserved(written):
         raise ValueError(
             f"line {number} begins with no name that an actor can have; use up to 64 letters, "
             "digits and ._@+-"

@@ -41,8 +41,10 @@ class GoneError(Exception):
     """The client has left."""
 
 
-async def read(request: Request, receive: Receive, *, bytes_max: int) -> bytes:
-    """Return the body of a request.
+async def read(
+    request: Request, receive: Receive, *, bytes_max: int, wait_s: float = WAIT_S
+) -> bytes:
+    """Return the body of a request, for which is waited so long.
 
     Raises:
         BodyError: it is not JSON by its header, is too long, or takes too long.
@@ -58,13 +60,13 @@ async def read(request: Request, receive: Receive, *, bytes_max: int) -> bytes:
         raise too_long
     body = bytearray()
     try:
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(wait_s):
             async for part in _parts(receive):
                 body += part
                 if len(body) > bytes_max:
                     raise too_long
     except TimeoutError:
-        raise BodyError(408, f"the body did not come within {WAIT_S:.0f} s") from None
+        raise BodyError(408, f"the body did not come within {wait_s:g} s") from None
     return bytes(body)
 
 

@@ -7,9 +7,11 @@ import click
 
 from otel_exporter_ndjson import Finding
 from otel_metrics.archive.remediation_audit import entries
+from otel_metrics.catalog.loader import builtin
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import archive_option, service_option, tell
 from otel_metrics.cli.archive.tables import print_table
+from otel_metrics.cli.matching import suggestion
 from otel_metrics.cli.playbooks.opening import looking
 from otel_metrics.cli.playbooks.options import (
     EXIT_NO,
@@ -73,8 +75,15 @@ def history(
         found = engine.history(playbook=playbook, limit=limit)
     rows = [{**run_view(run), "plan": plan_lines(run.plan)} for run in found]
     if not rows:
-        say(f"{ledger}: has no runs" + (f" of {playbook}" if playbook else ""))
+        say(f"{ledger}: has no runs{_of(playbook)}")
     _print(rows, form, _COLUMNS)
+
+
+def _of(playbook: str | None) -> str:
+    if playbook is None:
+        return ""
+    known = list(builtin().playbooks)
+    return f" of {playbook}{'' if playbook in known else suggestion(playbook, known)}"
 
 
 def _audited(

@@ -24,7 +24,6 @@ from otel_metrics.cli.archive.options import archive_option, seal_key
 from otel_metrics.cli.archive.signing import key_option
 from otel_metrics.cli.playbooks.options import EXIT_NO, db_option, end, say
 from otel_metrics.cli.skills.deciding import prepare
-from otel_metrics.cli.skills.options import owner_option
 from otel_metrics.remediation.engine import Engine
 from otel_metrics.remediation.errors import RemediationError
 from otel_metrics.remediation.model import Configuration
@@ -58,7 +57,12 @@ class Files:
 def files_options(command: _Command) -> _Command:
     """Add the options that name `Files`."""
     key = key_option("The key that the audit is sealed with; without one nothing is run.")
-    for option in (owner_option, key, archive_option, db_option):
+    service = click.option(
+        "--service",
+        help="Whose audit it is. Default: OTEL_SERVICE_NAME, then the one service that the archive "
+        "is of.",
+    )
+    for option in (service, key, archive_option, db_option):
         command = option(command)
     return command
 

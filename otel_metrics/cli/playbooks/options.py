@@ -12,6 +12,7 @@ from otel_metrics.catalog.model import Catalog
 from otel_metrics.cli import formats
 from otel_metrics.cli.archive.options import EXIT_NO, EXIT_PARTLY, EXIT_WRONG
 from otel_metrics.remediation import configuration
+from otel_metrics.remediation.actors import is_reserved
 from otel_metrics.remediation.model import Configuration
 
 __all__ = [
@@ -49,6 +50,13 @@ def _said(_context: click.Context, _option: click.Parameter, text: str) -> str:
     return text.strip()
 
 
+def _name(context: click.Context, option: click.Parameter, text: str) -> str:
+    name = _said(context, option, text)
+    if is_reserved(name):
+        raise click.BadParameter(f"{name!r} is what the audit calls no person; give your name")
+    return name
+
+
 playbooks_option: Final = click.option(
     "--playbooks",
     "file",
@@ -68,7 +76,7 @@ db_option: Final = click.option(
 )
 """The option `--remediation-db`, handed to the command as `db`."""
 actor_option: Final = click.option(
-    "--actor", required=True, callback=_said, help="Who does this: your name."
+    "--actor", required=True, callback=_name, help="Who does this: your name."
 )
 reason_option: Final = click.option(
     "--reason", required=True, callback=_said, help="Why; the audit keeps it."

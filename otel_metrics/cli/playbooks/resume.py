@@ -25,8 +25,8 @@ def resume(context: click.Context, /, **given: Any) -> None:
     What was asked for meanwhile was refused, and is not run now; what was approved and has not
     expired is.
 
-    Exit status 1 when the stop file cannot be removed; 2 when no option names it; 3 when nothing
-    runs all the same, because OTEL_PYTHON_METRICS_REMEDIATION_STOP says so, when the file of
-    playbooks does not hold, or when the audit is not told.
+    Exit status 1 when the audit cannot be told, or the stop file not be removed; 2 when no option
+    names it; 3 when nothing runs all the same, because OTEL_PYTHON_METRICS_REMEDIATION_STOP says
+    so, when the file of playbooks does not hold, or when there is no ledger, and so no audit.
     """
     turn(context, on=False, **given)

@@ -25,6 +25,10 @@ from otel_metrics.remediation.audit import text_of
 __all__ = ["run"]
 
 _COLUMNS: Final = ("playbook", "target", "result", "run", "approval", "detail")
+_INTERRUPTED: Final = (
+    "interrupted: what was begun is ended, and its result is unknown; otel-metrics playbooks "
+    "history lists it"
+)
 
 
 @click.command()
@@ -71,7 +75,11 @@ def run(
     with opened(
         context, files, configuration=configuration, catalog=catalog, targets=(request.target,)
     ) as engine:
-        outcome = engine.handle(request, dry_run=dry_run)
+        try:
+            outcome = engine.handle(request, dry_run=dry_run)
+        except KeyboardInterrupt:
+            say(_INTERRUPTED)
+            raise
     row = {
         "playbook": request.playbook,
         "target": text_of(request.target),

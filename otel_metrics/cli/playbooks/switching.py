@@ -1,7 +1,8 @@
 """Turning the kill switch, which `stop` and `resume` share.
 
-It has to work when other things do not. With a file of playbooks that does not hold, the ledger's
-own switch is turned; and it is turned before anything is looked at that only the audit needs.
+To stop has to work when other things do not. With a file of playbooks that does not hold, the
+ledger's own switch is turned; and it is turned before anything is looked at that only the audit
+needs. To resume is in the audit first.
 """
 
 import os
@@ -40,8 +41,25 @@ def turn(
     key_file: str | None,
     form: str,
 ) -> None:
-    """Turn the switch on or off, print what holds, have the audit say so, and end."""
+    """Turn the switch on or off, have the audit say so, print what holds, and end."""
     named, is_sure = _stop_file(context, file, db)
+    if on:
+        _turn(context, named, on=True, actor=actor, reason=reason)
+    is_told = False
+    if db is not None and os.path.exists(db):
+        files = Files(db=db, path=path, service=service, key_file=key_file)
+        is_told = _tell(context, named, files, on=on, actor=actor, reason=reason)
+    else:
+        say("--remediation-db: is not there, so that the audit is not told")
+    if not on:
+        _turn(context, named, on=False, actor=actor, reason=reason)
+    why = switch_of(named).why()
+    row = {"stop_file": named, "stopped": bool(why), "why": why}
+    click.echo(formats.printable(formats.formatted([row], form, columns=tuple(row))))
+    context.exit(0 if is_sure and is_told and bool(why) is on else EXIT_PARTLY)
+
+
+def _turn(context: click.Context, named: str, *, on: bool, actor: str, reason: str) -> None:
     try:
         if on:
             Switch(named).turn_on(actor=actor, reason=reason)
@@ -49,16 +67,6 @@ def turn(
             Switch(named).turn_off()
     except OSError as error:
         end(context, f"{named}: {error.strerror}; nothing was changed", EXIT_NO)
-    why = switch_of(named).why()
-    row = {"stop_file": named, "stopped": bool(why), "why": why}
-    click.echo(formats.printable(formats.formatted([row], form, columns=tuple(row))))
-    is_told = False
-    if db is not None and os.path.exists(db):
-        files = Files(db=db, path=path, service=service, key_file=key_file)
-        is_told = _tell(context, named, files, on=on, actor=actor, reason=reason)
-    else:
-        say("--remediation-db: is not there, so that the audit is not told")
-    context.exit(0 if is_sure and is_told and bool(why) is on else EXIT_PARTLY)
 
 
 def _stop_file(context: click.Context, file: str | None, db: str | None) -> tuple[str, bool]:
@@ -83,7 +91,10 @@ def _stop_file(context: click.Context, file: str | None, db: str | None) -> tupl
 def _tell(
     context: click.Context, named: str, files: Files, *, on: bool, actor: str, reason: str
 ) -> bool:
-    """Have the audit say who turned the switch and why; return whether it will."""
+    """Have the audit say who turned the switch and why; return whether it will.
+
+    What cannot be told is stopped all the same, and is not resumed.
+    """
     bare = Configuration(
         path="", sha256="", enabled=False, stop_file=named, limits=Limits(), policy=(), bindings={}
     )
@@ -91,6 +102,8 @@ def _tell(
         try:
             engine.switch(on=on, actor=actor, reason=reason)
         except (LedgerError, OSError) as error:
+            if not on:
+                end(context, f"the audit cannot be told, so nothing was changed: {error}", EXIT_NO)
             say(f"the audit is not told: {error}")
             return False
     return True

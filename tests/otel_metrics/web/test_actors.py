@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from otel_exporter_prometheus.errors import SettingError
 from otel_exporter_prometheus.protocol import Answer, Request
-from otel_metrics.web.actors import RESERVED, Actor, Actors, Closed, actors, parse
+from otel_metrics.remediation.actors import is_reserved
+from otel_metrics.web.actors import Actor, Actors, Closed, actors, parse
 
 ALICE = "0123456789abcdef"
 BOT = "fedcba9876543210"
@@ -212,7 +213,7 @@ def test_a_file_of_the_variable_that_is_wrong_closes_the_routes(
 
 
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", fullmatch=True).filter(
-    lambda name: name.lower() not in RESERVED
+    lambda name: not is_reserved(name)
 )
 _tokens = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=16, max_size=64

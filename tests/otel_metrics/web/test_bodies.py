@@ -74,6 +74,20 @@ def test_a_client_that_leaves_is_not_answered() -> None:
         read([part(b"{", more=True), {"type": "http.disconnect"}])
 
 
+def test_a_client_that_sends_nothing_is_not_waited_for() -> None:
+    """A body has its time."""
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    request = Request("POST", "/", (), {"content-type": ("application/json",)})
+    with pytest.raises(BodyError) as raised:
+        asyncio.run(bodies.read(request, receive, bytes_max=100, wait_s=0.05))
+
+    assert (raised.value.status, str(raised.value)) == (408, "the body did not come within 0.05 s")
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from otel_exporter_prometheus.errors import SettingError
 from otel_metrics.remediation import configured
 from otel_metrics.remediation.engine import Engine
+from otel_metrics.testing import Captured
 from otel_metrics.web import alert_routes, governance_routes
 from tests.otel_metrics.remediation.shop import TOKENS, Shop
 
@@ -85,6 +86,7 @@ def until(holds: Callable[[], bool]) -> None:
 Ask = Callable[..., tuple[int, Any]]
 
 
+@pytest.mark.slow
 def test_what_is_approved_runs_once(shop: Shop, engine: Engine, ask: Ask) -> None:
     """One person asks, another one approves exactly that, and the service runs it."""
     status, asked = ask("ann", body=NODES)
@@ -325,6 +327,28 @@ def test_each_alert_has_a_result(shop: Shop, engine: Engine, ask: Ask) -> None:
         ],
     )
     assert shop.did() == []
+
+
+def test_what_alerts_come_to_is_counted(
+    engine: Engine, ask: Ask, captured_telemetry: Captured
+) -> None:
+    """Also those that ask for nothing that could be done; no label of theirs makes a series."""
+    alerts = [
+        alert({"alertname": "Busy"}, fingerprint="1"),
+        alert({"alertname": "Busy", "playbook": "$(reboot)"}, fingerprint="2"),
+        alert({"alertname": "Busy", "playbook": "shift-load"}, fingerprint="3"),
+        alert({**BUSY, "resource": "web-7"}, fingerprint="4"),
+        alert({**BUSY, "playbook": "$(reboot)", "resource_scope": "host"}, fingerprint="5"),
+    ]
+    ask("alertmanager", body=webhook(*alerts), at="/alerts")
+    until(lambda: len(engine.history()) == 2)
+
+    def counted(playbook: str) -> float:
+        attributes = {"playbook.id": playbook, "remediation.result": "refused"}
+        return captured_telemetry.value("remediation.actions", attributes)
+
+    until(lambda: counted("unknown") == 3)
+    assert counted("shift-load") == 2
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_an_approval_is_shown_down_to_the_arguments(shop: Shop) -> None:
     assert found["sha256"] in shown
 
 
+@pytest.mark.slow
 def test_what_is_approved_is_run_once_by_the_service(shop: Shop) -> None:
     """By a service that runs beside; and the audit has both people."""
     approval = asked(shop)
@@ -96,6 +97,7 @@ def test_an_approval_is_decided_once(shop: Shop) -> None:
     assert run(shop, "approvals", "list").stderr == f"{shop.db}: no approval is pending\n"
 
 
+@pytest.mark.slow
 def test_without_a_key_a_decision_waits_for_the_service_to_be_in_the_audit(shop: Shop) -> None:
     """It holds, and the service that has the key says it."""
     result = run(

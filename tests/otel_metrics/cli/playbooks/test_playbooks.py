@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from otel_exporter_ndjson import read
-from tests.otel_metrics.remediation.commands import rows, run
+from tests.collector_config.running import DEADLINE_S, until
+from tests.otel_metrics.remediation.commands import rows, run, variables
 from tests.otel_metrics.remediation.shop import Shop
 
 BY_ANN = ("--actor", "ann", "--reason", "OPS-7")
@@ -126,6 +130,25 @@ def test_a_run_does_it_and_is_in_the_audit(shop: Shop) -> None:
     assert events == [each["event"] for each in said]
 
 
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_is_unknown(shop: Shop) -> None:
+    """What it began is ended, and whether that was done is for somebody to look."""
+    act = shop.playbooks.parent / "act"
+    act.write_text(act.read_text() + "exec sleep 600\n")
+    command = [sys.executable, "-m", "otel_metrics", "playbooks", "run", *SHIFT, *BY_ANN]
+    with subprocess.Popen(
+        command, env={**os.environ, **variables(shop)}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(shop.did, lambda: "it is not begun")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 130
+    assert said.startswith("interrupted: what was begun is ended, and its result is unknown; ")
+    with shop.engine():
+        until(lambda: rows(shop, "playbooks", "history")[0]["result"] == "unknown", lambda: "")
+
+
 def test_what_needs_an_approval_waits(shop: Shop) -> None:
     """Status 3; nothing is done."""
     result = run(shop, "playbooks", "run", *NODES, *BY_ANN, "--parameter", "nodes=3")
@@ -190,6 +213,10 @@ def test_what_is_not_enabled_is_a_dry_run(shop: Shop) -> None:
             "--parameter=a: is given twice; leave one out",
         ),
         (
+            ("run", *SHIFT, "--actor", "Recommendation", "--reason", "x"),
+            "--actor=Recommendation: is what the audit calls no person; give your name",
+        ),
+        (
             ("run", *SHIFT, "--actor", "ann", "--reason", " "),
             "--reason: is empty; the audit says who does this, and why",
         ),
@@ -239,6 +266,18 @@ def test_a_history_that_is_not_there(shop: Shop) -> None:
     assert (result.exit_code, shop.db.exists()) == (2, False)
     assert run(shop, "playbooks", "history", "nothing").output == (
         f"RUN=nothing: --archive={shop.archive} says nothing of it\n"
+    )
+
+
+def test_a_playbook_that_never_ran_is_told(shop: Shop) -> None:
+    """And what was meant, where there is no such playbook."""
+    run(shop, "playbooks", "run", *SHIFT, *BY_ANN)
+
+    assert run(shop, "playbooks", "history", "--playbook", "scale-wokers").stderr == (
+        f"{shop.db}: has no runs of scale-wokers; did you mean scale-workers?\n"
+    )
+    assert run(shop, "playbooks", "history", "--playbook", "scale-workers").stderr == (
+        f"{shop.db}: has no runs of scale-workers\n"
     )
 
 

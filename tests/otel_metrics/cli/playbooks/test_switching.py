@@ -1,5 +1,6 @@
 """`otel-metrics playbooks stop` and `resume`: the kill switch, whatever else does not work."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,18 @@ def test_it_stops_with_a_ledger_that_is_damaged(shop: Shop) -> None:
 
     assert Path(f"{shop.db}.stop").exists()
     assert "true" in result.stdout
+
+
+def test_what_cannot_be_told_is_not_resumed(shop: Shop) -> None:
+    """Nobody could see who did it."""
+    run(shop, "playbooks", "stop", *BY_ANN)
+    with sqlite3.connect(shop.db) as ledger:
+        ledger.execute("DROP TABLE outbox")
+    ledger.close()
+    result = run(shop, "playbooks", "resume", *BY_ANN)
+
+    assert (result.exit_code, Path(f"{shop.db}.stop").exists()) == (1, True)
+    assert result.stderr.startswith("the audit cannot be told, so nothing was changed: ")
 
 
 def test_a_variable_that_holds_the_switch_is_told(shop: Shop) -> None:
