@@ -169,16 +169,18 @@ def _life(
 def _act(engine: Engine, number: int) -> None:
     engine.recover()
     for turn in range(MANY):
-        engine.handle(
-            Request(
-                playbook=PLAYBOOK.id,
-                parameters={"key": f"{number}-{turn}"},
-                target=TARGET,
-                actor="recommendation",
-                reason="torture",
-                key=f"{number}-{turn}",
-            )
-        )
+        engine.handle(_request(f"{number}-{turn}"))
+
+
+def _request(key: str) -> Request:
+    return Request(
+        playbook=PLAYBOOK.id,
+        parameters={"key": key},
+        target=TARGET,
+        actor="recommendation",
+        reason="torture",
+        key=key,
+    )
 
 
 def _engine(place: Place, writing: int | None = None) -> Engine:
@@ -229,9 +231,11 @@ def _judge(figures: Figures, place: Place, where: str) -> int:
     """Let the next start recover; compare ledger, audit, and what was done."""
     engine = _engine(place)
     engine.recover()
-    runs = _history(engine)
-    for run in runs:  # also of what was done nothing is done again
+    for run in _history(engine):  # what was asked for is asked for again, and something new
         engine.handle(run.request)
+    last = engine.handle(_request("last"))
+    figures.expect(last.result == "succeeded", f"{where}nothing runs afterwards: {last.detail}")
+    runs = _history(engine)
     entries = list(_entries(place.folder))
     done = Counter(place.done.read_text().split() if place.done.exists() else [])
     figures.acknowledged += sum(run.result == "succeeded" for run in runs)
