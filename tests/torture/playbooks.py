@@ -1,10 +1,12 @@
-"""Playbooks under kills (fault M3): whatever dies between intent and result, nothing is done twice.
+"""Playbooks under kills and power cuts between intent and result: nothing is done twice (M3).
 
 Each life first recovers what the last one left, then asks for runs, one after the other, with a
 real archive for its audit. Most are killed soon after an intent is on the disk, the others at any
-moment from their start. The action is a program that writes to a file for which key it was run.
+moment from their start. The action is a program that writes to a file for which key it was run; no
+power is cut there.
 """
 
+import logging
 import os
 import random
 import signal
@@ -38,9 +40,10 @@ from otel_metrics.remediation.model import (
 from otel_metrics.remediation.runs import Run
 from otel_metrics.service.samples import Resource
 from tests.torture.figures import Figures
+from tests.torture.mounts import Kind, disk
 from tests.torture.plan import Plan
 
-__all__ = ["killed_playbooks"]
+__all__ = ["cut_playbooks", "killed_playbooks"]
 
 KILL_WAIT_S: Final = 0.012
 """A process is killed within this time of an intent; so long take the action and its result."""
@@ -78,6 +81,15 @@ class Sink:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where processes act: the folder of ledger and audit, and the file of what was done."""
+
+    folder: Path
+    done: Path
+    idempotent: bool = False
+
+
+@dataclass(frozen=True)
 class Act:
     """A program that writes its key, in one write."""
 
@@ -104,21 +116,41 @@ def killed_playbooks(plan: Plan, cycles: int, *, idempotent: bool = False) -> Fi
         while figures.cycles < cycles:
             lives = min(LIVES, cycles - figures.cycles)
             with plan.scratch() as folder:
+                place = Place(folder, folder / "done", idempotent=idempotent)
                 for number in range(lives):
-                    _life(folder, number, dice, idempotent=idempotent)
+                    _life(place, number, dice)
                 figures.cycles += lives
-                unknown += _judge(figures, folder, f"seed {plan.seed}: ")
+                unknown += _judge(figures, place, f"seed {plan.seed}: ")
     figures.remark = f"{unknown} ends unknown"
     return figures
 
 
-def _life(folder: Path, number: int, dice: random.Random, *, idempotent: bool) -> None:
-    """Let a process act until it is killed."""
+def cut_playbooks(plan: Plan, kind: Kind, cuts: int) -> Figures:
+    """Cut the power under ledger and audit while processes act."""
+    figures = Figures(f"M3 power cut, {kind}, playbooks")
+    dice = plan.dice(figures.fault)
+    with figures.timed(), plan.scratch() as parent, disk(parent, kind) as made:
+        place = Place(made.folder / "acting", parent / "done")
+        place.folder.mkdir()
+        for number in range(cuts):
+            _life(place, number, dice, made.cut)
+            made.again()
+            figures.cycles += 1
+        unknown = _judge(figures, place, f"seed {plan.seed}: ")
+        figures.remark = f"{unknown} ends unknown"
+    return figures
+
+
+def _life(
+    place: Place, number: int, dice: random.Random, before: Callable[[], None] = lambda: None
+) -> None:
+    """Let a process act until it is killed, and something happens `before` that."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
-            _act(_engine(folder, writing, idempotent=idempotent), number)
+            logging.disable()  # a disk that is gone is no news here
+            _act(_engine(place, writing), number)
         finally:
             os._exit(1)
     os.close(writing)
@@ -129,6 +161,7 @@ def _life(folder: Path, number: int, dice: random.Random, *, idempotent: bool) -
             for _ in range(dice.randint(1, INTENTS_MAX)):
                 intents.read(1)
         time.sleep(dice.uniform(0, wait_s))
+        before()
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
@@ -136,27 +169,30 @@ def _life(folder: Path, number: int, dice: random.Random, *, idempotent: bool) -
 def _act(engine: Engine, number: int) -> None:
     engine.recover()
     for turn in range(MANY):
-        engine.handle(
-            Request(
-                playbook=PLAYBOOK.id,
-                parameters={"key": f"{number}-{turn}"},
-                target=TARGET,
-                actor="recommendation",
-                reason="torture",
-                key=f"{number}-{turn}",
-            )
-        )
+        engine.handle(_request(f"{number}-{turn}"))
 
 
-def _engine(folder: Path, writing: int | None = None, *, idempotent: bool = False) -> Engine:
+def _request(key: str) -> Request:
+    return Request(
+        playbook=PLAYBOOK.id,
+        parameters={"key": key},
+        target=TARGET,
+        actor="recommendation",
+        reason="torture",
+        key=key,
+    )
+
+
+def _engine(place: Place, writing: int | None = None) -> Engine:
+    folder = place.folder
     binding = Binding(
         playbook=PLAYBOOK.id,
         enabled=True,
         risk="low",
-        steps=(Act(folder / "done"),),
+        steps=(Act(place.done),),
         cooldown_s=0.0,
         runs_per_hour=MANY,
-        idempotent=idempotent,
+        idempotent=place.idempotent,
         verification=Verification(metric=None, band="good", within_s=1.0),
     )
     configuration = Configuration(
@@ -191,14 +227,17 @@ def _entries(folder: Path) -> Iterator[Entry]:
         yield decode_attributes(record.data.get("attributes")) or {}  # type: ignore[misc]  # as it was said
 
 
-def _judge(figures: Figures, folder: Path, where: str) -> int:
+def _judge(figures: Figures, place: Place, where: str) -> int:
     """Let the next start recover; compare ledger, audit, and what was done."""
-    engine = _engine(folder)
+    engine = _engine(place)
     engine.recover()
+    for run in _history(engine):  # what was asked for is asked for again, and something new
+        engine.handle(run.request)
+    last = engine.handle(_request("last"))
+    figures.expect(last.result == "succeeded", f"{where}nothing runs afterwards: {last.detail}")
     runs = _history(engine)
-    entries = list(_entries(folder))
-    path = folder / "done"
-    done = Counter(path.read_text().split() if path.exists() else [])
+    entries = list(_entries(place.folder))
+    done = Counter(place.done.read_text().split() if place.done.exists() else [])
     figures.acknowledged += sum(run.result == "succeeded" for run in runs)
     wrong = [f"{key}: done {count} times" for key, count in done.items() if count > 1]
     wrong += [f"{run.id}: {fault}" for run in runs if (fault := _fault(run, done))]

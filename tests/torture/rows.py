@@ -11,7 +11,7 @@ from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, small_kills
 from tests.torture.mounts import Kind
 from tests.torture.plan import Plan
-from tests.torture.playbooks import killed_playbooks
+from tests.torture.playbooks import cut_playbooks, killed_playbooks
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.simulated import simulated
@@ -26,7 +26,7 @@ __all__ = ["GROUPS"]
 LARGE_PART: Final = 0.1
 """The part of the kills that hits large writes."""
 PLAYBOOK_PART: Final = 0.1
-"""The part of the kills that hits playbooks, beside those of archives."""
+"""The number of kills and power cuts of playbooks, as a part of those of archives."""
 STORE_PART: Final = 0.05
 """The number of kills and power cuts of databases, as a part of those of archives."""
 WINDOWS_PART: Final = 0.03
@@ -81,6 +81,12 @@ def _stores(plan: Plan) -> Iterator[Figures]:
         yield cut_databases(plan, kind, max(1, int(plan.cuts * STORE_PART)))
 
 
+def _playbooks(plan: Plan) -> Iterator[Figures]:
+    yield killed_playbooks(plan, ceil(plan.cycles * PLAYBOOK_PART))
+    for kind in KINDS:
+        yield cut_playbooks(plan, kind, max(1, int(plan.cuts * PLAYBOOK_PART)))
+
+
 def _damage(plan: Plan) -> Iterator[Figures]:
     yield damage.truncations(plan)
     yield damage.flips(plan)
@@ -120,7 +126,7 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "damage": _damage,
     "files": lambda plan: iter([shared_skill(plan), large_lines(plan)]),
     "forks": lambda plan: iter([forks_under_load(plan)]),
-    "playbooks": lambda plan: iter([killed_playbooks(plan, ceil(plan.cycles * PLAYBOOK_PART))]),
+    "playbooks": _playbooks,
     "stores": _stores,
     "collector": _collector,
     "simulated": lambda plan: iter([simulated(plan)]),

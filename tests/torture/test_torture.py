@@ -15,7 +15,7 @@ from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, killed_lives, small_kills
 from tests.torture.plan import Plan
-from tests.torture.playbooks import killed_playbooks
+from tests.torture.playbooks import cut_playbooks, killed_playbooks
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.skill_files import large_lines, shared_skill
@@ -152,6 +152,12 @@ def test_killed_windows_are_kept_once(plan: Plan) -> None:
 def test_killed_playbooks_do_nothing_twice(plan: Plan) -> None:
     """M3: killed between intent and result, a run is unknown, and its action is not done again."""
     held(killed_playbooks(plan, 50))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_power_cuts_let_nothing_be_done_twice(plan: Plan, kind: str) -> None:
+    """M3: what ran when the power went is known to the ledger or to the audit."""
+    held(cut_playbooks(plan, kind, 4))  # type: ignore[arg-type] # one of the two
 
 
 def test_who_reads_and_then_writes_is_never_refused(plan: Plan) -> None:
