@@ -9,10 +9,12 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
+from otel_metrics import values
 from otel_metrics.remediation import approval_rows, entries
 from otel_metrics.remediation.approval_rows import Approval, State
 from otel_metrics.remediation.audit import APPROVAL
 from otel_metrics.remediation.clock import Now
+from otel_metrics.remediation.considering import TEXT_CHARS_MAX
 from otel_metrics.remediation.errors import DecidedError, NotAllowedError, UnknownApprovalError
 from otel_metrics.remediation.ledger import Ledger
 from otel_metrics.remediation.model import Outcome, Request
@@ -93,6 +95,8 @@ class Approvals:
         """
         if not _plain(actor):
             raise NotAllowedError("actor='': is empty; name who decides")
+        actor = values.text(actor, chars_max=TEXT_CHARS_MAX)
+        reason = values.text(reason, chars_max=TEXT_CHARS_MAX)
         self.expire()
 
         def decided(connection: sqlite3.Connection, now: Now) -> Approval:

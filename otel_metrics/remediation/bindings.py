@@ -11,6 +11,7 @@ from otel_metrics.remediation import steps
 from otel_metrics.remediation.file_fields import FileFields
 from otel_metrics.remediation.model import Binding, Step, Value, Verification
 from otel_metrics.remediation.rules import TIERS
+from otel_metrics.remediation.step_values import Allowed
 from otel_metrics.service.samples import BandName
 
 __all__ = ["STEPS_MAX", "TARGETS_MAX", "read"]
@@ -53,7 +54,7 @@ class Known:
 
     playbooks: Mapping[str, Playbook]
     metrics: Collection[str] | None
-    allowed: Callable[[Mapping[str, Parameter]], steps.Allowed]
+    allowed: Callable[[Mapping[str, Parameter]], Allowed]
 
 
 def read(fields: FileFields, known: Known) -> dict[str, Binding]:
@@ -91,7 +92,7 @@ def _binding(fields: FileFields, playbook: Playbook, known: Known) -> Binding:
     )
 
 
-def _steps(fields: FileFields, key: str, allowed: steps.Allowed) -> tuple[Step, ...]:
+def _steps(fields: FileFields, key: str, allowed: Allowed) -> tuple[Step, ...]:
     items = fields.items(key)
     if len(items) > STEPS_MAX:
         fields.refuse(key, f"has {len(items):,} steps", f"keep at most {STEPS_MAX}")

@@ -6,6 +6,7 @@ share; over a boot by the wall clock, and never back. Where the wall clock is wr
 ledger's time is, too, until the next.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ __all__ = ["SECOND_US", "Clock", "Now", "now_of"]
 
 SECOND_US: Final = 1_000_000
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+_NAMESPACE: Final = "/proc/self/ns/time"
 _WRITE: Final = "INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?, ?)"
 _READ: Final = "SELECT time_us, boot, boot_us, wall_us FROM clock"
 
@@ -28,7 +30,9 @@ def _boot() -> tuple[str, int]:
     try:
         with open(_BOOT_ID, encoding="ascii") as file:
             boot = file.read().strip()
-        return boot, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+        # In a time namespace of its own a container counts from another moment.
+        counted = f"{boot} {os.readlink(_NAMESPACE)}" if os.path.lexists(_NAMESPACE) else boot
+        return counted, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     except (OSError, AttributeError):  # no Linux: the wall clock alone, which never goes back here
         return "", 0
 

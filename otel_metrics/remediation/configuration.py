@@ -11,7 +11,7 @@ from typing import Final
 
 from otel_metrics.catalog.fields import Report, TooManyProblemsError
 from otel_metrics.catalog.model import Parameter, Playbook, Risk
-from otel_metrics.remediation import bindings, rules, steps, trusted_files
+from otel_metrics.remediation import bindings, rules, step_values, trusted_files
 from otel_metrics.remediation.actions.callables import REGISTERED, Function
 from otel_metrics.remediation.actions.hosts import Hosts, hosts
 from otel_metrics.remediation.actions.http_step import notice
@@ -131,8 +131,8 @@ class _Reading:
             notice=self._notice(),
         )
 
-    def _allowed(self, parameters: Mapping[str, Parameter]) -> steps.Allowed:
-        return steps.Allowed(
+    def _allowed(self, parameters: Mapping[str, Parameter]) -> step_values.Allowed:
+        return step_values.Allowed(
             parameters=parameters,
             programs=self._programs,
             hosts=self._hosts,
@@ -143,7 +143,7 @@ class _Reading:
         if not self._fields.has("notify"):
             return None
         given = self._fields.within("notify", known=("url", "secret_file", "timeout"))
-        target = steps.http_target(given, self._hosts, "POST")
+        target = step_values.http_target(given, self._hosts, "POST")
         return None if target is None else Notice(send=notice(target))
 
 
@@ -170,15 +170,22 @@ def _hosts(fields: FileFields) -> Hosts:
 
 
 def _stop_file(fields: FileFields) -> str:
+    """Return the kill switch: a file that nobody else can remove, in a folder that is there."""
     path = fields.exact("stop_file")
     if path and not path.startswith("/"):
         fields.refuse("stop_file", f"{path!r} is no absolute path", "begin it with /")
+    elif path:
+        try:
+            trusted_files.check_folder(os.path.dirname(path))
+        except trusted_files.UntrustedFileError as error:
+            fields.refuse("stop_file", error.message, error.remedy)
     return path
 
 
 def _limits(fields: FileFields) -> Limits:
     known = (
         "runs_per_hour",
+        "target_runs_per_hour",
         "targets_per_hour",
         "failures_in_a_row",
         "circuit_pause",
@@ -195,6 +202,7 @@ def _limits(fields: FileFields) -> Limits:
 
     return Limits(
         runs_per_hour=whole("runs_per_hour", default.runs_per_hour),
+        target_runs_per_hour=whole("target_runs_per_hour", default.target_runs_per_hour),
         targets_per_hour=whole("targets_per_hour", default.targets_per_hour),
         failures_in_a_row=whole("failures_in_a_row", default.failures_in_a_row),
         circuit_pause_s=duration("circuit_pause", default.circuit_pause_s),

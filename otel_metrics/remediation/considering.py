@@ -6,8 +6,10 @@ binding does not allow, a parameter that the playbook does not allow, and what t
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
+from otel_metrics import values
 from otel_metrics.catalog.model import Playbook
 from otel_metrics.remediation import policy
 from otel_metrics.remediation.audit import canonical
@@ -23,7 +25,12 @@ from otel_metrics.remediation.parameters import resolve
 from otel_metrics.remediation.policy import Ruling
 from otel_metrics.service.samples import Resource
 
-__all__ = ["Considered", "consider"]
+__all__ = ["TEXT_CHARS_MAX", "Considered", "consider", "noted", "readable"]
+
+TEXT_CHARS_MAX: Final = 4_096
+"""Characters of a reason, a name or a key; what is over is cut off, and named by its hash."""
+PARAMETERS_MAX: Final = 100
+"""Parameters that are noted of a request that is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,36 @@ def consider(
         is_enabled=configuration.enabled and binding.enabled,
         verification=_verification(binding, request),
     )
+
+
+def readable(request: Request) -> Request:
+    """Return a request whose texts every file can hold; whoever made them may be anybody."""
+
+    def text(given: str) -> str:
+        return values.text(given, chars_max=TEXT_CHARS_MAX)
+
+    return replace(
+        request,
+        playbook=text(request.playbook),
+        target=Resource(text(request.target.scope), text(request.target.id)),
+        actor=text(request.actor),
+        reason=text(request.reason),
+        key=text(request.key),
+        metric=None if request.metric is None else text(request.metric),
+    )
+
+
+def noted(request: Request) -> Request:
+    """Return a request as it is noted where nothing is done: with all that it gave as text, since
+    nobody has checked it."""
+    given = list(request.parameters.items())[:PARAMETERS_MAX]
+    parameters: dict[str, Value] = {
+        values.text(str(name), chars_max=TEXT_CHARS_MAX): values.text(
+            str(value), chars_max=TEXT_CHARS_MAX
+        )
+        for name, value in given
+    }
+    return replace(request, parameters=parameters)
 
 
 def _verification(binding: Binding, request: Request) -> Verification | None:

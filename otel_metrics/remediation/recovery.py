@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from otel_metrics.remediation import admission, runs
-from otel_metrics.remediation.audit import INTENDED, Entry, resource_of
+from otel_metrics.remediation import entries as said_of
+from otel_metrics.remediation.audit import INTENDED, RESULT, Entry, resource_of
 from otel_metrics.remediation.clock import Now
-from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.ledger import Ledger
 from otel_metrics.remediation.model import Request
 from otel_metrics.remediation.runs import NewRun, Run
-from otel_metrics.remediation.trail import Entries
+from otel_metrics.remediation.trail import Entries, put, said
 
 __all__ = ["AGAIN", "adopt", "give_up"]
 
@@ -55,30 +55,30 @@ def give_up(ledger: Ledger) -> list[Run]:
     return ledger.write(ended)
 
 
-def adopt(ledger: Ledger, entries: Entries | None) -> None:
+def adopt(ledger: Ledger, entries: Entries | None, *, compare: bool = False) -> None:
     """Take in what the audit says, where the ledger is new.
+
+    Args:
+        compare: whether to look also where it is not: it may be an old copy.
 
     Raises:
         LedgerError: the audit cannot be read, or the ledger not be written.
     """
-    if ledger.read(
+    if not compare and ledger.read(
         lambda connection, _: connection.execute("SELECT adopted FROM head").fetchone()[0]
     ):
         return
     last: Entry | None = None
     intents: dict[str, Entry] = {}
     results: dict[str, str] = {}
-    try:
-        for entry in entries() if entries is not None else ():
-            if last is None or _sequence(entry) > _sequence(last):
-                last = entry
-            run_id = str(entry.get("remediation.run.id", ""))
-            if entry.get("result") == INTENDED:
-                intents[run_id] = entry
-            elif "remediation.result" in entry:
-                results[run_id] = str(entry["remediation.result"])
-    except OSError as error:
-        raise LedgerError(f"the audit could not be read: {error}") from error
+    for entry in said(entries):
+        if last is None or _sequence(entry) > _sequence(last):
+            last = entry
+        run_id = str(entry.get("remediation.run.id", ""))
+        if entry.get("result") == INTENDED:
+            intents[run_id] = entry
+        elif "remediation.result" in entry:
+            results[run_id] = str(entry["remediation.result"])
     ledger.write(lambda connection, now: _take_in(connection, now, last, intents, results))
 
 
@@ -89,19 +89,23 @@ def _take_in(
     intents: Mapping[str, Entry],
     results: Mapping[str, str],
 ) -> None:
-    (adopted,) = connection.execute("SELECT adopted FROM head").fetchone()
-    if adopted:
+    adopted, sequence = connection.execute("SELECT adopted, sequence FROM head").fetchone()
+    under_way = connection.execute("SELECT count(*) FROM outbox WHERE tried").fetchone()[0]
+    if adopted and (last is None or _sequence(last) <= sequence + under_way):
         return
     if last is not None:
         place = (_sequence(last), str(last.get("entry_hash", "")))
         connection.execute("UPDATE head SET sequence = ?, hash = ?", place)
     for run_id, intent in sorted(intents.items(), key=lambda item: _sequence(item[1])):
-        _add(connection, now, run_id, intent, results.get(run_id, "unknown"))
+        _add(connection, now, run_id, intent, results.get(run_id))
     connection.execute("UPDATE head SET adopted = 1")
 
 
-def _add(connection: sqlite3.Connection, now: Now, run_id: str, intent: Entry, result: str) -> None:
-    """Add a run that the audit knows, at the time at which it began."""
+def _add(
+    connection: sqlite3.Connection, now: Now, run_id: str, intent: Entry, result: str | None
+) -> None:
+    """Add a run that the audit knows, at the time at which it began; without a result its end is
+    unknown, which the audit is told."""
     request = Request(
         playbook=str(intent.get("playbook.id", "")),
         parameters={},
@@ -122,10 +126,13 @@ def _add(connection: sqlite3.Connection, now: Now, run_id: str, intent: Entry, r
         parameters=_json(intent.get("remediation.parameters"), {}),
         configuration_sha256=str(intent.get("remediation.configuration.sha256", "")),
         plan=_json(intent.get("remediation.plan"), []),
-        result=result,  # type: ignore[arg-type]  # as a ledger wrote it
+        result=result or "unknown",  # type: ignore[arg-type]  # as a ledger wrote it
         detail="taken in from the audit",
     )
     runs.add(connection, then, new)
+    row = runs.by_id(connection, run_id)
+    if result is None and row is not None:
+        put(connection, RESULT, said_of.result(row, now))
 
 
 def _json(text: object, otherwise: Any) -> Any:

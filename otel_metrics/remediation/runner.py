@@ -6,15 +6,13 @@ rollback ends that. The kill switch is looked at before each step and given to e
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from otel_metrics.remediation.considering import Considered
 from otel_metrics.remediation.model import Result, Step, StepResult, Value
 from otel_metrics.remediation.runs import StepRecord
 
 __all__ = ["Ran", "run"]
-
-STOPPED: Final = StepResult(verdict="stopped", detail="the kill switch is on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +24,12 @@ class Ran:
     steps: Sequence[StepRecord]
 
 
-def run(considered: Considered, *, run_id: str, stopped: Callable[[], bool]) -> Ran:
-    """Run the steps of what was considered. Never raises."""
+def run(considered: Considered, *, run_id: str, why_stopped: Callable[[], str]) -> Ran:
+    """Run the steps of what was considered. Never raises.
+
+    Args:
+        why_stopped: says why nothing may run any more; empty where it may.
+    """
     records: list[StepRecord] = []
     binding, parameters = considered.binding, considered.parameters
 
@@ -37,7 +39,11 @@ def run(considered: Considered, *, run_id: str, stopped: Callable[[], bool]) -> 
         """Run steps until one does not succeed, and return what the last one said."""
         last = StepResult(verdict="succeeded", detail="nothing to do")
         for step, plan in zip(steps, plans, strict=True):
-            last = STOPPED if stopped() else _one(step, parameters, run_id, stopped)
+            why = why_stopped()
+            if why:
+                last = StepResult(verdict="stopped", detail=why)
+            else:
+                last = _one(step, parameters, run_id, lambda: bool(why_stopped()))
             records.append(_record(phase, plan, last))
             if last.verdict != "succeeded":
                 break

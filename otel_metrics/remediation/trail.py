@@ -27,7 +27,7 @@ from otel_metrics.remediation.clock import Now
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.ledger import Ledger
 
-__all__ = ["OUTBOX_MAX", "Emit", "Entries", "Trail", "put", "waiting"]
+__all__ = ["OUTBOX_MAX", "Emit", "Entries", "Trail", "put", "said", "waiting"]
 
 Entries = Callable[[], Iterator[Entry]]
 """Returns the fields of every entry of the audit, in any order."""
@@ -50,6 +50,22 @@ class _Waiting(NamedTuple):
     event: str
     entry: Entry
     was_tried: bool
+
+
+def said(entries: Entries | None) -> Iterator[Entry]:
+    """Return every entry that was said; an archive that is not there yet has none.
+
+    Raises:
+        LedgerError: the audit cannot be read.
+    """
+    seen = False
+    try:
+        for entry in entries() if entries is not None else ():
+            seen = True
+            yield entry
+    except OSError as error:
+        if seen or not isinstance(error, FileNotFoundError):
+            raise LedgerError(f"the audit could not be read: {error}") from error
 
 
 def put(connection: sqlite3.Connection, event: str, entry: Entry) -> None:
@@ -132,17 +148,12 @@ class Trail:
                 sink.say(found.event, found.entry)
             except OSError as error:
                 raise LedgerError(f"the audit could not be written: {error}") from error
-        self._ledger.write(lambda connection, _: _said(connection, found))
+        self._ledger.write(lambda connection, _: _note_said(connection, found))
         self._emit(found.event, found.entry)
         return True
 
     def _was_said(self, wanted: Entry) -> bool:
-        if self._entries is None:
-            return False
-        try:
-            return any(each.get("entry_hash") == wanted["entry_hash"] for each in self._entries())
-        except OSError as error:
-            raise LedgerError(f"the audit could not be read: {error}") from error
+        return any(each.get("entry_hash") == wanted["entry_hash"] for each in said(self._entries))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -177,10 +188,10 @@ def _taken(connection: sqlite3.Connection, now: Now) -> _Waiting | None:
     return _Waiting(number, event, placed, bool(tried))
 
 
-def _said(connection: sqlite3.Connection, said: _Waiting) -> None:
-    place = (said.entry["sequence"], said.entry["entry_hash"])
+def _note_said(connection: sqlite3.Connection, found: _Waiting) -> None:
+    place = (found.entry["sequence"], found.entry["entry_hash"])
     connection.execute("UPDATE head SET sequence = ?, hash = ?", place)
-    connection.execute("DELETE FROM outbox WHERE id = ?", (said.id,))
+    connection.execute("DELETE FROM outbox WHERE id = ?", (found.id,))
 
 
 def _locked(path: str, deadline: float) -> int:

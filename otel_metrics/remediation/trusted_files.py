@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Final
 
-__all__ = ["LINKS_MAX", "UntrustedFileError", "check", "check_program", "read"]
+__all__ = ["LINKS_MAX", "UntrustedFileError", "check", "check_folder", "check_program", "read"]
 
 LINKS_MAX: Final = 40
 """Symbolic links that are followed on the way to one file: as many as the kernel follows."""
@@ -66,6 +66,23 @@ def check(path: str, *, private: bool = False) -> None:
         _check_file(os.fstat(descriptor), path, private=private)
     finally:
         os.close(descriptor)
+
+
+def check_folder(path: str) -> None:
+    """Check a folder whose files nobody else may put there, rename or remove.
+
+    In a sticky one others may put files, and cannot touch ours.
+
+    Raises:
+        UntrustedFileError: it is not there, or is open to others.
+    """
+    descriptor = _opened(path)
+    try:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+    if not is_folder:
+        raise UntrustedFileError(f"{path} is no folder", "name a folder")
 
 
 def check_program(path: str) -> None:

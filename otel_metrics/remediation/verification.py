@@ -33,17 +33,24 @@ def verify(ledger: Ledger, latest: Latest) -> list[Run]:
         LedgerError: the ledger cannot be read or written.
     """
 
+    wanted, now = ledger.read(lambda connection, now: (runs.due(connection), now))
+    # Outside of a transaction: it is others' code, and may take its time.
+    seen = [(run, latest(run.verify_metric or "", run.request.target)) for run in wanted]
+    known = [
+        (run, sample, verdict)
+        for run, sample in seen
+        if (verdict := _verdict(run, sample, now)) is not None
+    ]
+
     def settled(connection: sqlite3.Connection, now: Now) -> list[Run]:
         over = []
-        for run in runs.due(connection):
-            sample = latest(run.verify_metric or "", run.request.target)
-            verdict = _verdict(run, sample, now)
-            if verdict is not None and runs.settle(connection, now, run.id, passed=verdict):
+        for run, sample, verdict in known:
+            if runs.settle(connection, now, run.id, passed=verdict):
                 _say(connection, now, run, sample, passed=verdict)
                 over.append(run)
         return over
 
-    return ledger.write(settled) if ledger.read(lambda connection, _: runs.due(connection)) else []
+    return ledger.write(settled) if known else []
 
 
 def _verdict(run: Run, sample: Sample | None, now: Now) -> bool | None:

@@ -8,6 +8,7 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from otel_metrics.service.snapshots import BANDS, COUNTS, STATS, Snapshot, moment, of_snapshot
@@ -19,6 +20,7 @@ __all__ = [
     "forget_before",
     "is_closed",
     "keep",
+    "open_from",
     "page",
     "unannounced",
 ]
@@ -36,6 +38,10 @@ _KEEP: Final = """
 INSERT INTO metrics_snapshots (NAMES) VALUES (VALUES) ON CONFLICT DO NOTHING
 """.replace("NAMES", _NAMES).replace("(VALUES)", f"(:{', :'.join(_COLUMNS)})")
 _IS_CLOSED: Final = "SELECT 1 FROM metrics_snapshots WHERE snapshot_id = ?"
+_CLOSED_UNTIL: Final = """
+SELECT max(window_end) FROM metrics_snapshots
+WHERE metric_id = ? AND resource_id = ? AND window_end > ?
+"""
 _SELECT: Final = "SELECT NAMES FROM metrics_snapshots".replace("NAMES", _NAMES)
 _UNANNOUNCED: Final = "WHERE announced = 0 ORDER BY window_end LIMIT :most"
 _NEWEST_FIRST: Final = "ORDER BY window_end DESC, snapshot_id DESC LIMIT :most"
@@ -81,6 +87,13 @@ def keep(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
 def is_closed(connection: sqlite3.Connection, snapshot_id: str) -> bool:
     """Tell whether a window has its snapshot."""
     return connection.execute(_IS_CLOSED, (snapshot_id,)).fetchone() is not None
+
+
+def open_from(connection: sqlite3.Connection, metric: str, resource_id: str, at: float) -> float:
+    """Return `at`, or the end of the newest window that is closed, whichever is later."""
+    asked = (metric, resource_id, moment(max(0.0, at)))
+    (end,) = connection.execute(_CLOSED_UNTIL, asked).fetchone()
+    return at if end is None else max(at, datetime.fromisoformat(end).timestamp())
 
 
 def unannounced(connection: sqlite3.Connection, most: int) -> list[dict[str, object]]:

@@ -7,10 +7,12 @@ guards queue and streaks.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -20,10 +22,11 @@ from otel_metrics.errors import OtelMetricsError
 from otel_metrics.outages import Outage
 from otel_metrics.rejections import reject
 from otel_metrics.service.memory import MemoryStore
+from otel_metrics.service.recommendations import playbook_of, recommendation_of
 from otel_metrics.service.samples import BandName, Recommendation, Resource, Sample
-from otel_metrics.service.snapshots import Latest, Plan, moment, of_recommendation
+from otel_metrics.service.snapshots import Latest, Plan, of_recommendation
 from otel_metrics.service.store import Emit, ServiceStore
-from otel_metrics.service.streaks import RUN_LENGTH, Streaks
+from otel_metrics.service.streaks import Streaks
 from otel_metrics.service.windows import Entry, Kind, Observation, is_figure, window_of
 
 __all__ = ["Keeper"]
@@ -111,7 +114,7 @@ class Keeper:
         wait_s = min(STOP_WAIT_S, deadline_s - time.monotonic())
         if self.at_work.acquire(timeout=max(0.0, wait_s)):
             try:
-                self.close_due(self._clock(), wait_s=max(0.0, deadline_s - time.monotonic()))
+                self.close_due(self._clock(), deadline_s=deadline_s)
             finally:
                 self.at_work.release()
             self._windows.close()
@@ -154,19 +157,20 @@ class Keeper:
         with self._lock:
             self._streaks.interrupt(metric, resource.id)
 
-    def close_due(self, now: float, *, wait_s: float = WRITE_WAIT_S) -> bool:
-        """Write what waits, close windows that are over by `now`, and emit their events.
+    def close_due(self, now: float, *, deadline_s: float = math.inf) -> bool:
+        """Write what waits, close windows that are over by `now`, and emit their events, as far as
+        there is time until that reading of the monotonic clock. Never raises.
 
         Returns:
-            whether all of that is done. Never raises.
+            whether all of that is done.
         """
+        steps = (self._write_some, partial(self._close_some, now), self._announce_some)
         try:
-            self._write_waiting(wait_s)
-            while self._close_some(now, wait_s):
-                pass
-            while self._windows.announce(self._emit, wait_s=wait_s):
-                pass
-            self._forget(now, wait_s)
+            for step in steps:
+                while step(_time_left(deadline_s)):
+                    if time.monotonic() >= deadline_s:
+                        return False
+            self._forget(now, _time_left(deadline_s))
         except OtelMetricsError as error:
             self._outage.goes_on("service telemetry: %s; samples wait", error)
             return False
@@ -201,10 +205,24 @@ class Keeper:
         except Exception:  # the thread must outlive whatever a disk or a processor of events does
             _logger.exception("service telemetry: windows could not be closed")
 
+    def _write_some(self, wait_s: float) -> bool:
+        """Write some of what waits; like the next two, tell whether there may be more."""
+        with self._lock:
+            batch = list(islice(self._waiting, WRITTEN_AT_ONCE))
+        if batch:
+            self._windows.add(batch, now=self._clock(), length_s=self._length_s, wait_s=wait_s)
+        with self._lock:
+            for _ in batch:
+                self._waiting.popleft()
+            return bool(self._waiting)
+
     def _close_some(self, now: float, wait_s: float) -> bool:
         return self._windows.close_due(
             now=now, length_s=self._length_s, plan=self._plan, wait_s=wait_s
         )
+
+    def _announce_some(self, wait_s: float) -> bool:
+        return self._windows.announce(self._emit, wait_s=wait_s)
 
     def _forget(self, now: float, wait_s: float) -> None:
         elapsed_s = time.monotonic() - self._forgot_at
@@ -248,35 +266,12 @@ class Keeper:
         else:
             reject(seen.metric, "queue_full", "samples for which the file has room")
 
-    def _write_waiting(self, wait_s: float) -> None:
-        while self._waiting:
-            with self._lock:
-                batch = list(islice(self._waiting, WRITTEN_AT_ONCE))
-            self._windows.add(batch, now=self._clock(), length_s=self._length_s, wait_s=wait_s)
-            with self._lock:
-                for _ in batch:
-                    self._waiting.popleft()
-
     def _recommend(self, sample: Sample, metric: Metric, band: BandName) -> None:
-        playbooks = metric.playbooks
-        playbook = None
-        if playbooks is not None:
-            playbook = playbooks.warning if band == "warning" else playbooks.critical
+        playbook = playbook_of(metric, band)
         if playbook is None:
             return
-        recommendation = Recommendation(
-            id=f"{sample.resource.id}:{moment(sample.observed_at)}:{sample.metric}:{band}",
-            metric=sample.metric,
-            resource=sample.resource,
-            band=band,
-            playbook=playbook,
-            confidence=self._confidence(sample, band),
-            reason=(
-                f"{sample.metric} of {sample.resource.id} is {band}, {RUN_LENGTH} samples in a "
-                f"row; the last is {sample.value:g}"
-            ),
-            observed_at=sample.observed_at,
-        )
+        confidence = self._confidence(sample, band)
+        recommendation = recommendation_of(sample, band, playbook, confidence=confidence)
         try:
             self._windows.recommend(recommendation, wait_s=TAKE_WAIT_S)
         except OtelMetricsError:  # told by the thread; what follows does not need the row
@@ -300,6 +295,11 @@ class Keeper:
         except OtelMetricsError:
             return 1.0
         return bands[band] / bands.total() if bands else 1.0
+
+
+def _time_left(deadline_s: float) -> float:
+    """Return how long a transaction may wait for other processes."""
+    return min(WRITE_WAIT_S, max(0.0, deadline_s - time.monotonic()))
 
 
 def _entry(sample: Sample) -> Entry | None:

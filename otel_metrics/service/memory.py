@@ -122,15 +122,20 @@ class MemoryStore:
 
     def _add(self, seen: Observation, now: float, length_s: int) -> bool:
         window = window_of(seen.entry.at, length_s)
-        is_late = id_of(seen.metric, seen.resource.id, window) in self._closed
+        is_late = self._is_closed(seen, window)
         if is_late:
-            seen = as_late(seen, now)
-            window = window_of(seen.entry.at, length_s)
+            at, window = now, window_of(now, length_s)
+            while self._is_closed(seen, window):
+                at, window = window.end, window_of(window.end, length_s)
+            seen = as_late(seen, at)
         self._note(seen)
         of = Over(seen.metric, seen.resource.id, window)
         self._open.setdefault(of, _Open(seen.resource)).entries.append(seen.entry)
         self._entries += 1
         return is_late
+
+    def _is_closed(self, seen: Observation, window: Window) -> bool:
+        return id_of(seen.metric, seen.resource.id, window) in self._closed
 
     def _note(self, seen: Observation) -> None:
         entry, key = seen.entry, (seen.metric, seen.resource.id)

@@ -92,7 +92,8 @@ class ServiceStore:
     ) -> list[bool]:
         """Keep what counts in windows of that length; tell of each whether it came too late.
 
-        A sample whose window is closed counts in the one of `now`, as late.
+        A sample whose window is closed counts as late, in the one of `now` or the next that is
+        open.
 
         Raises:
             DatabaseError: nothing was kept.
@@ -193,9 +194,11 @@ class ServiceStore:
 
 def _add(connection: sqlite3.Connection, seen: Observation, now: float, length_s: int) -> bool:
     window = window_of(seen.entry.at, length_s)
-    snapshot_id = id_of(seen.metric, seen.resource.id, window)
-    is_late = history.is_closed(connection, snapshot_id)
-    open_rows.add(connection, as_late(seen, now) if is_late else seen)
+    series = seen.metric, seen.resource.id
+    is_late = history.is_closed(connection, id_of(*series, window))
+    if is_late:
+        seen = as_late(seen, history.open_from(connection, *series, now))
+    open_rows.add(connection, seen)
     return is_late
 
 

@@ -68,8 +68,8 @@ SCHEMA: Final = Schema(
             announced INTEGER NOT NULL DEFAULT 0 -- whether its event was emitted
         );
         CREATE INDEX snapshots_by_time ON metrics_snapshots (window_end, snapshot_id);
-        CREATE INDEX snapshots_of_series
-            ON metrics_snapshots (metric_id, resource_id, window_end, snapshot_id);
+        CREATE INDEX snapshots_of_metric
+            ON metrics_snapshots (metric_id, window_end, snapshot_id);
         CREATE INDEX snapshots_of_resource
             ON metrics_snapshots (resource_id, window_end, snapshot_id);
         CREATE INDEX snapshots_unannounced ON metrics_snapshots (window_end) WHERE announced = 0;

@@ -102,9 +102,9 @@ def window_of(at: float, length_s: int) -> Window:
     return Window(start, start + length_s)
 
 
-def as_late(seen: Observation, now: float) -> Observation:
-    """Return what counts, in the window of now, for a sample whose own one is closed."""
-    return seen._replace(entry=Entry(max(now, seen.entry.at), "late"))
+def as_late(seen: Observation, at: float) -> Observation:
+    """Return what counts, in the window of that time, for a sample whose own one is closed."""
+    return seen._replace(entry=Entry(at, "late"))
 
 
 def expected_in(length_s: int, interval_s: float) -> int:

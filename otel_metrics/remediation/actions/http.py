@@ -35,6 +35,8 @@ REPLY_BYTES_MAX: Final = 65_536
 """What is read of a reply."""
 SECRET_BYTES_MAX: Final = 4_096
 """Largest file of a secret."""
+ABORTED_S: Final = 5.0
+"""How long after its time limit a call ends by itself, where `abort` did not end it."""
 ADDRESSES_MAX: Final = 4
 """Addresses of one name that are tried."""
 
@@ -154,7 +156,7 @@ class _Exchange:
             made = socket.socket(
                 socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM
             )
-            made.settimeout(self.target.timeout_s)
+            made.settimeout(self.target.timeout_s + ABORTED_S)
             self._is_connected(made)
             try:
                 made.connect((str(address), self.target.endpoint.port))

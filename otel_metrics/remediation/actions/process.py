@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 
 from otel_metrics import values
 from otel_metrics.remediation.actions import supervisor
+from otel_metrics.remediation.actions.waiting import is_stopped
 from otel_metrics.remediation.model import StepResult, StepVerdict
 
 __all__ = ["PATH", "Command", "run"]
@@ -32,6 +33,9 @@ LOOK_EVERY_S: Final = 0.2
 """How often the kill switch is looked at."""
 START_S: Final = 30.0
 """What a supervisor may take to begin, on a machine that is busy."""
+END_S: Final = supervisor.STOP_GRACE_S + 2.0
+"""What a supervisor may take that was asked to end, before it is killed and its program looked
+for."""
 RUN_ID: Final = "OTEL_METRICS_RUN_ID"
 """The variable that tells a program which run it is of."""
 STEP_ID: Final = "OTEL_METRICS_STEP_ID"
@@ -72,7 +76,7 @@ def run(command: Command, *, run_id: str, stopped: Callable[[], bool]) -> StepRe
         stopped: the kill switch.
     """
     program = command.argv[0]
-    if _is_stopped(stopped):
+    if is_stopped(stopped):
         return StepResult(
             verdict="stopped", detail=f"{program}: not started: the kill switch is on"
         )
@@ -134,7 +138,7 @@ def _started(order: bytes) -> Iterator[subprocess.Popen[bytes]]:
     """Start a supervisor, and see to it that none is left."""
     with _in_memory(order) as given:
         process = subprocess.Popen(  # noqa: S603  # our own file, no shell
-            [sys.executable, "-I", "-S", supervisor.__file__],
+            [_interpreter(), "-I", "-S", supervisor.__file__],
             stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -149,11 +153,18 @@ def _started(order: bytes) -> Iterator[subprocess.Popen[bytes]]:
         _end(process)
 
 
+def _interpreter() -> str:
+    """Return this Python, also where it is a part of a server such as uWSGI."""
+    if os.path.basename(sys.executable or "").startswith("python"):
+        return sys.executable
+    return os.path.join(sys.exec_prefix, "bin", "python3")
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Let a supervisor end what it runs, where it still runs something, and then end it."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(supervisor.STOP_GRACE_S + supervisor.KILL_S)
+        process.wait(END_S)
     process.kill()
     process.wait()
     assert process.stdout is not None
@@ -174,18 +185,13 @@ def _report(
                 data = os.read(process.stdout.fileno(), REPORT_BYTES_MAX)
                 report += data
                 if not data or len(report) > REPORT_BYTES_MAX:
-                    break
-            if not asked and _is_stopped(stopped):
+                    return report, asked
+            if not asked and is_stopped(stopped):
                 asked = True
                 process.terminate()
+                over = min(over, time.monotonic() + END_S)
+    process.kill()
     return report, asked
-
-
-def _is_stopped(stopped: Callable[[], bool]) -> bool:
-    try:
-        return stopped()
-    except Exception:  # noqa: BLE001  # a switch that cannot be read is on
-        return True
 
 
 @contextmanager

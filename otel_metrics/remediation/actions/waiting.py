@@ -15,7 +15,7 @@ from typing import Final
 from otel_metrics import values
 from otel_metrics.remediation.model import StepResult
 
-__all__ = ["DETAIL_CHARS_MAX", "LEFT_BEHIND_MAX", "left_behind", "line", "result_of"]
+__all__ = ["DETAIL_CHARS_MAX", "LEFT_BEHIND_MAX", "is_stopped", "left_behind", "line", "result_of"]
 
 LEFT_BEHIND_MAX: Final = 16
 """Threads of one process that hang, after which no more are started."""
@@ -43,7 +43,7 @@ def result_of(
         stopped: the kill switch.
         abort: what may make work that is waited for no longer come back soon; does not wait.
     """
-    if _is_stopped(stopped):
+    if is_stopped(stopped):
         return StepResult(verdict="stopped", detail=f"{what}: not begun: the kill switch is on")
     if left_behind() >= LEFT_BEHIND_MAX:
         detail = f"{what}: not begun: {LEFT_BEHIND_MAX} others hang; restart the service"
@@ -57,7 +57,7 @@ def result_of(
     except RuntimeError as error:  # no more threads, or the interpreter ends
         return StepResult(verdict="failed", detail=f"{what}: not begun: {error}")
     over = time.monotonic() + timeout_s
-    while thread.is_alive() and time.monotonic() < over and not _is_stopped(stopped):
+    while thread.is_alive() and time.monotonic() < over and not is_stopped(stopped):
         thread.join(min(LOOK_EVERY_S, max(0.0, over - time.monotonic())))
     if results:
         return results[0]
@@ -75,6 +75,14 @@ def left_behind() -> int:
     return len(_left)
 
 
+def is_stopped(stopped: Callable[[], bool]) -> bool:
+    """Tell whether the kill switch is on; one that cannot be read is."""
+    try:
+        return stopped()
+    except Exception:  # noqa: BLE001  # nothing runs that nobody could stop
+        return True
+
+
 def line(text: object) -> str:
     """Return what others said as one short line without secrets."""
     cleaned = str(values.clean(str(text)[: 4 * DETAIL_CHARS_MAX]))
@@ -87,10 +95,3 @@ def _result(work: Callable[[], StepResult], what: str) -> StepResult:
     except BaseException as error:  # noqa: BLE001  # the service's function, on a thread of ours
         said = line(f"{type(error).__name__}: {error}")
         return StepResult(verdict="failed", detail=f"{what}: {said}")
-
-
-def _is_stopped(stopped: Callable[[], bool]) -> bool:
-    try:
-        return stopped()
-    except Exception:  # noqa: BLE001  # a switch that cannot be read is on
-        return True

@@ -17,6 +17,7 @@ from otel_metrics.remediation.model import (
     Binding,
     Configuration,
     Limits,
+    Notice,
     Request,
     Rule,
     Step,
@@ -111,6 +112,8 @@ class Program:
     def run(
         self, parameters: Mapping[str, Value], *, run_id: str, stopped: Callable[[], bool]
     ) -> StepResult:
+        with self.path.with_name("run-ids").open("a") as file:
+            file.write(f"{run_id}\n")
         ended = subprocess.run(self.plan(parameters), check=False)
         self.then()
         verdict = "failed" if ended.returncode else "succeeded"
@@ -143,6 +146,8 @@ class Desk:
             runs_per_hour=1_000, target_runs_per_hour=1_000, targets_per_hour=1_000
         )
     )
+    notice: Notice | None = None
+    file: Callable[[], Configuration] | None = None
     enabled: bool = True
     audited: bool = True
     time: SetClock = field(default_factory=SetClock)
@@ -176,7 +181,9 @@ class Desk:
         return Engine(self.configuration, PLAYBOOKS, **{**given, **changes})
 
     def configuration(self) -> Configuration:
-        """Return what the operator's file would say now."""
+        """Return what the operator's file says now: `file`, or what is set here."""
+        if self.file is not None:
+            return self.file()
         return Configuration(
             path="playbooks.yaml",
             sha256="c0ffee",
@@ -185,6 +192,7 @@ class Desk:
             limits=self.limits,
             policy=self.policy,
             bindings={each.playbook: each for each in self.bindings},
+            notice=self.notice,
         )
 
     def program(self, word: str = "done", code: int = 0, **more: Any) -> Program:

@@ -94,6 +94,22 @@ def test_nothing_runs_by_default(configured: Configured) -> None:
     )
 
 
+def test_a_kill_switch_lies_where_nobody_else_can_remove_it(
+    configured: Configured, tmp_path: Path
+) -> None:
+    """And where it can be thrown: in a folder that is there."""
+    folder = tmp_path / "run"
+    with pytest.raises(ConfigurationProblems, match=f"stop_file: {folder} cannot be read: No such"):
+        configured(f"stop_file: {folder}/stop")
+    folder.mkdir()
+    assert configured(f"stop_file: {folder}/stop").stop_file == f"{folder}/stop"
+
+    folder.chmod(0o777)
+
+    with pytest.raises(ConfigurationProblems, match=f"stop_file: others may write {folder} "):
+        configured(f"stop_file: {folder}/stop")
+
+
 def test_an_empty_file_binds_nothing(configured: Configured) -> None:
     """It is a start, and no fault."""
     assert configured("").bindings == {}
@@ -340,7 +356,8 @@ ANY = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(value=ANY, choice=st.randoms(use_true_random=False))
 def test_a_file_is_read_or_refused(
     configured: Configured, value: object, choice: random.Random

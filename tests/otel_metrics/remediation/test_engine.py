@@ -1,16 +1,22 @@
 """What becomes of a request, from the kill switch to the audit's last line."""
 
+import os
+import sqlite3
 import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from otel_metrics.catalog.loader import builtin
 from otel_metrics.remediation.engine import QUEUE_MAX
+from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.model import Notice, Outcome, Request, Rule, StepResult
 from otel_metrics.service.samples import Resource
 from otel_metrics.testing import capture
-from tests.otel_metrics.remediation.desks import CPU, HOST, Desk, binding, request
+from tests.otel_metrics.remediation.desks import CPU, HOST, HOSTS, Desk, binding, request
 
 ACTIONS = "remediation.actions"
 
@@ -86,6 +92,35 @@ def test_what_may_not_be_done_is_not_done(
     assert outcome.result == result
     assert said in outcome.detail
     assert desk.words() == []
+
+
+@given(
+    st.text(max_size=30),
+    st.text(max_size=30),
+    st.dictionaries(
+        st.text(max_size=9),
+        st.text(max_size=9) | st.integers() | st.floats() | st.none(),
+        max_size=3,
+    ),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_has_an_outcome(
+    desk: Desk, text: str, more: str, parameters: dict[str, Any]
+) -> None:
+    """Texts of anybody, with half characters and NUL, raise nothing and leave a sound audit."""
+    hostile = text + "\ud800\x00\u2028"
+    for asked in (
+        request(key=more, parameters=parameters, reason=hostile, actor=hostile, metric=None),
+        request(hostile, key=hostile, parameters=parameters),
+        request(key=more, target=Resource(more, hostile), metric=more),
+        request("scale-workers", key=hostile + more, parameters=parameters, metric=hostile),
+    ):
+        assert desk.engine.handle(asked).result != "failed"
+
+    assert not [
+        entry for entry in desk.events if "Error" in str(entry[1].get("remediation.detail"))
+    ]
+    assert desk.faults() == []
 
 
 def test_a_target_that_the_binding_does_not_name_is_refused(desk: Desk) -> None:
@@ -216,7 +251,10 @@ def test_the_kill_switch_stops_between_two_steps(desk: Desk) -> None:
     )
     outcome = desk.engine.handle(request())
 
-    assert (outcome.result, outcome.detail) == ("stopped", "step 2 of 2: the kill switch is on")
+    assert (outcome.result, outcome.detail) == (
+        "stopped",
+        f"step 2 of 2: {desk.stop_file} exists",
+    )
     assert [line.split()[0] for line in desk.words()] == ["1"]
 
 
@@ -236,6 +274,32 @@ def test_the_switch_is_turned_by_a_named_person(desk: Desk) -> None:
         ("recommendation", "executed_playbook_shift-load"),
         ("bob", "resume_playbooks"),
     ]
+
+
+def test_to_stop_needs_no_ledger(desk: Desk) -> None:
+    """Where it cannot be written nothing goes on, and the switch can be turned on all the same."""
+    (desk.folder / "ledger.db").mkdir()
+
+    assert desk.engine.switch(on=True, actor="ann", reason="storm")
+    assert desk.stop_file.exists()
+    with pytest.raises(LedgerError):
+        desk.engine.switch(on=False, actor="ann", reason="calm")
+    assert desk.stop_file.exists()
+
+
+@pytest.mark.slow
+def test_approvals_that_wait_are_a_gauge(desk: Desk) -> None:
+    """`remediation.approvals.pending` is there once the engine looked."""
+    desk.bindings.append(binding("scale-nodes", desk.program("nodes")))
+    desk.engine.handle(request("scale-nodes"))
+    with capture() as seen:
+        desk.engine.start()
+        deadline = time.monotonic() + 30
+        while not seen.value("remediation.approvals.pending") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        desk.engine.stop(time.monotonic() + 30)
+
+        assert seen.value("remediation.approvals.pending") == 1
 
 
 def test_nothing_is_done_that_the_audit_cannot_be_told(desk: Desk) -> None:
@@ -293,12 +357,10 @@ def test_what_is_not_bound_is_notified_once(desk: Desk) -> None:
         sent.append(event)
         return StepResult(verdict="succeeded", detail="")
 
-    configuration = replace(desk.configuration(), notice=Notice(send=send))
-    engine = desk.another()
-    engine._configuration = lambda: configuration  # the desk's has no webhook
+    desk.notice = Notice(send=send)
     asked = request("scale-workers")
 
-    assert [engine.handle(asked).result for _ in range(2)] == ["notified", "repeated"]
+    assert [desk.engine.handle(asked).result for _ in range(2)] == ["notified", "repeated"]
     assert sent == ["remediation.notified"]
     assert [name for name, _ in desk.events] == ["remediation.notified"]
     assert desk.events[0][1]["playbook.id"] == "scale-workers"
@@ -318,6 +380,25 @@ def test_every_outcome_is_counted(desk: Desk) -> None:
     assert counted("shift-load", "repeated") == 1
     assert counted("unknown", "refused") == 1
     assert len(seen.points(ACTIONS)) == 3
+
+
+def test_every_event_is_as_the_catalog_declares_it(desk: Desk) -> None:
+    """No attribute that it does not list, and none missing that it requires."""
+    desk.bindings.append(binding("scale-nodes", desk.program("nodes")))
+    desk.engine.handle(request())
+    desk.sample("good")
+    desk.engine.verify_due()
+    desk.engine.handle(request("scale-nodes", key="key-2"))
+    desk.engine.handle(request("scale-workers", key="key-3"))
+    desk.engine.switch(on=True, actor="ann", reason="storm")
+    declared = builtin().events
+
+    assert {name for name, _ in desk.events} == {
+        name for name, event in declared.items() if event.domain == "remediation"
+    }
+    for name, fields in desk.events:
+        required = {key for key, level in declared[name].levels.items() if level == "required"}
+        assert required <= fields.keys() <= set(declared[name].attributes)
 
 
 def test_a_plan_says_what_would_become_of_it_and_does_nothing(desk: Desk) -> None:
@@ -391,3 +472,74 @@ def test_a_request_for_a_metric_waits_for_the_verification_of_the_last(desk: Des
     assert "not yet verified" in outcome.detail
     assert desk.engine.handle(second).result == "succeeded"
     assert second.target == HOST
+
+
+def test_an_end_stops_what_runs(desk: Desk) -> None:
+    """What is begun is stopped and told so, what is asked for later is refused."""
+
+    def end() -> None:
+        desk.engine.stop(time.monotonic())
+
+    desk.bindings[0] = binding("shift-load", desk.program("1", then=end), desk.program("2"))
+    outcome = desk.engine.handle(request())
+
+    assert (outcome.result, outcome.detail) == ("stopped", "step 2 of 2: the service ends")
+    assert desk.audit.told()[-1] == ("result", "stopped")
+    assert desk.engine.handle(request(key="key-2")).detail == "the service ends"
+
+
+@pytest.mark.slow
+def test_a_result_that_the_ledger_does_not_take_is_told_later(desk: Desk) -> None:
+    """What was done stays known while the ledger is held, and is in it afterwards."""
+    other = sqlite3.connect(desk.folder / "ledger.db", isolation_level=None)
+
+    def hold() -> None:
+        other.execute("BEGIN IMMEDIATE")
+
+    desk.bindings[0] = binding("shift-load", desk.program(then=hold))
+    outcome = desk.engine.handle(request(metric=None))
+    other.execute("ROLLBACK")
+    other.close()
+    before = desk.engine.history()[0].state
+    desk.engine.start()
+    deadline = time.monotonic() + 30
+    while desk.engine.history()[0].state != "ended" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    desk.engine.stop(time.monotonic() + 30)
+
+    assert outcome.result == "succeeded"
+    assert "not in the ledger yet" in outcome.detail
+    assert (before, desk.engine.history()[0].result) == ("begun", "succeeded")
+    assert desk.audit.told()[-1] == ("result", "succeeded")
+    assert desk.faults() == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_acts_for_itself(desk: Desk) -> None:
+    """It has a thread and a queue of its own, and what its parent runs is its parent's."""
+    seen: list[int] = []
+    parent = os.getpid()
+
+    def fork() -> None:
+        if os.getpid() != parent:
+            return
+        child = os.fork()
+        if child:
+            seen.append(os.waitpid(child, 0)[1])
+            return
+        try:
+            desk.engine.after_fork()
+            desk.engine.recover()
+            own = desk.engine.handle(request(key="child", target=HOSTS[1], metric=None))
+            parents = desk.engine.history()[1]
+            os._exit(0 if (own.result, parents.state) == ("succeeded", "begun") else 1)
+        finally:
+            os._exit(2)
+
+    desk.bindings[0] = binding("shift-load", desk.program(then=fork))
+    outcome = desk.engine.handle(request(metric=None))
+
+    assert (seen, outcome.result) == ([0], "succeeded")
+    assert desk.faults() == []
+    assert desk.words() == ["done share=10"] * 2

@@ -69,7 +69,7 @@ def test_a_process_that_died_in_a_run_leaves_it_done_at_most_once(desk: Desk, wh
 
 @pytest.mark.slow
 def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
-    """Once, however often it is looked, and the audit says of which run it is another."""
+    """Once, however often it is looked, under the id of the run that it is again."""
     engine = died(desk, "in step", "idempotent")
     for _ in range(3):
         engine.recover()
@@ -77,6 +77,8 @@ def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
     assert desk.words() == ["done share=10"] * 2
     assert [run.result for run in engine.history()] == ["succeeded", "unknown"]
     assert engine.history()[0].rerun_of == engine.history()[1].id
+    ids = (desk.folder / "run-ids").read_text().split()
+    assert ids == [engine.history()[1].id] * 2
     assert [result for _, result in desk.audit.told()] == [
         *("admitted", "intended", "unknown"),
         *("admitted", "intended", "succeeded"),
@@ -149,6 +151,22 @@ def test_a_ledger_that_is_lost_takes_in_its_audit(desk: Desk, loss: str) -> None
     assert (again.result, again.run_id) == ("repeated", first.run_id)
     assert (held.result, later.result) == ("limited", "succeeded")
     assert desk.words() == ["done share=10"] * 2
+    assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_lost_with_its_process_leaves_its_run_unknown(desk: Desk) -> None:
+    """The audit knows of an intent without a result: it is told, and nothing is done again."""
+    died(desk, "in step")
+    for path in desk.folder.glob("ledger.db*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    engine = engine_of(desk.folder)[1]
+    engine.recover()
+    again = engine.handle(request(metric=None))
+
+    assert (again.result, desk.words()) == ("repeated", ["done share=10"])
+    assert [result for _, result in desk.audit.told()] == ["admitted", "intended", "unknown"]
+    assert engine.history()[-1].result == "unknown"
     assert desk.faults() == []
 
 

@@ -444,6 +444,23 @@ def test_a_stop_writes_what_waits(store: ServiceStore, path: Path) -> None:
     assert kept.snapshots() == []
 
 
+def test_a_stop_ends_in_time(store: ServiceStore, path: Path) -> None:
+    """Whoever holds the file; what waits is lost then, and what is in it is not."""
+    kept = Kept(store)
+    kept.take(10.0)
+    kept.now += 1000
+    with held_by_another(path):
+        kept.take(20.0)
+        begun = time.monotonic()
+        kept.keeper.stop(begun + 0.5)
+        elapsed_s = time.monotonic() - begun
+    after = Kept(store, now=kept.now)
+    after.pass_(300.0)
+
+    assert elapsed_s < 4.0
+    assert [snapshot["value"] for snapshot in after.snapshots()] == [10.0]
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_begins_anew(store: ServiceStore, path: Path) -> None:
     """What waits is its parent's, and so is the run; what it samples itself is kept."""
@@ -474,9 +491,8 @@ def test_another_length_of_windows_loses_nothing(store: ServiceStore) -> None:
     assert [each["stats"]["sample_count"] for each in after.snapshots()] == [1, 2, 1]  # type: ignore[index] # a mapping
 
 
-def test_a_clock_that_jumps_closes_no_window_twice(store: ServiceStore) -> None:
+def test_a_clock_that_jumps_closes_no_window_twice(kept: Kept) -> None:
     """An hour ahead and back: what comes for a window that was closed is late, the rest counts."""
-    kept = Kept(store)
     kept.take(10.0)
     kept.pass_(3600.0)
     kept.now = START + 100
@@ -485,8 +501,8 @@ def test_a_clock_that_jumps_closes_no_window_twice(store: ServiceStore) -> None:
     kept.take(30.0)
     kept.pass_(300.0)
 
-    found = [(each["window_end"], each["value"]) for each in kept.snapshots()]
-    assert found == [("2027-01-15T08:05:00Z", 10.0), ("2027-01-15T08:10:00Z", 30.0)]
+    found = [(each["window_end"], each["value"], each["late_samples"]) for each in kept.snapshots()]
+    assert found == [("2027-01-15T08:05:00Z", 10.0, 0), ("2027-01-15T08:10:00Z", 30.0, 1)]
 
 
 def test_metric_of_another_interval_expects_as_many(store: ServiceStore) -> None:

@@ -10,7 +10,8 @@ import pytest
 from otel_metrics.remediation import Call, register
 from otel_metrics.remediation.actions.callables import REGISTERED, CallableStep, Function
 from otel_metrics.remediation.actions.waiting import LEFT_BEHIND_MAX, left_behind
-from otel_metrics.remediation.model import StepResult
+from otel_metrics.remediation.model import StepResult, Value
+from tests.otel_metrics.remediation.payloads import PAYLOADS
 
 WAIT_S = 30.0
 
@@ -41,6 +42,20 @@ def test_a_registered_function_is_called_with_what_the_playbook_allows() -> None
     found = step.run({"target": "host-1"}, run_id="r1", stopped=lambda: False)
     del REGISTERED["drain"]
     assert found == StepResult(verdict="succeeded", detail="callable drain: r1 drained host-1")
+
+
+def test_every_payload_arrives_unchanged() -> None:
+    """As a value of Python, of which nothing is made."""
+    received: list[Value] = []
+    step = CallableStep(
+        name="drain",
+        timeout_s=WAIT_S,
+        functions={"drain": lambda call: received.append(call.parameters["target"])},
+    )
+    for payload in PAYLOADS:
+        step.run({"target": payload}, run_id="r1", stopped=lambda: False)
+
+    assert received == list(PAYLOADS)
 
 
 def test_what_would_be_called_is_planned() -> None:

@@ -6,7 +6,6 @@ import hmac
 import json
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +19,11 @@ from otel_metrics.remediation.actions.waiting import left_behind
 from otel_metrics.remediation.configuration import ConfigurationProblems
 from otel_metrics.remediation.model import Configuration, Step, StepResult
 from tests.collector_config.certificates import Authority
+from tests.otel_metrics.remediation.actions.processes import WAIT_S, wait_for
 from tests.otel_metrics.remediation.actions.receiver import Receiver, receiving
 from tests.otel_metrics.remediation.payloads import PAYLOADS
 
 SECRET = b"0123456789abcdef0123456789abcdef"
-WAIT_S = 30.0
 
 Post = Callable[..., StepResult]
 
@@ -368,11 +367,3 @@ def test_what_cannot_be_called_is_refused_when_the_file_is_read(
         step(f"http: {written.replace('SECRET', str(secret_file))}", "hosts: [a.example]")
 
     assert f"steps[0].{expected}" in str(refused.value)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    over = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < over
-        threading.Event().wait(0.02)

@@ -1,0 +1,291 @@
+"""Decides what becomes of a request, and has it run, asked for, noted or notified.
+
+Threads: any; each request is decided on its caller's.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from otel_metrics import instruments, values
+from otel_metrics.catalog.model import Playbook
+from otel_metrics.remediation import admission, approval_rows, entries, recovery
+from otel_metrics.remediation.approval_rows import Approval
+from otel_metrics.remediation.audit import APPROVAL, REQUESTED
+from otel_metrics.remediation.clock import Now
+from otel_metrics.remediation.considering import Considered, consider, noted, readable
+from otel_metrics.remediation.errors import LedgerError
+from otel_metrics.remediation.executor import Executor
+from otel_metrics.remediation.ledger import Ledger
+from otel_metrics.remediation.model import Configuration, Limits, Outcome, Request
+from otel_metrics.remediation.notices import notify
+from otel_metrics.remediation.policy import Ruling
+from otel_metrics.remediation.recovery import AGAIN
+from otel_metrics.remediation.runs import Run
+from otel_metrics.remediation.switch import Switch
+from otel_metrics.remediation.trail import Emit, Entries, Trail, put
+from otel_metrics.service.samples import Resource
+
+__all__ = ["Decider", "Given", "Plan"]
+
+ACTIONS: Final = "remediation.actions"
+UNKNOWN: Final = "unknown"
+"""Stands in the metric for a playbook that the catalog does not have."""
+ENDING: Final = "the service ends"
+"""Why nothing is begun any more, and what runs is stopped, once the engine is."""
+
+_logger = logging.getLogger("otel_metrics.remediation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What is decided by; see `Engine`."""
+
+    configuration: Callable[[], Configuration | None]
+    playbooks: Mapping[str, Playbook]
+    known_targets: Callable[[], Collection[Resource]]
+    entries: Entries | None
+    emit: Emit
+    stop: bool
+    stop_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would become of a request now.
+
+    Attributes:
+        considered: what would be done; None where nothing could be.
+        outcome: what `handle` would return but for the steps: `refused`, `limited`, `repeated`,
+            `notified`, `waiting`, `dry_run`; None where it would run.
+    """
+
+    considered: Considered | None
+    outcome: Outcome | None
+
+
+class Decider:
+    """Decides by one ledger.
+
+    Args:
+        ending: set once nothing may be begun any more.
+    """
+
+    def __init__(
+        self,
+        given: Given,
+        ledger: Ledger,
+        trail: Trail,
+        executor: Executor,
+        ending: threading.Event,
+    ) -> None:
+        self._given = given
+        self._ledger = ledger
+        self._trail = trail
+        self._executor = executor
+        self._ending = ending
+        self._is_compared = False
+
+    def handle(self, request: Request, *, dry_run: bool = False, ask: bool = False) -> Outcome:
+        """Do what is asked, as far as it may be done; never raises.
+
+        Args:
+            dry_run: whether to say only what would be done.
+            ask: whether to ask for an approval also of what the policy lets run.
+        """
+        asked = readable(request)
+        return self._guarded(asked, lambda: self._handle(asked, dry_run=dry_run, ask=ask))
+
+    def counted(self, request: Request, outcome: Outcome) -> Outcome:
+        """Count what became of a request, and return it."""
+        known = request.playbook in self._given.playbooks
+        attributes = {
+            "playbook.id": request.playbook if known else UNKNOWN,
+            "remediation.result": outcome.result,
+        }
+        instruments.metric(ACTIONS).add(1, attributes)
+        return outcome
+
+    def plan(self, request: Request) -> Plan:
+        """Return what would become of a request now; nothing is done, and nothing is noted.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        considered = self._consider(readable(request))
+        if isinstance(considered, Outcome):
+            return Plan(considered=None, outcome=considered)
+        refused = self._refusal(considered)
+        if refused is not None:
+            return Plan(considered=considered, outcome=refused)
+        is_dry = self._is_dry(considered)
+        outcome = self._ledger.read(
+            lambda connection, now: admission.outlook(connection, now, considered, is_dry=is_dry)
+        )
+        return Plan(considered=considered, outcome=outcome)
+
+    def run_approved(self, approval: Approval) -> None:
+        """Run what was approved, if it is still what would be done.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
+        considered = self._consider(approval.request)
+        if isinstance(considered, Outcome):
+            if considered.result == "refused":
+                self._void(approval, considered.detail)
+            return  # without a binding there may be one again, until it is over
+        if considered.digest != approval.digest:
+            self._void(approval, "what it would do has changed since it was asked for")
+        elif considered.ruling.decision == "refuse":
+            self._void(approval, f"refused by {considered.ruling.reason}")
+        elif considered.is_enabled and not self._switch(considered).is_on():
+            by = Ruling("ask", f"approved by {approval.decided_by}")
+            outcome = self._run_now(replace(considered, ruling=by), approval=approval)
+            if outcome.result not in ("limited", "repeated"):  # it waits on, until it is over
+                self.counted(approval.request, outcome)
+
+    def run_again(self, run: Run) -> None:
+        """Run once more what is idempotent and may have been done in part."""
+        request = replace(run.request, key=f"{run.request.key}{AGAIN}")
+        considered = self._consider(request)
+        if isinstance(considered, Outcome) or self._refusal(considered) is not None:
+            return
+        allowed = considered.ruling.decision == "run" or run.approval_id is not None
+        is_same = [list(each) for each in considered.plan] == run.plan
+        if allowed and is_same and not self._is_dry(considered):
+            self._guarded(request, lambda: self._run_now(considered, rerun_of=run.id))
+
+    def compare(self) -> None:
+        """See once whether the audit knows more than the ledger, as where that is an old copy.
+
+        Raises:
+            LedgerError: the audit cannot be read, or the ledger not be written.
+        """
+        if self._trail.is_kept and not self._is_compared:
+            recovery.adopt(self._ledger, self._given.entries, compare=True)
+            self._is_compared = True
+
+    def _guarded(self, request: Request, work: Callable[[], Outcome]) -> Outcome:
+        try:
+            outcome = work()
+        except LedgerError as error:
+            outcome = Outcome(result="refused", detail=str(error))
+        except Exception as error:  # callbacks and steps of others
+            _logger.warning("remediation: a request failed", exc_info=True)
+            outcome = Outcome(result="refused", detail=f"{type(error).__name__}: {error}")
+        return self.counted(request, outcome)
+
+    def _handle(self, request: Request, *, dry_run: bool, ask: bool) -> Outcome:
+        if self._ending.is_set():
+            return Outcome(result="refused", detail=ENDING)
+        self._adopt()
+        considered = self._consider(request)
+        if isinstance(considered, Outcome):
+            if considered.result == "notified":
+                return self._notified(noted(request), considered.detail)
+            return self._refused(request, considered)
+        refused = self._refusal(considered)
+        if refused is not None:
+            return self._refused(request, refused)
+        if dry_run or self._is_dry(considered):
+            return self._run_dry(considered)
+        if ask or considered.ruling.decision == "ask":
+            return self._ask(considered)
+        return self._run_now(considered)
+
+    def _consider(self, request: Request) -> Considered | Outcome:
+        configuration = self._given.configuration()
+        return consider(request, configuration, self._given.playbooks, self._given.known_targets)
+
+    def _refusal(self, considered: Considered) -> Outcome | None:
+        why = self._switch(considered).why()
+        if why:
+            return Outcome(result="refused", detail=f"stopped: {why}")
+        if considered.ruling.decision == "refuse":
+            return Outcome(result="refused", detail=considered.ruling.reason)
+        return None
+
+    def _is_dry(self, considered: Considered) -> bool:
+        return not (considered.is_enabled and self._trail.is_kept)
+
+    def _switch(self, considered: Considered) -> Switch:
+        path = considered.configuration.stop_file or self._given.stop_file
+        return Switch(path, held=self._given.stop)
+
+    def _adopt(self) -> None:
+        if self._trail.is_kept:
+            recovery.adopt(self._ledger, self._given.entries)
+
+    def _notified(self, request: Request, detail: str) -> Outcome:
+        configuration = self._given.configuration()
+        most = (configuration.limits if configuration else Limits()).runs_per_hour
+        outcome = self._ledger.write(
+            lambda connection, now: admission.notice(connection, now, request, detail, most)
+        )
+        if outcome.result == "notified":
+            notify(request, configuration, self._given.emit)
+        return outcome
+
+    def _refused(self, request: Request, outcome: Outcome) -> Outcome:
+        said, key = self._trail.is_kept, request.key
+        if self._ledger.read(lambda connection, now: admission.is_noted(connection, now, key)):
+            return outcome
+        self._ledger.write(
+            lambda connection, now: admission.refuse(
+                connection, now, noted(request), values.text(outcome.detail), said=said
+            )
+        )
+        self._trail.try_to_flush()
+        return outcome
+
+    def _run_dry(self, considered: Considered) -> Outcome:
+        said = self._trail.is_kept
+        held = self._ledger.read(
+            lambda connection, now: admission.held(connection, now, considered, "dry_run")
+        )
+        if held is not None:
+            return held
+        outcome, entry = self._ledger.write(
+            lambda connection, now: admission.dry_run(connection, now, considered, said=said)
+        )
+        if entry is not None and not said:
+            self._given.emit(REQUESTED, entry)
+        self._trail.try_to_flush()
+        return outcome
+
+    def _ask(self, considered: Considered) -> Outcome:
+        outcome = self._ledger.write(
+            lambda connection, now: admission.ask(
+                connection, now, considered, approval_id=admission.new_id()
+            )
+        )
+        self._trail.try_to_flush()
+        return outcome
+
+    def _run_now(
+        self,
+        considered: Considered,
+        *,
+        approval: Approval | None = None,
+        rerun_of: str | None = None,
+    ) -> Outcome:
+        switch, ending = self._switch(considered), self._ending
+        return self._executor.run(
+            considered,
+            why_stopped=lambda: ENDING if ending.is_set() else switch.why(),
+            approval=approval,
+            rerun_of=rerun_of,
+        )
+
+    def _void(self, approval: Approval, detail: str) -> None:
+        def voided(connection: sqlite3.Connection, now: Now) -> None:
+            row = approval_rows.void(connection, approval.id, detail)
+            if row is not None:
+                put(connection, APPROVAL, entries.approval(row, now, actor="remediation"))
+
+        self._ledger.write(voided)
+        self._trail.try_to_flush()

@@ -1,0 +1,118 @@
+"""The audit of a real archive: sealed, signed, and read back as it was said."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from otel_exporter_ndjson import read
+from otel_exporter_ndjson.audit import AuditLog
+from otel_exporter_ndjson.sealkey import SealKey
+from otel_exporter_ndjson.settings import Settings
+from otel_exporter_ndjson.values import decode_attributes
+from otel_metrics.archive.verify import verify
+from otel_metrics.remediation import audit
+from otel_metrics.remediation.audit import Entry
+from tests.otel_metrics.remediation.desks import HOSTS, Desk, request
+
+KEY = SealKey(bytes(range(32)))
+WAIT = """
+import sys, time
+from tests.otel_metrics.remediation.workers import engine_of
+from pathlib import Path
+desk, engine = engine_of(Path(sys.argv[1]))
+say = desk.audit.say
+def slow(event, attributes):
+    if event.endswith("requested"):
+        print("saying", flush=True)
+        time.sleep(1)
+    say(event, attributes)
+desk.audit.say = slow
+from tests.otel_metrics.remediation.desks import request
+engine.handle(request(key="theirs", metric=None))
+"""
+
+
+class Archive:
+    """An audit in an archive, as services keep theirs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = AuditLog(Settings(path=str(path)), key=KEY)
+
+    def say(self, event: str, attributes: Entry) -> None:
+        self.log.say(event, attributes, service="shop")
+
+    def entries(self) -> Iterator[Entry]:
+        for record in read(self.path, signal="audit", service="shop"):
+            yield decode_attributes(record.data.get("attributes")) or {}  # type: ignore[misc]  # as it was said
+
+
+def test_an_archive_keeps_the_audit(desk: Desk) -> None:
+    """What is read back is the chain that was written, and each segment is signed."""
+    archive = Archive(desk.folder / "archive")
+    engine = desk.another(audit=archive, entries=archive.entries)
+    hostile = 'a "b"\n\x00\x1b[31m\u202e\ud800 ' + "x" * 70_000
+    outcomes = [
+        engine.handle(request(key=f"key-{n} \u2028", reason=hostile, metric=None)).result
+        for n in range(3)
+    ]
+    archive.log.close()
+    entries = list(archive.entries())
+
+    assert outcomes == ["succeeded"] * 3
+    assert [entry["sequence"] for entry in entries] == list(range(1, 10))
+    assert list(audit.faults(entries)) == []
+    report = verify(archive.path, keys=[KEY])
+    assert (report.intact, report.of("integrity"), report.of("completeness")) == (True, [], [])
+
+
+def test_a_lost_ledger_takes_in_an_archive(desk: Desk) -> None:
+    """Also from a segment that is open still."""
+    archive = Archive(desk.folder / "archive")
+    engine = desk.another(audit=archive, entries=archive.entries)
+    engine.handle(request(metric=None))
+    other = desk.another(
+        audit=archive, entries=archive.entries, ledger_path=desk.folder / "other.db"
+    )
+
+    assert other.handle(request(metric=None)).result == "repeated"
+    assert other.handle(request(key="key-2", metric=None)).result == "succeeded"
+    assert list(audit.faults(archive.entries())) == []
+
+
+def test_an_old_copy_of_a_ledger_takes_in_what_came_after(desk: Desk) -> None:
+    """A backup that was put back acts on nothing again, and the chain goes on."""
+    desk.engine.handle(request(key="before", metric=None))
+    desk.engine.stop(time.monotonic() + 30)
+    copy = (desk.folder / "ledger.db").read_bytes()
+    engine = desk.another()
+    engine.handle(request(key="after", metric=None))
+    engine.stop(time.monotonic() + 30)
+    (desk.folder / "ledger.db").write_bytes(copy)
+    restored = desk.another()
+    restored.recover()
+    again = [restored.handle(request(key=key, metric=None)).result for key in ("before", "after")]
+    new = restored.handle(request(key="new", metric=None)).result
+
+    assert (again, new) == (["repeated", "repeated"], "succeeded")
+    assert desk.words() == ["done share=10"] * 3
+    assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_chain(desk: Desk) -> None:
+    """While one says its entries, slowly, the other waits, and says its own behind them."""
+    command = [sys.executable, "-c", WAIT, str(desk.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "saying\n"
+        outcome = desk.engine.handle(request(key="mine", target=HOSTS[1], metric=None))
+
+    assert outcome.result == "succeeded"
+    keys = [line["attributes"]["remediation.key"] for line in desk.audit.lines()]
+    assert sorted(keys) == ["mine"] * 3 + ["theirs"] * 3
+    assert desk.faults() == []
