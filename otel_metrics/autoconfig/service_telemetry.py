@@ -160,8 +160,8 @@ class ServiceTelemetry:
 
     def _assembled(self) -> _Parts:
         # Deferred: SQLite, psutil and what asks sources, for those who want them.
-        from otel_metrics.autoconfig.host_figures import MachineFigures
         from otel_metrics.autoconfig.remediation import assemble_remediation
+        from otel_metrics.host.figures import Figures
         from otel_metrics.service import configured
         from otel_metrics.service.keeper import Keeper
         from otel_metrics.service.sampler import Sampler
@@ -183,7 +183,7 @@ class ServiceTelemetry:
             on_sample=keeper.take,
             on_missed=keeper.missed,
             resource_ids={"service": self._service, "host": socket.gethostname()},
-            host=MachineFigures(),
+            host=Figures(),
         )
         remediation = assemble_remediation(
             settings,

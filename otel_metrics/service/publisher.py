@@ -84,7 +84,7 @@ class Publisher:
             self._missed(turn, resource, error.kind)
 
     def forget(self, turn: Turn) -> None:
-        """Take a metric's values back, since another process has them now."""
+        """Take a metric's values back, since another source or process has them now."""
         turn.known = frozenset()
         self._table.drop(turn.metric.name)
 

@@ -141,14 +141,13 @@ class Sampler:
     def _run(self) -> None:
         _suppress_instrumentation()
         condition, at_work = self._condition, self.at_work
-        while True:
-            with condition:
-                condition.wait_for(lambda: self._ending or self._answers, timeout=self._wait_s())
-                if self._ending:
-                    return
-                answers, self._answers = self._answers, []
+        answers: list[_Answer] = []
+        while not self._ending:
             with at_work:
                 self._look(answers)
+            with condition:
+                condition.wait_for(lambda: self._ending or self._answers, timeout=self._wait_s())
+                answers, self._answers = self._answers, []
 
     def _wait_s(self) -> float:
         soonest_s = min((turn.next_s for turn in self._turns.values()), default=float("inf"))
@@ -171,14 +170,14 @@ class Sampler:
             self._publisher.fail(turn, _late(turn))
         elif turn.shared and not self._holds_office:
             turn.due_s = now_s + LOOK_INTERVAL_S
-        else:
-            self._ask(turn, now_s)
+        elif turn.read is not None:
+            self._ask(turn, turn.read, now_s)
 
-    def _ask(self, turn: Turn, now_s: float) -> None:
+    def _ask(self, turn: Turn, read: Read, now_s: float) -> None:
         turn.begin(now_s)
         question = threading.Thread(
             target=_ask,
-            args=(turn.read, partial(self._leave, turn)),
+            args=(read, partial(self._leave, turn)),
             name=f"otel-metrics-source-{turn.metric.name}",
             daemon=True,
         )
@@ -190,13 +189,12 @@ class Sampler:
 
     def _judge(self, answer: _Answer) -> None:
         turn = answer.turn
-        if self._turns.get(turn.metric.name) is not turn or turn.asked_s is None:
-            return  # another source has its place
+        assert turn.asked_s is not None
         was_late = turn.is_late
         turn.is_late = answer.answered_s - turn.asked_s > turn.source.timeout_s
         turn.end(time.monotonic())
         if was_late or (turn.shared and not self._holds_office):
-            return  # counted when its time was over; or another process asks now
+            return  # counted when its time was over; or another source or process is asked now
         if turn.is_late:
             self._publisher.fail(turn, _late(turn))
         elif answer.error is not None:
@@ -230,18 +228,18 @@ class Sampler:
                 )
 
     def _seat(self, metric: Metric) -> None:
-        """Give a metric its turn; none where nothing can be asked. One that is replaced while it is
-        asked is forgotten: its answer finds another in its place."""
+        """Give a metric its turn, or another source; none where nothing can be asked."""
         assert metric.source is not None
-        self.table.drop(metric.name)
-        self._turns.pop(metric.name, None)
         function = self._functions.get(metric.name)
         read = self._sources.reader(metric) if function is None else _reader(function)
-        if read is None:
-            return
         shared = function is None and self._sources.is_shared(metric.source)
-        self._turns[metric.name] = Turn(metric, metric.source, read, shared, time.monotonic())
-        if metric.name not in self._observed:
+        now_s, turn = time.monotonic(), self._turns.get(metric.name)
+        if turn is not None:
+            turn.change(read, shared=shared, now_s=now_s)
+            self._publisher.forget(turn)
+        elif read is not None:
+            self._turns[metric.name] = Turn(metric, metric.source, read, shared, now_s)
+        if read is not None and metric.name not in self._observed:
             self._observed.add(metric.name)
             instruments.observe(metric.name, partial(self.table.measured, metric.name))
 

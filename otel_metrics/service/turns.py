@@ -17,18 +17,19 @@ class Turn:
     Times are readings of the monotonic clock.
 
     Attributes:
-        read: asks the source; may wait.
+        read: asks the source; may wait. None where there is nothing to ask now.
         shared: whether one process of the service asks for all of them.
         due_s: when the source is asked next.
         asked_s: when the question that is under way was put; None while there is none.
         fails_s: when that question counts as not answered, and then once an interval.
-        is_late: whether it does; its answer is then of no use.
+        is_late: whether its answer will be of no use, since it is late or another source is asked
+            from now on.
         known: the resources that had a value in the last answer.
     """
 
     metric: Metric
     source: Source
-    read: Read
+    read: Read | None
     shared: bool
     due_s: float
     asked_s: float | None = None
@@ -39,7 +40,18 @@ class Turn:
     @property
     def next_s(self) -> float:
         """When there is something to do about it."""
+        if self.read is None:
+            return math.inf
         return self.due_s if self.asked_s is None else self.fails_s
+
+    def change(self, read: Read | None, *, shared: bool, now_s: float) -> None:
+        """Ask another source from now on, at the interval that was; none is asked beside one that
+        has not answered, so however often it changes, one question at most is under way."""
+        if self.read is None:
+            self.due_s = max(self.due_s, now_s)
+        self.read = read
+        self.shared = shared
+        self.is_late = self.asked_s is not None
 
     def begin(self, now_s: float) -> None:
         """Note that the source is asked now. Intervals that went by meanwhile are not made up."""

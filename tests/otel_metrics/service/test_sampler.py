@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,7 @@ def test_an_answer_that_comes_too_late_is_not_used(
     assert kept.samples[0].value > 1
 
 
+@pytest.mark.slow
 def test_a_value_expires_when_its_samples_are_not_handed_on(
     captured_telemetry: Captured, gate: threading.Event
 ) -> None:
@@ -321,6 +323,34 @@ def test_a_function_registered_later_is_asked_and_one_that_is_taken_back_is_not(
         until(lambda: kept.values() == {})
 
 
+@pytest.mark.slow
+def test_a_function_that_hangs_is_not_asked_beside_its_successors(
+    captured_telemetry: Captured, gate: threading.Event
+) -> None:
+    """However often a service registers another: at most one question of a metric is under way,
+    and the newest is asked when it has ended."""
+    asked: list[str] = []
+
+    def hang() -> float:
+        asked.append("hang")
+        gate.wait(PATIENCE_S)
+        return 1
+
+    service.register(METRIC, hang)
+    with sampling(declared(timeout_s=0.1)) as kept:
+        until(lambda: asked)
+        for _ in range(3):
+            service.register(METRIC, partial(hang))
+            kept.missed.clear()
+            until(lambda: len(kept.missed) >= 2)  # by then the registry was looked at
+        assert asked == ["hang"]
+        service.register(METRIC, lambda: 7)
+        gate.set()
+        until(lambda: kept.values() == {"executor": 7})
+
+    assert {sample.value for sample in kept.samples} <= {1, 7}
+
+
 def test_a_function_for_a_metric_that_is_none_is_said(
     captured_telemetry: Captured, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -399,7 +429,7 @@ def test_a_forked_child_samples_for_itself(captured_telemetry: Captured, tmp_pat
             _say_what_a_child_samples(kept.sampler, kept.samples, tmp_path / "child")
         until(lambda: os.waitpid(child, os.WNOHANG)[0] == child)
 
-    assert (tmp_path / "child").read_text() == f"[] {child}"
+    assert (tmp_path / "child").read_text() == f"{{{float(child)}}}"
 
 
 def _say_what_a_child_samples(
@@ -409,8 +439,8 @@ def _say_what_a_child_samples(
     try:
         samples.clear()
         sampler.after_fork()
-        at_first = sampler.table.samples()
+        seen = sampler.table.samples()
         until(lambda: samples)
-        path.write_text(f"{at_first} {samples[0].value:.0f}")
+        path.write_text(str({sample.value for sample in [*seen, *samples]}))
     finally:
         os._exit(0)

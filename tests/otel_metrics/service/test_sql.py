@@ -47,6 +47,8 @@ WRITES = [
     "COMMIT",
     "WITH gone AS (DELETE FROM tasks RETURNING id) SELECT COUNT(*) FROM gone",
     "SELECT 1 FROM tasks FOR UPDATE",
+    "SELECT id INTO other FROM tasks",
+    "SELECT set_config('transaction_read_only', 'off', true)",
 ]
 
 

@@ -54,6 +54,40 @@ def test_a_source_that_answered_late_is_asked_at_its_next_interval() -> None:
     assert each.next_s == 140.0
 
 
+def test_a_source_that_changes_is_asked_at_the_interval_that_was() -> None:
+    """However often a service registers its function anew."""
+    each = turn()
+    each.begin(100.0)
+    each.end(101.0)
+    each.change(dict, shared=False, now_s=102.0)
+
+    assert each.next_s == 110.0
+
+
+def test_what_was_taken_back_is_asked_again_when_it_is_there_again() -> None:
+    """At once where an interval has gone by; meanwhile there is nothing to do."""
+    each = turn()
+    each.begin(100.0)
+    each.end(101.0)
+    each.change(None, shared=False, now_s=102.0)
+    assert each.next_s == math.inf
+    each.change(dict, shared=False, now_s=150.0)
+
+    assert each.next_s == 150.0
+
+
+def test_the_answer_of_a_source_that_changed_meanwhile_is_of_no_use() -> None:
+    """The next question is another source's."""
+    each = turn()
+    each.begin(100.0)
+    each.change(dict, shared=False, now_s=101.0)
+
+    assert each.is_late
+    each.end(102.0)
+    each.begin(110.0)
+    assert not each.is_late
+
+
 @given(
     st.floats(0.05, 1e5),
     st.floats(0, 1e6),
