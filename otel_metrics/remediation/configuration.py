@@ -12,11 +12,11 @@ from typing import Final
 from otel_metrics.catalog.fields import Report, TooManyProblemsError
 from otel_metrics.catalog.model import Parameter, Playbook, Risk
 from otel_metrics.remediation import bindings, rules, step_values, trusted_files
-from otel_metrics.remediation.actions.callables import REGISTERED, Function
 from otel_metrics.remediation.actions.hosts import Hosts, hosts
 from otel_metrics.remediation.actions.http_step import notice
 from otel_metrics.remediation.file_fields import FileFields
 from otel_metrics.remediation.model import Configuration, Limits, Notice
+from otel_metrics.remediation.registry import REGISTERED, Function
 from otel_metrics.yaml_source import BYTES_MAX, Node, Problem, YamlSourceError, parse
 
 __all__ = ["LISTED_MAX", "ConfigurationProblems", "read"]

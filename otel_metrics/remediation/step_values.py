@@ -13,11 +13,11 @@ from otel_metrics.catalog.fields import Report, near
 from otel_metrics.catalog.model import Parameter
 from otel_metrics.remediation import trusted_files
 from otel_metrics.remediation.actions import http, signing
-from otel_metrics.remediation.actions.callables import Function
 from otel_metrics.remediation.actions.hosts import Hosts, endpoint
 from otel_metrics.remediation.actions.scale import REPLICAS_MAX, Replicas
 from otel_metrics.remediation.file_fields import FileFields
 from otel_metrics.remediation.placeholders import Body, Token, token
+from otel_metrics.remediation.registry import Function
 from otel_metrics.yaml_source import Node
 
 __all__ = [

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from otel_metrics.catalog import builtin
-from otel_metrics.remediation.actions.callables import REGISTERED, CallableStep
+from otel_metrics.remediation.actions.callables import CallableStep
 from otel_metrics.remediation.actions.signing import headers
 from otel_metrics.remediation.configuration import ConfigurationProblems, read
 from otel_metrics.remediation.model import Configuration
+from otel_metrics.remediation.registry import REGISTERED
 from tests.docs.links import DOCS, broken
 
 PAGE = (DOCS / "playbooks.md").read_text()

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from otel_metrics.remediation import Call, register
-from otel_metrics.remediation.actions.callables import REGISTERED, CallableStep, Function
+from otel_metrics.remediation.actions.callables import CallableStep
 from otel_metrics.remediation.actions.waiting import LEFT_BEHIND_MAX, left_behind
 from otel_metrics.remediation.model import StepResult, Value
+from otel_metrics.remediation.registry import REGISTERED, Function
 from tests.otel_metrics.remediation.payloads import PAYLOADS
 
 WAIT_S = 30.0
