@@ -288,7 +288,8 @@ def _assemble(
         observed=[
             name
             for name, m in builtin().metrics.items()
-            if m.domain in ("host", "pipeline") or (m.domain == "budgets" and m.observable)
+            if m.domain in ("host", "pipeline")
+            or (m.domain in ("budgets", "remediation") and m.observable)
         ],
     )
     service = service_of(made_of.attributes)

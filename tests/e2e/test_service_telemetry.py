@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -168,7 +169,7 @@ def operator(tmp_path: Path) -> Callable[..., dict[str, str]]:
         (tmp_path / "playbooks.yaml").chmod(0o600)
         return {
             "OTEL_METRIC_EXPORT_INTERVAL": "1s",
-            "OTEL_SERVICE_NAME": "shop",
+            "OTEL_SERVICE_NAME": f"shop-{secrets.token_hex(4)}",  # another's samples are its own
             "OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE": str(key),
             "OTEL_PYTHON_METRICS_CATALOG": str(tmp_path / "catalog.yaml"),
             "OTEL_PYTHON_METRICS_SERVICE_DB": str(tmp_path / "service.db"),
