@@ -53,6 +53,8 @@ INTENDING_PART: Final = 0.9
 """The part of the processes that is killed after an intent."""
 INTENTS_MAX: Final = 3
 """After which of its intents."""
+STOP_WAIT_S: Final = 30.0
+"""How long it may take until a process stops."""
 LIVES: Final = 25
 """How many lives share a ledger before it is judged."""
 SERVICE: Final = "torture"
@@ -173,11 +175,21 @@ def _life(
                 intents.read(1)
         time.sleep(dice.uniform(0, wait_s))
         if cut is not None:
-            os.kill(child, signal.SIGSTOP)
-            os.waitpid(child, os.WUNTRACED)
+            _stop(child)
             cut()
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def _stop(child: int) -> None:
+    """Stop a process; one signal now and then comes to nothing while it starts a program."""
+    deadline = time.monotonic() + STOP_WAIT_S
+    while time.monotonic() < deadline:
+        os.kill(child, signal.SIGSTOP)
+        for _ in range(100):
+            if os.waitpid(child, os.WUNTRACED | os.WNOHANG)[0]:
+                return
+            time.sleep(0.001)
 
 
 def _act(engine: Engine, number: int) -> None:
