@@ -53,6 +53,8 @@ INTENDING_PART: Final = 0.9
 """The part of the processes that is killed after an intent."""
 INTENTS_MAX: Final = 3
 """After which of its intents."""
+STOP_WAIT_S: Final = 30.0
+"""How long it may take until a process stops."""
 LIVES: Final = 25
 """How many lives share a ledger before it is judged."""
 SERVICE: Final = "torture"
@@ -86,14 +88,19 @@ class Place:
 
     folder: Path
     done: Path
-    idempotent: bool = False
+    planted: bool = False
 
 
 @dataclass(frozen=True)
 class Act:
-    """A program that writes its key, in one write."""
+    """A program that writes its key, in one write.
+
+    Attributes:
+        is_last: whether this process is killed by it.
+    """
 
     done: Path
+    is_last: bool = False
 
     def plan(self, parameters: Mapping[str, Value]) -> Sequence[str]:
         return ["/bin/sh", "-c", 'echo "$1" >> "$0"', str(self.done), str(parameters["key"])]
@@ -103,12 +110,15 @@ class Act:
     ) -> StepResult:
         del stopped, run_id
         ended = subprocess.run(self.plan(parameters), check=False)
+        if self.is_last:
+            os.kill(os.getpid(), signal.SIGKILL)
         verdict = "failed" if ended.returncode else "succeeded"
         return StepResult(verdict=verdict, detail="", exit_code=ended.returncode)  # type: ignore[arg-type]  # one of two
 
 
-def killed_playbooks(plan: Plan, cycles: int, *, idempotent: bool = False) -> Figures:
-    """Kill processes while they act; what is `idempotent` may be done once more, which is seen."""
+def killed_playbooks(plan: Plan, cycles: int, *, planted: bool = False) -> Figures:
+    """Kill processes while they act; `planted` are actions that end their process and may be done
+    again."""
     figures = Figures("M3 kill between intent and result")
     dice = plan.dice(figures.fault)
     unknown = 0
@@ -116,7 +126,7 @@ def killed_playbooks(plan: Plan, cycles: int, *, idempotent: bool = False) -> Fi
         while figures.cycles < cycles:
             lives = min(LIVES, cycles - figures.cycles)
             with plan.scratch() as folder:
-                place = Place(folder, folder / "done", idempotent=idempotent)
+                place = Place(folder, folder / "done", planted=planted)
                 for number in range(lives):
                     _life(place, number, dice)
                 figures.cycles += lives
@@ -142,9 +152,12 @@ def cut_playbooks(plan: Plan, kind: Kind, cuts: int) -> Figures:
 
 
 def _life(
-    place: Place, number: int, dice: random.Random, before: Callable[[], None] = lambda: None
+    place: Place, number: int, dice: random.Random, cut: Callable[[], None] | None = None
 ) -> None:
-    """Let a process act until it is killed, and something happens `before` that."""
+    """Let a process act until it is killed, or until its power is cut.
+
+    It stops as the power goes: what a disk answers afterwards, a machine without power never hears.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -161,9 +174,22 @@ def _life(
             for _ in range(dice.randint(1, INTENTS_MAX)):
                 intents.read(1)
         time.sleep(dice.uniform(0, wait_s))
-        before()
+        if cut is not None:
+            _stop(child)
+            cut()
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def _stop(child: int) -> None:
+    """Stop a process; one signal now and then comes to nothing while it starts a program."""
+    deadline = time.monotonic() + STOP_WAIT_S
+    while time.monotonic() < deadline:
+        os.kill(child, signal.SIGSTOP)
+        for _ in range(100):
+            if os.waitpid(child, os.WUNTRACED | os.WNOHANG)[0]:
+                return
+            time.sleep(0.001)
 
 
 def _act(engine: Engine, number: int) -> None:
@@ -189,10 +215,10 @@ def _engine(place: Place, writing: int | None = None) -> Engine:
         playbook=PLAYBOOK.id,
         enabled=True,
         risk="low",
-        steps=(Act(place.done),),
+        steps=(Act(place.done, is_last=place.planted and writing is not None),),
         cooldown_s=0.0,
         runs_per_hour=MANY,
-        idempotent=place.idempotent,
+        idempotent=place.planted,
         verification=Verification(metric=None, band="good", within_s=1.0),
     )
     configuration = Configuration(
@@ -255,7 +281,7 @@ def _fault(run: Run, times: Mapping[str, int]) -> str | None:
     if run.result == "succeeded" and done != 1:
         return f"succeeded, and was done {done} times"
     if run.result == "failed" and done:
-        return "was not begun, and was done"
+        return f"was done, and failed: {run.detail}"
     return None
 
 

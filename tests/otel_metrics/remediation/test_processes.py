@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.otel_metrics.remediation.desks import HOSTS, Desk, request
-from tests.otel_metrics.remediation.workers import SELF, engine_of
+from tests.otel_metrics.remediation.workers import SELF, WITH_TESTS, engine_of
 
 WAIT_S = 60.0
 
@@ -19,7 +19,9 @@ def together(folder: Path, verb: str, processes: int, count: int) -> list[str]:
     """Run a verb in processes that begin at once, and return what each said."""
     command = [sys.executable, "-m", SELF, str(folder), verb]
     started = [
-        subprocess.Popen([*command, str(n), str(count)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*command, str(n), str(count)], stdout=subprocess.PIPE, text=True, env=WITH_TESTS
+        )
         for n in range(processes)
     ]
     deadline = time.monotonic() + WAIT_S

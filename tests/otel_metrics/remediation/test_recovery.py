@@ -10,13 +10,13 @@ import pytest
 
 from otel_metrics.remediation.engine import Engine
 from tests.otel_metrics.remediation.desks import Desk, binding, request
-from tests.otel_metrics.remediation.workers import SELF, engine_of
+from tests.otel_metrics.remediation.workers import SELF, WITH_TESTS, engine_of
 
 
 def died(desk: Desk, where: str, *more: str) -> Engine:
     """Have a process killed at a point of its run, and return an engine that starts after it."""
     command = [sys.executable, "-m", SELF, str(desk.folder), "die", where, "key-1", *more]
-    ended = subprocess.run(command, timeout=100, check=False)
+    ended = subprocess.run(command, timeout=100, check=False, env=WITH_TESTS)
     assert ended.returncode == -signal.SIGKILL
     return engine_of(desk.folder, idempotent=bool(more))[1]
 
@@ -97,10 +97,8 @@ def test_a_run_again_that_dies_too_is_the_last(desk: Desk) -> None:
         "kill_at('in step', desk)\n"
         "engine.recover()\n"
     )
-    ends = [
-        subprocess.run([sys.executable, "-c", code, desk.folder], timeout=100, check=False)
-        for _ in range(2)
-    ]
+    command = [sys.executable, "-c", code, str(desk.folder)]
+    ends = [subprocess.run(command, timeout=100, check=False, env=WITH_TESTS) for _ in range(2)]
 
     assert [each.returncode for each in ends] == [-signal.SIGKILL, 0]
     assert desk.words() == ["done share=10"] * 2

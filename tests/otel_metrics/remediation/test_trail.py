@@ -17,6 +17,7 @@ from otel_metrics.archive.verify import verify
 from otel_metrics.remediation import audit
 from otel_metrics.remediation.audit import Entry
 from tests.otel_metrics.remediation.desks import HOSTS, Desk, request
+from tests.otel_metrics.remediation.workers import WITH_TESTS
 
 KEY = SealKey(bytes(range(32)))
 WAIT = """
@@ -107,7 +108,7 @@ def test_an_old_copy_of_a_ledger_takes_in_what_came_after(desk: Desk) -> None:
 def test_two_processes_write_one_chain(desk: Desk) -> None:
     """While one says its entries, slowly, the other waits, and says its own behind them."""
     command = [sys.executable, "-c", WAIT, str(desk.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=WITH_TESTS) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "saying\n"
         outcome = desk.engine.handle(request(key="mine", target=HOSTS[1], metric=None))

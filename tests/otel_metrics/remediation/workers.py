@@ -17,9 +17,11 @@ from otel_metrics.remediation.engine import Engine
 from otel_metrics.remediation.model import Limits, Outcome
 from tests.otel_metrics.remediation.desks import HOSTS, Desk, binding, request
 
-__all__ = ["engine_of", "kill_at", "main"]
+__all__ = ["SELF", "WITH_TESTS", "engine_of", "kill_at", "main"]
 
 SELF: Final = "tests.otel_metrics.remediation.workers"
+WITH_TESTS: Final = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+"""The variables of a program that imports from the tests."""
 
 
 def engine_of(folder: Path, *, idempotent: bool = False) -> tuple[Desk, Engine]:
