@@ -4,18 +4,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from otel_exporter_ndjson import read
-from otel_exporter_ndjson.audit import AuditLog
 from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.settings import Settings
-from otel_exporter_ndjson.values import decode_attributes
+from otel_metrics.archive.remediation_audit import RemediationAudit
 from otel_metrics.archive.verify import verify
 from otel_metrics.remediation import audit
-from otel_metrics.remediation.audit import Entry
 from tests.otel_metrics.remediation.desks import HOSTS, Desk, request
 from tests.otel_metrics.remediation.workers import WITH_TESTS
 
@@ -37,43 +33,34 @@ engine.handle(request(key="theirs", metric=None))
 """
 
 
-class Archive:
+@pytest.fixture
+def archive(desk: Desk) -> Iterator[RemediationAudit]:
     """An audit in an archive, as services keep theirs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.log = AuditLog(Settings(path=str(path)), key=KEY)
-
-    def say(self, event: str, attributes: Entry) -> None:
-        self.log.say(event, attributes, service="shop")
-
-    def entries(self) -> Iterator[Entry]:
-        for record in read(self.path, signal="audit", service="shop"):
-            yield decode_attributes(record.data.get("attributes")) or {}  # type: ignore[misc]  # as it was said
+    kept = RemediationAudit(Settings(path=str(desk.folder / "archive")), key=KEY, service="shop")
+    yield kept
+    kept.close()
 
 
-def test_an_archive_keeps_the_audit(desk: Desk) -> None:
+def test_an_archive_keeps_the_audit(desk: Desk, archive: RemediationAudit) -> None:
     """What is read back is the chain that was written, and each segment is signed."""
-    archive = Archive(desk.folder / "archive")
     engine = desk.another(audit=archive, entries=archive.entries)
     hostile = 'a "b"\n\x00\x1b[31m\u202e\ud800 ' + "x" * 70_000
     outcomes = [
         engine.handle(request(key=f"key-{n} \u2028", reason=hostile, metric=None)).result
         for n in range(3)
     ]
-    archive.log.close()
+    archive.close()
     entries = list(archive.entries())
 
     assert outcomes == ["succeeded"] * 3
     assert [entry["sequence"] for entry in entries] == list(range(1, 10))
     assert list(audit.faults(entries)) == []
-    report = verify(archive.path, keys=[KEY])
+    report = verify(desk.folder / "archive", keys=[KEY])
     assert (report.intact, report.of("integrity"), report.of("completeness")) == (True, [], [])
 
 
-def test_a_lost_ledger_takes_in_an_archive(desk: Desk) -> None:
+def test_a_lost_ledger_takes_in_an_archive(desk: Desk, archive: RemediationAudit) -> None:
     """Also from a segment that is open still."""
-    archive = Archive(desk.folder / "archive")
     engine = desk.another(audit=archive, entries=archive.entries)
     engine.handle(request(metric=None))
     other = desk.another(
