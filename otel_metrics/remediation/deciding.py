@@ -133,7 +133,7 @@ class Decider:
         Raises:
             LedgerError: the ledger cannot be read or written.
         """
-        considered = self._consider(approval.request)
+        considered = self._consider(approval.request, was_known=True)
         if isinstance(considered, Outcome):
             if considered.result == "refused":
                 self._void(approval, considered.detail)
@@ -149,15 +149,21 @@ class Decider:
                 self.counted(approval.request, outcome)
 
     def run_again(self, run: Run) -> None:
-        """Run once more what is idempotent and may have been done in part."""
+        """Run once more what is idempotent and may have been done in part.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
         request = replace(run.request, key=f"{run.request.key}{AGAIN}")
-        considered = self._consider(request)
+        considered = self._consider(request, was_known=True)
         if isinstance(considered, Outcome) or self._refusal(considered) is not None:
             return
         allowed = considered.ruling.decision == "run" or run.approval_id is not None
         is_same = [list(each) for each in considered.plan] == run.plan
         if allowed and is_same and not self._is_dry(considered):
-            self._guarded(request, lambda: self._run_now(considered, rerun_of=run.id))
+            outcome = self._run_now(considered, rerun_of=run.id)
+            if outcome.result not in ("limited", "repeated"):  # it is tried again for a while
+                self.counted(request, outcome)
 
     def compare(self) -> None:
         """See once whether the audit knows more than the ledger, as where that is an old copy.
@@ -197,9 +203,11 @@ class Decider:
             return self._ask(considered)
         return self._run_now(considered)
 
-    def _consider(self, request: Request) -> Considered | Outcome:
-        configuration = self._given.configuration()
-        return consider(request, configuration, self._given.playbooks, self._given.known_targets)
+    def _consider(self, request: Request, *, was_known: bool = False) -> Considered | Outcome:
+        """Return what would be done; `was_known` where the target was when it was asked for, which
+        a process without samples of it cannot tell."""
+        known = (lambda: (request.target,)) if was_known else self._given.known_targets
+        return consider(request, self._given.configuration(), self._given.playbooks, known)
 
     def _refusal(self, considered: Considered) -> Outcome | None:
         why = self._switch(considered).why()

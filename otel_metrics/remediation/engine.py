@@ -229,8 +229,9 @@ class Engine:
             LedgerError: the ledger or the audit cannot be read or written.
         """
         self._decider.compare()
-        for run in recovery.give_up(self._ledger):
-            if run.idempotent and run.rerun_of is None and not self._ending.is_set():
+        recovery.give_up(self._ledger)
+        for run in recovery.to_run_again(self._ledger):
+            if not self._ending.is_set():
                 self._decider.run_again(run)
         self._trail.try_to_flush()
 

@@ -241,3 +241,12 @@ def test_approvals_are_listed_and_counted(nodes: Desk) -> None:
         "expired": 0,
         "run": 1,
     }
+
+
+def test_what_is_approved_runs_also_where_its_target_is_not_known(nodes: Desk) -> None:
+    """It was known where it was asked for: another process, or one that has only just begun, which
+    has no samples of it, does not end the approval."""
+    decided(nodes, asked(nodes))
+    nodes.another(known_targets=tuple).run_approved()
+
+    assert nodes.words() == ["nodes"]

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from otel_metrics.remediation.engine import Engine
+from otel_metrics.service.samples import Resource
 from tests.otel_metrics.remediation.desks import Desk, binding, request
 from tests.otel_metrics.remediation.workers import SELF, engine_of
 
@@ -84,6 +85,20 @@ def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
         *("admitted", "intended", "succeeded"),
     ]
     assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_what_is_idempotent_is_done_once_more_whoever_found_its_process_dead(desk: Desk) -> None:
+    """Also where a request came before the look after the dead, and no matter who knows its target
+    by now."""
+    engine = died(desk, "in step", "idempotent")
+    other = request(key="key-2", metric=None, target=Resource("host", "web-2"))
+    outcome = engine.handle(other)
+    for _ in range(2):
+        engine.recover()
+
+    assert (outcome.result, desk.words()) == ("succeeded", ["done share=10"] * 3)
+    assert engine.history()[0].rerun_of == engine.history()[2].id
 
 
 @pytest.mark.slow
