@@ -122,9 +122,9 @@ class Remediation:
     def stop(self, deadline_s: float) -> None:
         """Begin nothing more, and wait for what runs until that reading of the monotonic clock."""
         configured.use(None)
-        self.engine.stop(deadline_s)
-        if self._audit is not None:
-            self._audit.close()
+        is_idle = self.engine.stop(deadline_s)
+        if self._audit is not None and is_idle:  # else the next start seals it
+            self._audit.close(deadline_s - time.monotonic())
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what its parent runs is the parent's."""

@@ -204,16 +204,18 @@ class Engine:
         )
         self._thread.start()
 
-    def stop(self, deadline_s: float) -> None:
+    def stop(self, deadline_s: float) -> bool:
         """Begin nothing more, stop what runs, and wait for it until that reading of the monotonic
-        clock. What has not ended by then will be `unknown`."""
+        clock; tell whether nothing runs any more. What has not ended by then will be `unknown`."""
         with self._wake:
             self._ending.set()
             self._wake.notify_all()
         if self._thread is not None:
             self._thread.join(max(0.0, deadline_s - time.monotonic()))
-        if self._executor.wait_idle(deadline_s):  # else others would give up what runs on
-            self._ledger.close()
+        if not self._executor.wait_idle(deadline_s):  # else others would give up what runs on
+            return False
+        self._ledger.close(wait_s=deadline_s - time.monotonic())
+        return True
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; what its parent runs is the parent's."""

@@ -117,7 +117,7 @@ class Keeper:
                 self.close_due(self._clock(), deadline_s=deadline_s)
             finally:
                 self.at_work.release()
-            self._windows.close()
+            self._windows.close(deadline_s)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what waits is the parent's, and so are its streaks."""

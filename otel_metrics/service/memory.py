@@ -117,8 +117,9 @@ class MemoryStore:
         with self._lock:
             return [self._latest[key] for key in sorted(self._latest)]
 
-    def close(self) -> None:
+    def close(self, deadline_s: float | None = None) -> None:
         """Do nothing: there is no file."""
+        del deadline_s
 
     def _add(self, seen: Observation, now: float, length_s: int) -> bool:
         window = window_of(seen.entry.at, length_s)

@@ -186,10 +186,12 @@ class ServiceStore:
         with self._reader.read() as connection, _in_time(connection):
             return history.page(connection, question)
 
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        self._database.close()
-        self._reader.close()
+    def close(self, deadline_s: float | None = None) -> None:
+        """Close the file, if there is time until that reading of the monotonic clock for those who
+        use it; the next use opens it again."""
+        for database in (self._database, self._reader):
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            database.close(wait_s=left_s)
 
 
 def _add(connection: sqlite3.Connection, seen: Observation, now: float, length_s: int) -> bool:

@@ -17,7 +17,7 @@ from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Playbooks
 from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import read_rejected
-from otel_metrics.service.keeper import WAITING_MAX, Keeper
+from otel_metrics.service.keeper import UNKNOWN, WAITING_MAX, Keeper
 from otel_metrics.service.samples import Recommendation, Resource
 from otel_metrics.service.snapshots import Latest
 from otel_metrics.service.store import ENTRIES_MAX, ServiceStore
@@ -459,6 +459,36 @@ def test_a_stop_ends_in_time(store: ServiceStore, path: Path) -> None:
 
     assert elapsed_s < 4.0
     assert [snapshot["value"] for snapshot in after.snapshots()] == [10.0]
+
+
+@pytest.mark.slow
+def test_a_stop_ends_in_time_beside_a_thread_that_hangs_in_the_file(store: ServiceStore) -> None:
+    """A disk that hangs under the sampler's thread takes no more of an exit's time."""
+    kept = Kept(store)
+    kept.take(10.0)
+    kept.pass_(0.0)
+    inside, over = threading.Event(), threading.Event()
+
+    def hang(
+        name: str, attributes: Mapping[str, object], *, timestamp_ns: int | None = None
+    ) -> None:
+        del name, attributes, timestamp_ns
+        inside.set()
+        over.wait(DEADLINE_S)
+
+    store.close_due(now=START + 900, length_s=300, plan=lambda _: UNKNOWN, wait_s=1.0)
+    hanging = threading.Thread(target=store.announce, args=(hang,), kwargs={"wait_s": 1.0})
+    hanging.start()
+    assert inside.wait(DEADLINE_S)
+    stopping = threading.Thread(target=kept.keeper.stop, args=(time.monotonic() + 0.3,))
+    stopping.start()
+    stopping.join(DEADLINE_S / 2)
+    has_stopped = not stopping.is_alive()
+    over.set()
+    hanging.join(DEADLINE_S)
+    stopping.join(DEADLINE_S)
+
+    assert has_stopped
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
