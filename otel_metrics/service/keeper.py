@@ -229,7 +229,8 @@ class Keeper:
         if self._forgot_at and elapsed_s < FORGET_INTERVAL_S:
             return
         self._forgot_at = time.monotonic()
-        self._windows.forget(now, wait_s=wait_s)
+        if self._windows.forget(now, wait_s=wait_s):
+            self._forgot_at = 0.0  # the rest with the next look, or more would come than goes
 
     def _plan(self, name: str) -> Plan:
         metric = self.metrics.get(name)

@@ -31,7 +31,9 @@ __all__ = [
     "ANNOUNCED_AT_ONCE",
     "ENTRIES_MAX",
     "GRACE_S",
+    "LATEST_MAX",
     "RETENTION_S",
+    "SILENT_S",
     "Emit",
     "ServiceStore",
 ]
@@ -54,7 +56,7 @@ FORGOTTEN_AT_ONCE: Final = 500
 SILENT_S: Final = 7 * 86_400.0
 """A resource that gave no value for so long is known no more; longer than any window."""
 LATEST_MAX: Final = 10_000
-"""Newest values that are returned."""
+"""Newest values that are returned, and that are kept in memory where there is no file."""
 ASKED_FOR_S: Final = 1.0
 """A page that takes longer to find is given up."""
 STEPS: Final = 10_000
@@ -157,16 +159,18 @@ class ServiceStore:
                 history.announced(connection, record["snapshot_id"])
         return len(records) == ANNOUNCED_AT_ONCE
 
-    def forget(self, now: float, *, wait_s: float) -> None:
-        """Remove what is too old, a little at a time, and look whether there is room.
+    def forget(self, now: float, *, wait_s: float) -> bool:
+        """Remove what is too old, a little at a time, and look whether there is room; tell whether
+        there may be more.
 
         Raises:
             DatabaseError: nothing was removed.
         """
         with self._database.write(wait_s=wait_s) as connection:
-            history.forget_before(connection, now - RETENTION_S, FORGOTTEN_AT_ONCE)
+            removed = history.forget_before(connection, now - RETENTION_S, FORGOTTEN_AT_ONCE)
             open_rows.forget_silent(connection, now - SILENT_S)
             self.is_full = open_rows.count(connection) >= ENTRIES_MAX
+        return removed == FORGOTTEN_AT_ONCE
 
     def latest(self) -> list[Latest]:
         """Return what is known last of each metric and resource.

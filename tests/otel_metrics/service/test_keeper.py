@@ -17,10 +17,18 @@ from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Playbooks
 from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import read_rejected
+from otel_metrics.service.history import Question
 from otel_metrics.service.keeper import UNKNOWN, WAITING_MAX, Keeper
 from otel_metrics.service.samples import Recommendation, Resource
 from otel_metrics.service.snapshots import Latest
-from otel_metrics.service.store import ENTRIES_MAX, ServiceStore
+from otel_metrics.service.store import (
+    ENTRIES_MAX,
+    FORGOTTEN_AT_ONCE,
+    LATEST_MAX,
+    RETENTION_S,
+    SILENT_S,
+    ServiceStore,
+)
 from otel_metrics.testing import Captured
 from tests.otel_metrics.service.kept import CPU, HOST, START, Kept, metric, sample
 from tests.otel_metrics.sqlite.holder import held_by_another
@@ -296,6 +304,32 @@ def test_the_newest_values_are_known(kept: Kept) -> None:
     assert kept.keeper.latest()[0] == Latest(
         metric=CPU.name, resource=HOST, value=30.0, band="good", observed_at=START + 150
     )
+
+
+def test_newest_values_have_a_bound_and_an_end() -> None:
+    """Without a file, too: resources that come and go, such as pods, fill no memory."""
+    kept = Kept()
+    for number in range(LATEST_MAX + 5):
+        kept.take(10.0, every_s=0.01, resource=Resource("host", f"{number:05}"))
+    known = [each.resource.id for each in kept.keeper.latest()]
+    kept.pass_(SILENT_S + 400)
+
+    assert (known[0], len(known)) == ("00005", LATEST_MAX)
+    assert kept.keeper.latest() == []
+
+
+def test_old_snapshots_are_removed_as_fast_as_new_ones_come(store: ServiceStore) -> None:
+    """A keeper that finds more of them does not wait a minute to go on."""
+    kept = Kept(store)
+    count = 2 * FORGOTTEN_AT_ONCE + 10
+    for number in range(count):
+        kept.keeper.take(sample(10.0, at=START + 1, resource=Resource("host", f"{number}")))
+    kept.pass_(400.0)
+    kept = Kept(store, now=START + RETENTION_S + 1000)
+    for _ in range(3):
+        kept.pass_(0.5)
+
+    assert store.page(Question()) == []
 
 
 def test_a_restart_continues_what_is_open(store: ServiceStore) -> None:
