@@ -12,6 +12,7 @@ from typing import Final
 
 from otel_metrics import instruments, values
 from otel_metrics.catalog.model import Playbook
+from otel_metrics.errors import OtelMetricsError
 from otel_metrics.remediation import admission, approval_rows, entries, recovery
 from otel_metrics.remediation.approval_rows import Approval
 from otel_metrics.remediation.audit import APPROVAL, REQUESTED
@@ -206,8 +207,14 @@ class Decider:
     def _consider(self, request: Request, *, was_known: bool = False) -> Considered | Outcome:
         """Return what would be done; `was_known` where the target was when it was asked for, which
         a process without samples of it cannot tell."""
-        known = (lambda: (request.target,)) if was_known else self._given.known_targets
+        known = (lambda: (request.target,)) if was_known else self._known_targets
         return consider(request, self._given.configuration(), self._given.playbooks, known)
+
+    def _known_targets(self) -> Collection[Resource]:
+        try:
+            return self._given.known_targets()
+        except OtelMetricsError as error:
+            raise LedgerError(f"what is known cannot be read: {error}") from error
 
     def _refusal(self, considered: Considered) -> Outcome | None:
         why = self._switch(considered).why()

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from otel_metrics.remediation.engine import QUEUE_MAX
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.model import Notice, Outcome, Request, Rule, StepResult
 from otel_metrics.service.samples import Resource
+from otel_metrics.sqlite import DatabaseError
 from otel_metrics.testing import capture
 from tests.otel_metrics.remediation.desks import CPU, HOST, HOSTS, Desk, binding, request
 
@@ -123,6 +125,25 @@ def test_whatever_is_asked_has_an_outcome(
 
     assert "a request failed" not in caplog.text
     assert desk.faults() == []
+
+
+def test_targets_that_cannot_be_read_are_no_line_a_request(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is done, who asks is told to ask again, and the log is not filled: whose file it is
+    says what is wrong with it."""
+
+    def broken() -> Collection[Resource]:
+        raise DatabaseError("service.db: disk I/O error")
+
+    engine = desk.another(known_targets=broken)
+    outcomes = [engine.handle(request(key=f"{number}")) for number in range(3)]
+
+    assert [outcome.result for outcome in outcomes] == ["refused"] * 3
+    assert "service.db: disk I/O error" in outcomes[0].detail
+    assert caplog.text == ""
+    with pytest.raises(LedgerError):
+        engine.plan(request())
 
 
 def test_a_target_that_the_binding_does_not_name_is_refused(desk: Desk) -> None:
