@@ -100,7 +100,6 @@ class Remediation:
     def start(self) -> None:
         """Let doors find the engine, and start its thread."""
         self._file.current()  # what is wrong with it is said at start-up
-        instruments.observe("remediation.approvals.pending", lambda: [(self.engine.pending, {})])
         configured.use(self.engine)
         self.engine.start()
 
