@@ -73,6 +73,9 @@ class Decider:
 
     Args:
         ending: set once nothing may be begun any more.
+
+    Attributes:
+        is_compared: whether it was seen that the audit knows no more than the ledger.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class Decider:
         self._trail = trail
         self._executor = executor
         self._ending = ending
-        self._is_compared = False
+        self.is_compared = False
 
     def handle(self, request: Request, *, dry_run: bool = False, ask: bool = False) -> Outcome:
         """Do what is asked, as far as it may be done; never raises.
@@ -172,9 +175,9 @@ class Decider:
         Raises:
             LedgerError: the audit cannot be read, or the ledger not be written.
         """
-        if self._trail.is_kept and not self._is_compared:
+        if self._trail.is_kept and not self.is_compared:
             recovery.adopt(self._ledger, self._given.entries, compare=True)
-            self._is_compared = True
+            self.is_compared = True
 
     def _guarded(self, request: Request, work: Callable[[], Outcome]) -> Outcome:
         try:

@@ -219,7 +219,9 @@ class Engine:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; what its parent runs is the parent's."""
+        is_compared = self._decider.is_compared
         self._begin_anew()
+        self._decider.is_compared = is_compared
         if self._is_started:
             self.start()
 

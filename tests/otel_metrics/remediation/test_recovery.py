@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from otel_metrics.remediation.audit import Entry
 from otel_metrics.remediation.engine import Engine
 from otel_metrics.service.samples import Resource
 from tests.otel_metrics.remediation.desks import Desk, binding, request
@@ -183,6 +185,23 @@ def test_a_ledger_that_is_lost_with_its_process_leaves_its_run_unknown(desk: Des
     assert [result for _, result in desk.audit.told()] == ["admitted", "intended", "unknown"]
     assert engine.history()[-1].result == "unknown"
     assert desk.faults() == []
+
+
+def test_a_forked_child_does_not_read_the_audit_again(desk: Desk) -> None:
+    """Its parent has seen that the ledger is no old copy; an audit of years is long."""
+    reads = []
+
+    def entries() -> Iterator[Entry]:
+        reads.append(1)
+        return desk.audit.entries()
+
+    engine = desk.another(entries=entries)
+    engine.recover()
+    before = len(reads)
+    engine.after_fork()
+    engine.recover()
+
+    assert (before, len(reads)) == (1, 1)
 
 
 def test_an_audit_that_cannot_be_read_lets_nothing_run(desk: Desk) -> None:
