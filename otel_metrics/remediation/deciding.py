@@ -169,6 +169,20 @@ class Decider:
             if outcome.result not in ("limited", "repeated"):  # it is tried again for a while
                 self.counted(request, outcome)
 
+    def give_up(self) -> None:
+        """End the runs of dead processes, and count what became of them.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
+        for run in recovery.give_up(self._ledger):
+            begun = run.state == "begun"
+            outcome = Outcome(
+                result="unknown" if begun else "failed",
+                detail=recovery.UNKNOWN if begun else recovery.NOT_BEGUN,
+            )
+            self.counted(run.request, outcome)
+
     def compare(self) -> None:
         """See once whether the audit knows more than the ledger, as where that is an old copy.
 
@@ -291,6 +305,7 @@ class Decider:
         approval: Approval | None = None,
         rerun_of: str | None = None,
     ) -> Outcome:
+        self.give_up()
         switch, ending = self._switch(considered), self._ending
         return self._executor.run(
             considered,
@@ -300,10 +315,12 @@ class Decider:
         )
 
     def _void(self, approval: Approval, detail: str) -> None:
-        def voided(connection: sqlite3.Connection, now: Now) -> None:
+        def voided(connection: sqlite3.Connection, now: Now) -> bool:
             row = approval_rows.void(connection, approval.id, detail)
             if row is not None:
                 put(connection, APPROVAL, entries.approval(row, now, actor="remediation"))
+            return row is not None
 
-        self._ledger.write(voided)
+        if self._ledger.write(voided):
+            self.counted(approval.request, Outcome(result="expired", detail=detail))
         self._trail.try_to_flush()

@@ -98,7 +98,10 @@ class Engine:
         )
         self._outage = Outage(_logger)
         self.approvals = Approvals(
-            self._ledger, self._trail, lambda request: self._decider.handle(request, ask=True)
+            self._ledger,
+            self._trail,
+            ask=lambda request: self._decider.handle(request, ask=True),
+            counted=lambda request, outcome: self._decider.counted(request, outcome),
         )
         self._is_started = False
         self._begin_anew()
@@ -233,7 +236,7 @@ class Engine:
             LedgerError: the ledger or the audit cannot be read or written.
         """
         self._decider.compare()
-        recovery.give_up(self._ledger)
+        self._decider.give_up()
         for run in recovery.to_run_again(self._ledger):
             if not self._ending.is_set():
                 self._decider.run_again(run)

@@ -12,6 +12,7 @@ import pytest
 from otel_metrics.remediation.audit import Entry
 from otel_metrics.remediation.engine import Engine
 from otel_metrics.service.samples import Resource
+from otel_metrics.testing import capture
 from tests.otel_metrics.remediation.desks import Desk, binding, request
 from tests.otel_metrics.remediation.workers import SELF, engine_of
 
@@ -68,6 +69,18 @@ def test_a_process_that_died_in_a_run_leaves_it_done_at_most_once(desk: Desk, wh
     assert (again.result, desk.words()) == ("repeated", words)
     assert [result for _, result in desk.audit.told()] == told
     assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_end_is_unknown_is_counted(desk: Desk) -> None:
+    """Once, whoever finds its process dead: a person has to look what was done."""
+    engine = died(desk, "in step")
+    with capture() as seen:
+        engine.handle(request(key="key-2", metric=None, target=Resource("host", "web-2")))
+        engine.recover()
+
+    labels = {"playbook.id": "shift-load", "remediation.result": "unknown"}
+    assert seen.value("remediation.actions", labels) == 1
 
 
 @pytest.mark.slow
