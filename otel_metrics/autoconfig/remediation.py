@@ -6,7 +6,7 @@ Threads: `OperatorFile.current` is called by any thread; its lock lets one of th
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -151,7 +151,7 @@ def assemble_remediation(
     made_of: Resource,
     *,
     latest: Latest,
-    known_targets: Callable[[], Collection[Target]],
+    known_targets: Callable[[], Container[Target]],
 ) -> Remediation | None:
     """Return what acts, or None where no file or no ledger is named.
 

@@ -6,7 +6,7 @@ Threads: any; each request is decided on its caller's.
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -47,7 +47,7 @@ class Given:
 
     configuration: Callable[[], Configuration | None]
     playbooks: Mapping[str, Playbook]
-    known_targets: Callable[[], Collection[Resource]]
+    known_targets: Callable[[], Container[Resource]]
     entries: Entries | None
     emit: Emit
     stop: bool
@@ -224,12 +224,10 @@ class Decider:
     def _consider(self, request: Request, *, was_known: bool = False) -> Considered | Outcome:
         """Return what would be done; `was_known` where the target was when it was asked for, which
         a process without samples of it cannot tell."""
-        known = (lambda: (request.target,)) if was_known else self._known_targets
-        return consider(request, self._given.configuration(), self._given.playbooks, known)
-
-    def _known_targets(self) -> Collection[Resource]:
+        given = self._given
+        known = (lambda: (request.target,)) if was_known else given.known_targets
         try:
-            return self._given.known_targets()
+            return consider(request, given.configuration(), given.playbooks, known)
         except OtelMetricsError as error:
             raise LedgerError(f"what is known cannot be read: {error}") from error
 

@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 from otel_metrics import events, instruments, values
@@ -79,7 +79,7 @@ class Engine:
         audit: AuditSink | None = None,
         entries: Entries | None = None,
         latest: Latest | None = None,
-        known_targets: Callable[[], Collection[Resource]] = tuple,
+        known_targets: Callable[[], Container[Resource]] = tuple,
         stop: bool = False,
         emit: Emit = events.emit,
         clock: Clock | None = None,

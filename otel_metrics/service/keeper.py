@@ -191,6 +191,14 @@ class Keeper:
         """
         return self._windows.latest()
 
+    def knows(self, resource: Resource) -> bool:
+        """Tell whether a value of a resource is or was known, or asked for.
+
+        Raises:
+            DatabaseError: the file cannot be read.
+        """
+        return self._windows.knows(resource)
+
     def _run(self) -> None:
         ending, at_work = self._ending, self.at_work
         while not ending.is_set():

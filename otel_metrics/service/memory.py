@@ -122,6 +122,11 @@ class MemoryStore:
         with self._lock:
             return [self._latest[key] for key in sorted(self._latest)]
 
+    def knows(self, resource: Resource) -> bool:
+        """Tell whether anything is known of a resource."""
+        with self._lock:
+            return any(known.resource == resource for known in self._latest.values())
+
     def close(self, deadline_s: float | None = None) -> None:
         """Do nothing: there is no file."""
         del deadline_s

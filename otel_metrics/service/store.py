@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from otel_metrics.service import history, open_rows
 from otel_metrics.service.history import Question
-from otel_metrics.service.samples import BandName, Recommendation
+from otel_metrics.service.samples import BandName, Recommendation, Resource
 from otel_metrics.service.snapshots import Latest, Over, Plan, id_of, snapshot_of
 from otel_metrics.service.tables import SCHEMA
 from otel_metrics.service.windows import Observation, Window, as_late, window_of
@@ -180,6 +180,15 @@ class ServiceStore:
         """
         with self._reader.read() as connection, _in_time(connection):
             return open_rows.latest(connection, LATEST_MAX)
+
+    def knows(self, resource: Resource) -> bool:
+        """Tell whether anything is known of a resource.
+
+        Raises:
+            DatabaseError: it cannot be read.
+        """
+        with self._reader.read() as connection, _in_time(connection):
+            return open_rows.knows(connection, resource)
 
     def page(self, question: Question) -> list[dict[str, object]]:
         """Return records of snapshots, the newest first.

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import time
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -133,10 +132,11 @@ def test_targets_that_cannot_be_read_are_no_line_a_request(
     """Nothing is done, who asks is told to ask again, and the log is not filled: whose file it is
     says what is wrong with it."""
 
-    def broken() -> Collection[Resource]:
-        raise DatabaseError("service.db: disk I/O error")
+    class Broken:
+        def __contains__(self, target: object) -> bool:
+            raise DatabaseError("service.db: disk I/O error")
 
-    engine = desk.another(known_targets=broken)
+    engine = desk.another(known_targets=Broken)
     outcomes = [engine.handle(request(key=f"{number}")) for number in range(3)]
 
     assert [outcome.result for outcome in outcomes] == ["refused"] * 3

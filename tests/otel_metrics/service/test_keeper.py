@@ -306,6 +306,16 @@ def test_the_newest_values_are_known(kept: Kept) -> None:
     )
 
 
+def test_a_resource_is_known_however_many_there_are(kept: Kept) -> None:
+    """Also one that is beyond what a page shows; one of another scope is another."""
+    kept.keeper.missed(CPU.name, Resource("host", "silent"), "no_value")
+    for number in range(LATEST_MAX):
+        kept.take(10.0, every_s=0.0, resource=Resource("host", f"{number:05}"))
+    asked = [("host", "00000"), ("host", f"{LATEST_MAX - 1:05}"), ("queue", "00007")]
+
+    assert [kept.keeper.knows(Resource(*each)) for each in asked] == [True, True, False]
+
+
 def test_newest_values_have_a_bound_and_an_end() -> None:
     """Without a file, too: resources that come and go, such as pods, fill no memory."""
     kept = Kept()
