@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from otel_exporter_ndjson import read
-from otel_exporter_ndjson.audit import AuditLog
+from otel_exporter_ndjson.audit import CLOSE_S, AuditLog
 from otel_exporter_ndjson.errors import DamagedError
 from otel_exporter_ndjson.files import Finding
 from otel_exporter_ndjson.sealkey import SealKey
@@ -48,9 +48,9 @@ class RemediationAudit:
         """Return the fields of every line that the archive has of the service."""
         return (fields for _, fields in entries(self._path, service=self._service))
 
-    def close(self) -> None:
-        """Seal what was written."""
-        self._log.close()
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Seal what was written, within `timeout_s` where the disk can."""
+        self._log.close(timeout_s)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""

@@ -6,7 +6,7 @@ Threads: `OperatorFile.current` is called by any thread; its lock lets one of th
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -121,9 +121,9 @@ class Remediation:
     def stop(self, deadline_s: float) -> None:
         """Begin nothing more, and wait for what runs until that reading of the monotonic clock."""
         configured.use(None)
-        self.engine.stop(deadline_s)
-        if self._audit is not None:
-            self._audit.close()
+        is_idle = self.engine.stop(deadline_s)
+        if self._audit is not None and is_idle:  # else the next start seals it
+            self._audit.close(deadline_s - time.monotonic())
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what its parent runs is the parent's."""
@@ -151,7 +151,7 @@ def assemble_remediation(
     made_of: Resource,
     *,
     latest: Latest,
-    known_targets: Callable[[], Collection[Target]],
+    known_targets: Callable[[], Container[Target]],
 ) -> Remediation | None:
     """Return what acts, or None where no file or no ledger is named.
 

@@ -23,13 +23,13 @@ from otel_metrics import instruments
 from otel_metrics.autoconfig.settings import Settings
 from otel_metrics.pipeline.election import Election
 from otel_metrics.service import registry
+from otel_metrics.service.samples import Resource as Target
 
 if TYPE_CHECKING:
     from otel_metrics.autoconfig.remediation import Remediation
     from otel_metrics.service.keeper import Keeper
     from otel_metrics.service.sampler import Sampler
     from otel_metrics.service.samples import Recommendation
-    from otel_metrics.service.samples import Resource as Target
 
 __all__ = ["ServiceTelemetry"]
 
@@ -189,7 +189,7 @@ class ServiceTelemetry:
             settings,
             self._made_of,
             latest=sampler.table.sample,
-            known_targets=lambda: _targets(keeper),
+            known_targets=lambda: _Targets(keeper),
         )
         configured.use(keeper)
         return _Parts(sampler=sampler, keeper=keeper, remediation=remediation)
@@ -207,6 +207,12 @@ def _variables(settings: Settings) -> dict[str, str]:
     return {**os.environ, **ours}
 
 
-def _targets(keeper: "Keeper") -> "set[Target]":
-    """Return every resource of which a value is or was known."""
-    return {latest.resource for latest in keeper.latest()}
+class _Targets:
+    """Every resource of which a value is or was known, or asked for. Each is looked up by itself:
+    there may be many, and a webhook of a thousand alerts asks a thousand times."""
+
+    def __init__(self, keeper: "Keeper") -> None:
+        self._keeper = keeper
+
+    def __contains__(self, target: object) -> bool:
+        return isinstance(target, Target) and self._keeper.knows(target)

@@ -35,12 +35,21 @@ class Approvals:
 
     Args:
         ask: what asks for one.
+        counted: counts what became of what was asked for.
     """
 
-    def __init__(self, ledger: Ledger, trail: Trail, ask: Callable[[Request], Outcome]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        trail: Trail,
+        *,
+        ask: Callable[[Request], Outcome],
+        counted: Callable[[Request, Outcome], object],
+    ) -> None:
         self._ledger = ledger
         self._trail = trail
         self._ask = ask
+        self._counted = counted
 
     def list(self, *, state: State | None = None, limit: int = LISTED) -> Sequence[Approval]:
         """Return approvals, the newest first.
@@ -116,6 +125,8 @@ class Approvals:
             return row
 
         row = self._ledger.write(decided)
+        if decision == "reject":
+            self._counted(row.request, Outcome(result="rejected", detail=reason))
         self._trail.try_to_flush()
         return row
 
@@ -135,6 +146,8 @@ class Approvals:
             return over
 
         over = self._ledger.write(ended)
+        for row in over:
+            self._counted(row.request, Outcome(result="expired", detail=row.detail))
         self._trail.try_to_flush()
         return over
 

@@ -5,7 +5,7 @@ binding does not allow, a parameter that the playbook does not allow, and what t
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -79,7 +79,7 @@ def consider(
     request: Request,
     configuration: Configuration | None,
     playbooks: Mapping[str, Playbook],
-    known_targets: Callable[[], Collection[Resource]],
+    known_targets: Callable[[], Container[Resource]],
 ) -> Considered | Outcome:
     """Return what would be done, or why nothing can be: `refused`, or `notified` where nothing is
     bound to the playbook."""

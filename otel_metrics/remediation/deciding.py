@@ -6,12 +6,13 @@ Threads: any; each request is decided on its caller's.
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from otel_metrics import instruments, values
 from otel_metrics.catalog.model import Playbook
+from otel_metrics.errors import OtelMetricsError
 from otel_metrics.remediation import admission, approval_rows, entries, recovery
 from otel_metrics.remediation.approval_rows import Approval
 from otel_metrics.remediation.audit import APPROVAL, REQUESTED
@@ -46,7 +47,7 @@ class Given:
 
     configuration: Callable[[], Configuration | None]
     playbooks: Mapping[str, Playbook]
-    known_targets: Callable[[], Collection[Resource]]
+    known_targets: Callable[[], Container[Resource]]
     entries: Entries | None
     emit: Emit
     stop: bool
@@ -72,6 +73,9 @@ class Decider:
 
     Args:
         ending: set once nothing may be begun any more.
+
+    Attributes:
+        is_compared: whether it was seen that the audit knows no more than the ledger.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class Decider:
         self._trail = trail
         self._executor = executor
         self._ending = ending
-        self._is_compared = False
+        self.is_compared = False
 
     def handle(self, request: Request, *, dry_run: bool = False, ask: bool = False) -> Outcome:
         """Do what is asked, as far as it may be done; never raises.
@@ -133,7 +137,7 @@ class Decider:
         Raises:
             LedgerError: the ledger cannot be read or written.
         """
-        considered = self._consider(approval.request)
+        considered = self._consider(approval.request, was_known=True)
         if isinstance(considered, Outcome):
             if considered.result == "refused":
                 self._void(approval, considered.detail)
@@ -149,15 +153,35 @@ class Decider:
                 self.counted(approval.request, outcome)
 
     def run_again(self, run: Run) -> None:
-        """Run once more what is idempotent and may have been done in part."""
+        """Run once more what is idempotent and may have been done in part.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
         request = replace(run.request, key=f"{run.request.key}{AGAIN}")
-        considered = self._consider(request)
+        considered = self._consider(request, was_known=True)
         if isinstance(considered, Outcome) or self._refusal(considered) is not None:
             return
         allowed = considered.ruling.decision == "run" or run.approval_id is not None
         is_same = [list(each) for each in considered.plan] == run.plan
         if allowed and is_same and not self._is_dry(considered):
-            self._guarded(request, lambda: self._run_now(considered, rerun_of=run.id))
+            outcome = self._run_now(considered, rerun_of=run.id)
+            if outcome.result not in ("limited", "repeated"):  # it is tried again for a while
+                self.counted(request, outcome)
+
+    def give_up(self) -> None:
+        """End the runs of dead processes, and count what became of them.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
+        for run in recovery.give_up(self._ledger):
+            begun = run.state == "begun"
+            outcome = Outcome(
+                result="unknown" if begun else "failed",
+                detail=recovery.UNKNOWN if begun else recovery.NOT_BEGUN,
+            )
+            self.counted(run.request, outcome)
 
     def compare(self) -> None:
         """See once whether the audit knows more than the ledger, as where that is an old copy.
@@ -165,9 +189,9 @@ class Decider:
         Raises:
             LedgerError: the audit cannot be read, or the ledger not be written.
         """
-        if self._trail.is_kept and not self._is_compared:
+        if self._trail.is_kept and not self.is_compared:
             recovery.adopt(self._ledger, self._given.entries, compare=True)
-            self._is_compared = True
+            self.is_compared = True
 
     def _guarded(self, request: Request, work: Callable[[], Outcome]) -> Outcome:
         try:
@@ -197,9 +221,15 @@ class Decider:
             return self._ask(considered)
         return self._run_now(considered)
 
-    def _consider(self, request: Request) -> Considered | Outcome:
-        configuration = self._given.configuration()
-        return consider(request, configuration, self._given.playbooks, self._given.known_targets)
+    def _consider(self, request: Request, *, was_known: bool = False) -> Considered | Outcome:
+        """Return what would be done; `was_known` where the target was when it was asked for, which
+        a process without samples of it cannot tell."""
+        given = self._given
+        known = (lambda: (request.target,)) if was_known else given.known_targets
+        try:
+            return consider(request, given.configuration(), given.playbooks, known)
+        except OtelMetricsError as error:
+            raise LedgerError(f"what is known cannot be read: {error}") from error
 
     def _refusal(self, considered: Considered) -> Outcome | None:
         why = self._switch(considered).why()
@@ -273,6 +303,7 @@ class Decider:
         approval: Approval | None = None,
         rerun_of: str | None = None,
     ) -> Outcome:
+        self.give_up()
         switch, ending = self._switch(considered), self._ending
         return self._executor.run(
             considered,
@@ -282,10 +313,12 @@ class Decider:
         )
 
     def _void(self, approval: Approval, detail: str) -> None:
-        def voided(connection: sqlite3.Connection, now: Now) -> None:
+        def voided(connection: sqlite3.Connection, now: Now) -> bool:
             row = approval_rows.void(connection, approval.id, detail)
             if row is not None:
                 put(connection, APPROVAL, entries.approval(row, now, actor="remediation"))
+            return row is not None
 
-        self._ledger.write(voided)
+        if self._ledger.write(voided):
+            self.counted(approval.request, Outcome(result="expired", detail=detail))
         self._trail.try_to_flush()

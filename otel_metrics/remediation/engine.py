@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 from otel_metrics import events, instruments, values
@@ -79,7 +79,7 @@ class Engine:
         audit: AuditSink | None = None,
         entries: Entries | None = None,
         latest: Latest | None = None,
-        known_targets: Callable[[], Collection[Resource]] = tuple,
+        known_targets: Callable[[], Container[Resource]] = tuple,
         stop: bool = False,
         emit: Emit = events.emit,
         clock: Clock | None = None,
@@ -98,7 +98,10 @@ class Engine:
         )
         self._outage = Outage(_logger)
         self.approvals = Approvals(
-            self._ledger, self._trail, lambda request: self._decider.handle(request, ask=True)
+            self._ledger,
+            self._trail,
+            ask=lambda request: self._decider.handle(request, ask=True),
+            counted=lambda request, outcome: self._decider.counted(request, outcome),
         )
         self._is_started = False
         self._begin_anew()
@@ -204,20 +207,24 @@ class Engine:
         )
         self._thread.start()
 
-    def stop(self, deadline_s: float) -> None:
+    def stop(self, deadline_s: float) -> bool:
         """Begin nothing more, stop what runs, and wait for it until that reading of the monotonic
-        clock. What has not ended by then will be `unknown`."""
+        clock; tell whether nothing runs any more. What has not ended by then will be `unknown`."""
         with self._wake:
             self._ending.set()
             self._wake.notify_all()
         if self._thread is not None:
             self._thread.join(max(0.0, deadline_s - time.monotonic()))
-        if self._executor.wait_idle(deadline_s):  # else others would give up what runs on
-            self._ledger.close()
+        if not self._executor.wait_idle(deadline_s):  # else others would give up what runs on
+            return False
+        self._ledger.close(wait_s=deadline_s - time.monotonic())
+        return True
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; what its parent runs is the parent's."""
+        is_compared = self._decider.is_compared
         self._begin_anew()
+        self._decider.is_compared = is_compared
         if self._is_started:
             self.start()
 
@@ -229,8 +236,9 @@ class Engine:
             LedgerError: the ledger or the audit cannot be read or written.
         """
         self._decider.compare()
-        for run in recovery.give_up(self._ledger):
-            if run.idempotent and run.rerun_of is None and not self._ending.is_set():
+        self._decider.give_up()
+        for run in recovery.to_run_again(self._ledger):
+            if not self._ending.is_set():
                 self._decider.run_again(run)
         self._trail.try_to_flush()
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from otel_metrics.remediation import admission, recovery, runner, runs
+from otel_metrics.remediation import admission, runner, runs
 from otel_metrics.remediation.approval_rows import Approval
 from otel_metrics.remediation.considering import Considered
 from otel_metrics.remediation.errors import LedgerError
@@ -59,7 +59,6 @@ class Executor:
         Raises:
             LedgerError: the ledger cannot be read or written; nothing was done.
         """
-        recovery.give_up(self._ledger)
         # A look without writing first, so that a storm costs no disk; the transaction looks again.
         held = self._ledger.read(
             lambda connection, now: admission.held(

@@ -89,7 +89,8 @@ class Ledger:
         except OSError:
             return True
 
-    def close(self) -> None:
-        """Close the file, and say that this process does nothing more."""
+    def close(self, *, wait_s: float | None = None) -> None:
+        """Say that this process does nothing more, and close the file, if who uses it is done in
+        that time."""
         self.presence.leave()
-        self._database.close()
+        self._database.close(wait_s=wait_s)

@@ -2,8 +2,8 @@
 
 A process's runs are given up once it is dead: one whose intent was on the disk may have been done,
 and is `unknown`; one before that was not begun, and failed. Neither is run again, unless it was
-declared idempotent: then once. A ledger that is new, because it was lost or damaged, takes in from
-the audit what was run before, so that no key is acted on twice.
+declared idempotent: then once, soon after, whoever gave it up. A ledger that is new, because it was
+lost or damaged, takes in from the audit what was run before, so that no key is acted on twice.
 """
 
 import json
@@ -15,16 +15,18 @@ from typing import Any, Final
 from otel_metrics.remediation import admission, runs
 from otel_metrics.remediation import entries as said_of
 from otel_metrics.remediation.audit import INTENDED, RESULT, Entry, resource_of
-from otel_metrics.remediation.clock import Now
+from otel_metrics.remediation.clock import SECOND_US, Now
 from otel_metrics.remediation.ledger import Ledger
 from otel_metrics.remediation.model import Request
 from otel_metrics.remediation.runs import NewRun, Run
 from otel_metrics.remediation.trail import Entries, put, said
 
-__all__ = ["AGAIN", "adopt", "give_up"]
+__all__ = ["AGAIN", "adopt", "give_up", "to_run_again"]
 
 AGAIN: Final = "#again"
 """Ends the key of a run that is another of an idempotent one: there is one at most."""
+AGAIN_WITHIN_S: Final = 600
+"""So long after it was given up it may be run again, where limits held it back until then."""
 UNKNOWN: Final = "the process ended between intent and result"
 NOT_BEGUN: Final = "the process ended before the first step"
 
@@ -53,6 +55,19 @@ def give_up(ledger: Ledger) -> list[Run]:
         return given_up
 
     return ledger.write(ended)
+
+
+def to_run_again(ledger: Ledger) -> list[Run]:
+    """Return the idempotent runs whose end is unknown and that were not run again.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    return ledger.read(
+        lambda connection, now: runs.unknown(
+            connection, since_us=now.us - AGAIN_WITHIN_S * SECOND_US, without=AGAIN
+        )
+    )
 
 
 def adopt(ledger: Ledger, entries: Entries | None, *, compare: bool = False) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "history",
     "open_runs",
     "settle",
+    "unknown",
 ]
 
 Kind = Literal["run", "dry_run", "notice", "refusal"]
@@ -216,6 +217,21 @@ def open_runs(connection: sqlite3.Connection) -> list[Run]:
 def due(connection: sqlite3.Connection) -> list[Run]:
     """Return the runs that are to be verified."""
     return _runs(connection.execute(f"{_SELECT} WHERE verification = 'due' ORDER BY number"))
+
+
+def unknown(connection: sqlite3.Connection, *, since_us: int, without: str) -> list[Run]:
+    """Return the idempotent runs whose end is unknown since then, and that are no other's again.
+
+    Args:
+        without: what ends the key of a run that is another again; those that have one are left out.
+    """
+    asked = (
+        f"{_SELECT} WHERE kind = 'run' AND result = 'unknown' AND ended_us > ?1 AND idempotent "  # noqa: S608  # constant
+        "AND rerun_of IS NULL AND NOT EXISTS "
+        "(SELECT 1 FROM runs AS again WHERE again.kind = 'run' AND again.key = runs.key || ?2) "
+        "ORDER BY number"
+    )
+    return _runs(connection.execute(asked, (since_us, without)))
 
 
 def by_id(connection: sqlite3.Connection, run_id: str) -> Run | None:

@@ -56,6 +56,7 @@ SCHEMA: Final = Schema(
         CREATE INDEX runs_target ON runs (kind, scope, target, number);
         CREATE INDEX runs_began ON runs (kind, began_us);
         CREATE INDEX runs_open ON runs (state) WHERE state != 'ended';
+        CREATE INDEX runs_unknown ON runs (ended_us) WHERE result = 'unknown';
         CREATE INDEX runs_due ON runs (verification) WHERE verification = 'due';
         CREATE TABLE approvals (
             number INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -35,7 +35,9 @@ def verify(ledger: Ledger, latest: Latest) -> list[Run]:
 
     wanted, now = ledger.read(lambda connection, now: (runs.due(connection), now))
     # Outside of a transaction: it is others' code, and may take its time.
-    seen = [(run, latest(run.verify_metric or "", run.request.target)) for run in wanted]
+    seen = [
+        (run, _after(run, latest(run.verify_metric or "", run.request.target))) for run in wanted
+    ]
     known = [
         (run, sample, verdict)
         for run, sample in seen
@@ -53,13 +55,18 @@ def verify(ledger: Ledger, latest: Latest) -> list[Run]:
     return ledger.write(settled) if known else []
 
 
+def _after(run: Run, sample: Sample | None) -> Sample | None:
+    """Return a sample that is of after the run; None for every other."""
+    is_fresh = sample is not None and sample.observed_at > (run.ended_at or 0.0)
+    return sample if is_fresh else None
+
+
 def _verdict(run: Run, sample: Sample | None, now: Now) -> bool | None:
     """Return whether the metric came back; None while that is not known."""
-    is_fresh = sample is not None and sample.observed_at > (run.ended_at or 0.0)
-    if sample is not None and is_fresh and sample.band == run.verify_band:
+    if sample is not None and sample.band == run.verify_band:
         return True
     until_us = run.verify_until_us or 0
-    grace_us = 0 if is_fresh else int(GRACE_S * SECOND_US)
+    grace_us = int(GRACE_S * SECOND_US) if sample is None else 0
     return False if now.us >= until_us + grace_us else None
 
 
@@ -69,7 +76,7 @@ def _say(
     if passed:
         detail = f"{run.verify_metric} is {run.verify_band} again"
     elif sample is None:
-        detail = f"{run.verify_metric} has no value"
+        detail = f"{run.verify_metric} has no value of after the run"
     else:
         detail = f"{run.verify_metric} is not {run.verify_band} again: {sample.band}"
     band = None if sample is None else sample.band

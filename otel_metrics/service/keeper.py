@@ -117,7 +117,7 @@ class Keeper:
                 self.close_due(self._clock(), deadline_s=deadline_s)
             finally:
                 self.at_work.release()
-            self._windows.close()
+            self._windows.close(deadline_s)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what waits is the parent's, and so are its streaks."""
@@ -191,6 +191,14 @@ class Keeper:
         """
         return self._windows.latest()
 
+    def knows(self, resource: Resource) -> bool:
+        """Tell whether a value of a resource is or was known, or asked for.
+
+        Raises:
+            DatabaseError: the file cannot be read.
+        """
+        return self._windows.knows(resource)
+
     def _run(self) -> None:
         ending, at_work = self._ending, self.at_work
         while not ending.is_set():
@@ -229,7 +237,8 @@ class Keeper:
         if self._forgot_at and elapsed_s < FORGET_INTERVAL_S:
             return
         self._forgot_at = time.monotonic()
-        self._windows.forget(now, wait_s=wait_s)
+        if self._windows.forget(now, wait_s=wait_s):
+            self._forgot_at = 0.0  # the rest with the next look, or more would come than goes
 
     def _plan(self, name: str) -> Plan:
         metric = self.metrics.get(name)

@@ -21,7 +21,7 @@ from otel_metrics.service.snapshots import (
     of_snapshot,
     snapshot_of,
 )
-from otel_metrics.service.store import AHEAD_S, GRACE_S, LATEST_MAX, Emit
+from otel_metrics.service.store import AHEAD_S, GRACE_S, LATEST_MAX, SILENT_S, Emit
 from otel_metrics.service.windows import Entry, Observation, Window, as_late, window_of
 
 __all__ = ["MemoryStore"]
@@ -50,7 +50,7 @@ class MemoryStore:
         self._entries = 0
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._snapshots: list[Snapshot] = []
-        self._latest: dict[tuple[str, str], Latest] = {}
+        self._latest: OrderedDict[tuple[str, str], Latest] = OrderedDict()
 
     @property
     def is_full(self) -> bool:
@@ -108,17 +108,28 @@ class MemoryStore:
             emit("service.snapshot", of_snapshot(snapshot))
         return False
 
-    def forget(self, now: float, *, wait_s: float) -> None:
-        """Do nothing: closed windows are not kept."""
-        del now, wait_s
+    def forget(self, now: float, *, wait_s: float) -> bool:
+        """Forget the newest values of what gave none for long; there is no more to forget."""
+        del wait_s
+        with self._lock:
+            for key, known in list(self._latest.items()):
+                if max(known.observed_at or 0.0, known.missing_since or 0.0) < now - SILENT_S:
+                    del self._latest[key]
+        return False
 
     def latest(self) -> list[Latest]:
         """Return what is known last of each metric and resource."""
         with self._lock:
             return [self._latest[key] for key in sorted(self._latest)]
 
-    def close(self) -> None:
+    def knows(self, resource: Resource) -> bool:
+        """Tell whether anything is known of a resource."""
+        with self._lock:
+            return any(known.resource == resource for known in self._latest.values())
+
+    def close(self, deadline_s: float | None = None) -> None:
         """Do nothing: there is no file."""
+        del deadline_s
 
     def _add(self, seen: Observation, now: float, length_s: int) -> bool:
         window = window_of(seen.entry.at, length_s)
@@ -147,10 +158,14 @@ class MemoryStore:
                 band=entry.band,
                 observed_at=entry.at,
             )
-        elif entry.kind != "late" and (key in self._latest or len(self._latest) < LATEST_MAX):
+        elif entry.kind != "late":
             known = self._latest.get(key) or Latest(metric=seen.metric, resource=seen.resource)
             since = entry.at if known.missing_since is None else known.missing_since
             self._latest[key] = replace(known, missing_since=since, missing_reason=seen.reason)
+        if key in self._latest:
+            self._latest.move_to_end(key)
+        if len(self._latest) > LATEST_MAX:
+            self._latest.popitem(last=False)
 
     def _close(self, of: Over, found: _Open, now: float, plan: Plan) -> None:
         self._entries -= len(found.entries)

@@ -17,6 +17,7 @@ __all__ = [
     "count",
     "entries_of",
     "forget_silent",
+    "knows",
     "latest",
     "over",
     "recommend",
@@ -42,6 +43,7 @@ SELECT metric_id, resource_scope, resource_id, value, band, observed_at, missing
     missing_reason
 FROM latest ORDER BY metric_id, resource_id LIMIT ?
 """
+_KNOWS: Final = "SELECT 1 FROM latest WHERE resource_scope = ? AND resource_id = ? LIMIT 1"
 _BANDS: Final = """
 SELECT band, count(*) FROM samples
 WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ? AND kind = 'sample'
@@ -85,6 +87,12 @@ def add(connection: sqlite3.Connection, seen: Observation) -> None:
 def latest(connection: sqlite3.Connection, most: int) -> list[Latest]:
     """Return what is known last of each metric and resource, at most so many."""
     return [_latest(row) for row in connection.execute(_LATEST, (most,))]
+
+
+def knows(connection: sqlite3.Connection, resource: Resource) -> bool:
+    """Tell whether there is a newest value of a resource, or why there is none."""
+    asked = (resource.scope, resource.id)
+    return connection.execute(_KNOWS, asked).fetchone() is not None
 
 
 def bands_in(

@@ -1,9 +1,10 @@
 """The functions that a service registers as sources of its metrics.
 
-Threads: `register` is called from any thread; `_lock` guards the table. A function runs on a thread
-of its own, at most once at a time.
+Threads: `register` is called from any thread; `_lock` guards the table, and a forked child has one
+of its own. A function runs on a thread of its own, at most once at a time.
 """
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import SupportsFloat
@@ -64,8 +65,17 @@ def listen(listener: Callable[[], None] | None) -> None:
 
 
 def clear() -> None:
-    """Go back to the state after import, with a lock of this process."""
-    global _lock, _listener
+    """Go back to the state after import."""
+    global _listener
+    with _lock:
+        _functions.clear()
+        _listener = None
+
+
+def _renew_lock() -> None:
+    global _lock
     _lock = threading.RLock()
-    _functions.clear()
-    _listener = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

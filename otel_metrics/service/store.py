@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from otel_metrics.service import history, open_rows
 from otel_metrics.service.history import Question
-from otel_metrics.service.samples import BandName, Recommendation
+from otel_metrics.service.samples import BandName, Recommendation, Resource
 from otel_metrics.service.snapshots import Latest, Over, Plan, id_of, snapshot_of
 from otel_metrics.service.tables import SCHEMA
 from otel_metrics.service.windows import Observation, Window, as_late, window_of
@@ -31,7 +31,9 @@ __all__ = [
     "ANNOUNCED_AT_ONCE",
     "ENTRIES_MAX",
     "GRACE_S",
+    "LATEST_MAX",
     "RETENTION_S",
+    "SILENT_S",
     "Emit",
     "ServiceStore",
 ]
@@ -54,7 +56,7 @@ FORGOTTEN_AT_ONCE: Final = 500
 SILENT_S: Final = 7 * 86_400.0
 """A resource that gave no value for so long is known no more; longer than any window."""
 LATEST_MAX: Final = 10_000
-"""Newest values that are returned."""
+"""Newest values that are returned, and that are kept in memory where there is no file."""
 ASKED_FOR_S: Final = 1.0
 """A page that takes longer to find is given up."""
 STEPS: Final = 10_000
@@ -157,16 +159,18 @@ class ServiceStore:
                 history.announced(connection, record["snapshot_id"])
         return len(records) == ANNOUNCED_AT_ONCE
 
-    def forget(self, now: float, *, wait_s: float) -> None:
-        """Remove what is too old, a little at a time, and look whether there is room.
+    def forget(self, now: float, *, wait_s: float) -> bool:
+        """Remove what is too old, a little at a time, and look whether there is room; tell whether
+        there may be more.
 
         Raises:
             DatabaseError: nothing was removed.
         """
         with self._database.write(wait_s=wait_s) as connection:
-            history.forget_before(connection, now - RETENTION_S, FORGOTTEN_AT_ONCE)
+            removed = history.forget_before(connection, now - RETENTION_S, FORGOTTEN_AT_ONCE)
             open_rows.forget_silent(connection, now - SILENT_S)
             self.is_full = open_rows.count(connection) >= ENTRIES_MAX
+        return removed == FORGOTTEN_AT_ONCE
 
     def latest(self) -> list[Latest]:
         """Return what is known last of each metric and resource.
@@ -177,6 +181,15 @@ class ServiceStore:
         with self._reader.read() as connection, _in_time(connection):
             return open_rows.latest(connection, LATEST_MAX)
 
+    def knows(self, resource: Resource) -> bool:
+        """Tell whether anything is known of a resource.
+
+        Raises:
+            DatabaseError: it cannot be read.
+        """
+        with self._reader.read() as connection, _in_time(connection):
+            return open_rows.knows(connection, resource)
+
     def page(self, question: Question) -> list[dict[str, object]]:
         """Return records of snapshots, the newest first.
 
@@ -186,10 +199,12 @@ class ServiceStore:
         with self._reader.read() as connection, _in_time(connection):
             return history.page(connection, question)
 
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        self._database.close()
-        self._reader.close()
+    def close(self, deadline_s: float | None = None) -> None:
+        """Close the file, if there is time until that reading of the monotonic clock for those who
+        use it; the next use opens it again."""
+        for database in (self._database, self._reader):
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            database.close(wait_s=left_s)
 
 
 def _add(connection: sqlite3.Connection, seen: Observation, now: float, length_s: int) -> bool:

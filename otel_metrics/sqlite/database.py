@@ -125,10 +125,22 @@ class Database:
             if self._connection is not None and not self._connection.in_transaction:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def close(self) -> None:
-        """Close the connection; the next use opens it again."""
-        with self.lock:
+    def close(self, *, wait_s: float | None = None) -> bool:
+        """Close the connection; the next use opens it again.
+
+        Args:
+            wait_s: how long to wait for threads that use it, by default until they are done.
+
+        Returns:
+            whether it is closed.
+        """
+        if not self.lock.acquire(timeout=-1 if wait_s is None else max(0.0, wait_s)):
+            return False
+        try:
             self._drop()
+        finally:
+            self.lock.release()
+        return True
 
     @property
     def identity(self) -> Identity | None:

@@ -120,8 +120,9 @@ def _list(call: Call) -> Answer:
     if state is not None and state not in _STATES:
         raise RefusedError(400, f"state={state}: is none; give one of {', '.join(_STATES)}")
     limit = call.query.get("limit", str(LISTED))
-    if not limit.isascii() or not limit.isdigit() or not 0 < int(limit[:5]) <= LISTED_MAX:
-        raise RefusedError(400, f"limit={limit}: give a number from 1 to {LISTED_MAX}")
+    is_number = limit.isascii() and limit.isdigit() and len(limit) <= len(str(LISTED_MAX))
+    if not is_number or not 0 < int(limit) <= LISTED_MAX:
+        raise RefusedError(400, f"limit={limit[:20]}: give a number from 1 to {LISTED_MAX}")
     with _told() as engine:
         found = engine.approvals.list(state=cast("State | None", state), limit=int(limit))
     return reply(200, {"approvals": [approval_view(each) for each in found]})

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from otel_exporter_prometheus.protocol import JSON, Answer
+from otel_metrics.outages import Outage
 from otel_metrics.service import configured
 from otel_metrics.service.configured import NoServiceTelemetryError
 from otel_metrics.service.keeper import Keeper
@@ -88,6 +89,7 @@ class _Page:
 
     def __init__(self, say: Callable[[Keeper, bytes], Said]) -> None:
         self._say = say
+        self._outage = Outage(_logger)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del receive
@@ -111,14 +113,16 @@ class _Page:
 
     def _answer(self, query: bytes) -> Answer:
         try:
-            return _answer(200, self._say(configured.current(), query))
+            said = _answer(200, self._say(configured.current(), query))
         except QuestionError as error:
             return _failure(400, str(error))
         except NoServiceTelemetryError as error:
             return _failure(503, str(error))
         except DatabaseError as error:  # with the path, which is nobody's business
-            _logger.warning("a question about the service could not be answered: %s", error)
+            self._outage.goes_on("questions about the service are not answered: %s", error)
             return _failure(503, "the database cannot be read; the service's log says why")
+        self._outage.is_over("questions about the service are answered again")
+        return said
 
 
 def _metrics(keeper: Keeper, query: bytes) -> Said:

@@ -213,6 +213,15 @@ def test_a_burner_of_cpu_is_stopped(
     assert said["remediation.verified"]["result"] == "verified"
     [recommended] = _events(tmp_path, "service.recommendation")
     assert recommended["playbook_id"] == "shift-load"
+    assert said["remediation.requested"]["remediation.key"] == recommended["recommendation_id"]
+    told = ["service.recommendation", *_kinds(tmp_path)]
+    assert [name for name in _names(tmp_path) if name in told] == told
+    derived = [
+        action["playbook_id"]
+        for snapshot in _events(tmp_path, "service.snapshot")
+        for action in snapshot["derived_actions"]
+    ]
+    assert derived == ["shift-load"]
     bands = _bands(tmp_path)
     assert bands.index("critical") < bands.index("good")
 
@@ -347,6 +356,11 @@ def _bands(folder: Path) -> list[str]:
         for snapshot in snapshots
         if snapshot["metric_id"] == "infra.cpu_utilization"
     ]
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the name of each event, in the order in which they were written."""
+    return [str(record.data.get("event")) for record in read(folder / "telemetry", signal="events")]
 
 
 def _events(folder: Path, name: str) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """The audit of remediation in an archive: what was said is read back, sealed and in order."""
 
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,9 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_exporter_ndjson.audit import AuditLog
+from otel_exporter_ndjson.fs import RealFs
 from otel_exporter_ndjson.sealkey import new_key_text, read_key
 from otel_exporter_ndjson.settings import Settings
 from otel_metrics.archive.remediation_audit import RemediationAudit, entries
+
+
+class _Hanging(RealFs):
+    """A disk that syncs nothing while `works` is not set."""
+
+    def __init__(self) -> None:
+        self.works = threading.Event()
+        self.works.set()
+
+    def sync(self, descriptor: int) -> None:
+        """Wait until it works."""
+        self.works.wait(30.0)
+        super().sync(descriptor)
 
 
 def key_file(folder: Path) -> Path:
@@ -70,6 +86,21 @@ def test_what_is_not_on_the_disk_raises(tmp_path: Path) -> None:
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 _fields = st.dictionaries(_texts, _texts | st.integers(-(2**63), 2**63 - 1), max_size=6)
+
+
+def test_a_disk_that_hangs_is_left_when_the_time_is_over(tmp_path: Path) -> None:
+    """Sealing takes no more of an exit's time than it may; what was said is in the archive."""
+    disk = _Hanging()
+    log = AuditLog(Settings(path=str(tmp_path / "telemetry")), fs=disk)
+    log.say("remediation.intent", {"sequence": 1}, service="shop")
+    disk.works.clear()
+    begun = time.monotonic()
+    log.close(0.2)
+    elapsed_s = time.monotonic() - begun
+    disk.works.set()
+
+    assert elapsed_s < 3.0
+    assert len([*entries(tmp_path / "telemetry")]) == 1
 
 
 @given(st.lists(_fields, max_size=5))

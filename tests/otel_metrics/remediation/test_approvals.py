@@ -7,6 +7,8 @@ import pytest
 from otel_metrics.remediation.approvals import Approval
 from otel_metrics.remediation.errors import DecidedError, NotAllowedError, UnknownApprovalError
 from otel_metrics.remediation.model import Outcome, Request, Rule
+from otel_metrics.service.samples import Resource
+from otel_metrics.testing import capture
 from tests.otel_metrics.remediation.desks import Desk, binding, request
 
 NODES = request("scale-nodes", metric=None)
@@ -241,3 +243,31 @@ def test_approvals_are_listed_and_counted(nodes: Desk) -> None:
         "expired": 0,
         "run": 1,
     }
+
+
+def test_what_is_approved_runs_also_where_its_target_is_not_known(nodes: Desk) -> None:
+    """It was known where it was asked for: another process, or one that has only just begun, which
+    has no samples of it, does not end the approval."""
+    decided(nodes, asked(nodes))
+    nodes.another(known_targets=tuple).run_approved()
+
+    assert nodes.words() == ["nodes"]
+
+
+def test_what_becomes_of_an_approval_is_counted(nodes: Desk) -> None:
+    """What was rejected, and what nobody decided in time, is told apart from what still waits."""
+    later = request("scale-nodes", key="key-2", metric=None, target=Resource("host", "web-2"))
+    with capture() as seen:
+        decided(nodes, asked(nodes), "reject")
+        asked(nodes, later)
+        nodes.time.move(1801)
+        nodes.engine.run_approved()
+        nodes.engine.run_approved()
+
+    counted = {
+        result: seen.value(
+            "remediation.actions", {"playbook.id": "scale-nodes", "remediation.result": result}
+        )
+        for result in ("waiting", "rejected", "expired")
+    }
+    assert counted == {"waiting": 2, "rejected": 1, "expired": 1}

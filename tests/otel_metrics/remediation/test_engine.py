@@ -15,6 +15,7 @@ from otel_metrics.remediation.engine import QUEUE_MAX
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.model import Notice, Outcome, Request, Rule, StepResult
 from otel_metrics.service.samples import Resource
+from otel_metrics.sqlite import DatabaseError
 from otel_metrics.testing import capture
 from tests.otel_metrics.remediation.desks import CPU, HOST, HOSTS, Desk, binding, request
 
@@ -105,7 +106,11 @@ def test_what_may_not_be_done_is_not_done(
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_asked_has_an_outcome(
-    desk: Desk, text: str, more: str, parameters: dict[str, Any]
+    desk: Desk,
+    caplog: pytest.LogCaptureFixture,
+    text: str,
+    more: str,
+    parameters: dict[str, Any],
 ) -> None:
     """Texts of anybody, with half characters and NUL, raise nothing and leave a sound audit."""
     hostile = text + "\ud800\x00\u2028"
@@ -117,10 +122,28 @@ def test_whatever_is_asked_has_an_outcome(
     ):
         assert desk.engine.handle(asked).result != "failed"
 
-    assert not [
-        entry for entry in desk.events if "Error" in str(entry[1].get("remediation.detail"))
-    ]
+    assert "a request failed" not in caplog.text
     assert desk.faults() == []
+
+
+def test_targets_that_cannot_be_read_are_no_line_a_request(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is done, who asks is told to ask again, and the log is not filled: whose file it is
+    says what is wrong with it."""
+
+    class Broken:
+        def __contains__(self, target: object) -> bool:
+            raise DatabaseError("service.db: disk I/O error")
+
+    engine = desk.another(known_targets=Broken)
+    outcomes = [engine.handle(request(key=f"{number}")) for number in range(3)]
+
+    assert [outcome.result for outcome in outcomes] == ["refused"] * 3
+    assert "service.db: disk I/O error" in outcomes[0].detail
+    assert caplog.text == ""
+    with pytest.raises(LedgerError):
+        engine.plan(request())
 
 
 def test_a_target_that_the_binding_does_not_name_is_refused(desk: Desk) -> None:

@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from otel_metrics.remediation.audit import Entry
 from otel_metrics.remediation.engine import Engine
+from otel_metrics.service.samples import Resource
+from otel_metrics.testing import capture
 from tests.otel_metrics.remediation.desks import Desk, binding, request
 from tests.otel_metrics.remediation.workers import SELF, WITH_TESTS, engine_of
 
@@ -68,6 +72,18 @@ def test_a_process_that_died_in_a_run_leaves_it_done_at_most_once(desk: Desk, wh
 
 
 @pytest.mark.slow
+def test_a_run_whose_end_is_unknown_is_counted(desk: Desk) -> None:
+    """Once, whoever finds its process dead: a person has to look what was done."""
+    engine = died(desk, "in step")
+    with capture() as seen:
+        engine.handle(request(key="key-2", metric=None, target=Resource("host", "web-2")))
+        engine.recover()
+
+    labels = {"playbook.id": "shift-load", "remediation.result": "unknown"}
+    assert seen.value("remediation.actions", labels) == 1
+
+
+@pytest.mark.slow
 def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
     """Once, however often it is looked, under the id of the run that it is again."""
     engine = died(desk, "in step", "idempotent")
@@ -84,6 +100,20 @@ def test_what_is_idempotent_is_done_once_more(desk: Desk) -> None:
         *("admitted", "intended", "succeeded"),
     ]
     assert desk.faults() == []
+
+
+@pytest.mark.slow
+def test_what_is_idempotent_is_done_once_more_whoever_found_its_process_dead(desk: Desk) -> None:
+    """Also where a request came before the look after the dead, and no matter who knows its target
+    by now."""
+    engine = died(desk, "in step", "idempotent")
+    other = request(key="key-2", metric=None, target=Resource("host", "web-2"))
+    outcome = engine.handle(other)
+    for _ in range(2):
+        engine.recover()
+
+    assert (outcome.result, desk.words()) == ("succeeded", ["done share=10"] * 3)
+    assert engine.history()[0].rerun_of == engine.history()[2].id
 
 
 @pytest.mark.slow
@@ -166,6 +196,23 @@ def test_a_ledger_that_is_lost_with_its_process_leaves_its_run_unknown(desk: Des
     assert [result for _, result in desk.audit.told()] == ["admitted", "intended", "unknown"]
     assert engine.history()[-1].result == "unknown"
     assert desk.faults() == []
+
+
+def test_a_forked_child_does_not_read_the_audit_again(desk: Desk) -> None:
+    """Its parent has seen that the ledger is no old copy; an audit of years is long."""
+    reads = []
+
+    def entries() -> Iterator[Entry]:
+        reads.append(1)
+        return desk.audit.entries()
+
+    engine = desk.another(entries=entries)
+    engine.recover()
+    before = len(reads)
+    engine.after_fork()
+    engine.recover()
+
+    assert (before, len(reads)) == (1, 1)
 
 
 def test_an_audit_that_cannot_be_read_lets_nothing_run(desk: Desk) -> None:

@@ -45,6 +45,18 @@ def test_a_sample_of_before_the_run_proves_nothing(desk: Desk) -> None:
     assert verified(desk)[0] == "due"
 
 
+def test_a_sample_of_before_the_run_is_not_what_the_audit_tells_of(desk: Desk) -> None:
+    """A source that fell silent in its band is not said to be out of it."""
+    desk.engine.handle(request())
+    desk.sample("good", after_s=-5)
+    desk.time.move(631)
+
+    assert verified(desk)[0] == "failed"
+    said = desk.audit.lines()[-1]["attributes"]
+    assert said["remediation.detail"] == f"{CPU} has no value of after the run"
+    assert "service.band" not in said
+
+
 def test_absent_data_proves_nothing(desk: Desk) -> None:
     """M5: without a sample it is not verified, once those who may have one had time."""
     desk.engine.handle(request())

@@ -17,10 +17,18 @@ from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Playbooks
 from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import read_rejected
-from otel_metrics.service.keeper import WAITING_MAX, Keeper
+from otel_metrics.service.history import Question
+from otel_metrics.service.keeper import UNKNOWN, WAITING_MAX, Keeper
 from otel_metrics.service.samples import Recommendation, Resource
 from otel_metrics.service.snapshots import Latest
-from otel_metrics.service.store import ENTRIES_MAX, ServiceStore
+from otel_metrics.service.store import (
+    ENTRIES_MAX,
+    FORGOTTEN_AT_ONCE,
+    LATEST_MAX,
+    RETENTION_S,
+    SILENT_S,
+    ServiceStore,
+)
 from otel_metrics.testing import Captured
 from tests.otel_metrics.service.kept import CPU, HOST, START, Kept, metric, sample
 from tests.otel_metrics.sqlite.holder import held_by_another
@@ -298,6 +306,42 @@ def test_the_newest_values_are_known(kept: Kept) -> None:
     )
 
 
+def test_a_resource_is_known_however_many_there_are(kept: Kept) -> None:
+    """Also one that is beyond what a page shows; one of another scope is another."""
+    kept.keeper.missed(CPU.name, Resource("host", "silent"), "no_value")
+    for number in range(LATEST_MAX):
+        kept.take(10.0, every_s=0.0, resource=Resource("host", f"{number:05}"))
+    asked = [("host", "00000"), ("host", f"{LATEST_MAX - 1:05}"), ("queue", "00007")]
+
+    assert [kept.keeper.knows(Resource(*each)) for each in asked] == [True, True, False]
+
+
+def test_newest_values_have_a_bound_and_an_end() -> None:
+    """Without a file, too: resources that come and go, such as pods, fill no memory."""
+    kept = Kept()
+    for number in range(LATEST_MAX + 5):
+        kept.take(10.0, every_s=0.01, resource=Resource("host", f"{number:05}"))
+    known = [each.resource.id for each in kept.keeper.latest()]
+    kept.pass_(SILENT_S + 400)
+
+    assert (known[0], len(known)) == ("00005", LATEST_MAX)
+    assert kept.keeper.latest() == []
+
+
+def test_old_snapshots_are_removed_as_fast_as_new_ones_come(store: ServiceStore) -> None:
+    """A keeper that finds more of them does not wait a minute to go on."""
+    kept = Kept(store)
+    count = 2 * FORGOTTEN_AT_ONCE + 10
+    for number in range(count):
+        kept.keeper.take(sample(10.0, at=START + 1, resource=Resource("host", f"{number}")))
+    kept.pass_(400.0)
+    kept = Kept(store, now=START + RETENTION_S + 1000)
+    for _ in range(3):
+        kept.pass_(0.5)
+
+    assert store.page(Question()) == []
+
+
 def test_a_restart_continues_what_is_open(store: ServiceStore) -> None:
     """The snapshot is of all samples, those before it and those after it."""
     before = Kept(store)
@@ -459,6 +503,36 @@ def test_a_stop_ends_in_time(store: ServiceStore, path: Path) -> None:
 
     assert elapsed_s < 4.0
     assert [snapshot["value"] for snapshot in after.snapshots()] == [10.0]
+
+
+@pytest.mark.slow
+def test_a_stop_ends_in_time_beside_a_thread_that_hangs_in_the_file(store: ServiceStore) -> None:
+    """A disk that hangs under the sampler's thread takes no more of an exit's time."""
+    kept = Kept(store)
+    kept.take(10.0)
+    kept.pass_(0.0)
+    inside, over = threading.Event(), threading.Event()
+
+    def hang(
+        name: str, attributes: Mapping[str, object], *, timestamp_ns: int | None = None
+    ) -> None:
+        del name, attributes, timestamp_ns
+        inside.set()
+        over.wait(DEADLINE_S)
+
+    store.close_due(now=START + 900, length_s=300, plan=lambda _: UNKNOWN, wait_s=1.0)
+    hanging = threading.Thread(target=store.announce, args=(hang,), kwargs={"wait_s": 1.0})
+    hanging.start()
+    assert inside.wait(DEADLINE_S)
+    stopping = threading.Thread(target=kept.keeper.stop, args=(time.monotonic() + 0.3,))
+    stopping.start()
+    stopping.join(DEADLINE_S / 2)
+    has_stopped = not stopping.is_alive()
+    over.set()
+    hanging.join(DEADLINE_S)
+    stopping.join(DEADLINE_S)
+
+    assert has_stopped
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -1,11 +1,13 @@
 """The overview: a value that holds, or why there is none."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
 from otel_metrics.service.overview import overview
+from otel_metrics.service.samples import Resource
 from otel_metrics.service.snapshots import Latest
 from tests.otel_metrics.service.kept import CPU, HOST, START
 
@@ -44,6 +46,9 @@ def test_a_value_that_holds_is_shown_with_its_age() -> None:
         (latest(), START + 36, "stale"),
         (latest(missing_since=START, missing_reason="timeout"), START, "timeout"),
         (latest(missing_since=START), START, "never_sampled"),
+        (latest(missing_since=START, missing_reason="no_value"), START, "no_value"),
+        (latest(missing_since=START - 20, missing_reason="timeout"), START, "timeout"),
+        (latest(missing_since=START - 20, missing_reason="no_value"), START + 36, "stale"),
     ],
 )
 def test_a_value_that_holds_no_longer_is_absent(
@@ -55,6 +60,28 @@ def test_a_value_that_holds_no_longer_is_absent(
     assert record["absent"] == absent
     assert (record["value"] is None, record["band"] is None) == (absent is not None,) * 2
     assert record["observed_at"] == "2027-01-15T07:59:30Z"
+
+
+def test_a_process_without_a_value_hides_none_of_another() -> None:
+    """Of several workers one may have had no request: nobody asks twice in half an interval."""
+    [record] = shown(latest(missing_since=START - 20, missing_reason="no_value"))
+
+    assert (record["value"], record["absent"]) == (75.0, None)
+
+
+def test_a_source_that_answers_again_fails_for_no_resource_that_it_does_not_name() -> None:
+    """What was missed before the first answer was of a resource that nobody knew."""
+    before = Latest(
+        metric=CPU.name,
+        resource=Resource("host", "infra"),
+        missing_since=START - 90,
+        missing_reason="connection",
+    )
+    silent = replace(before, missing_reason="no_value")
+
+    assert len(shown(latest(), before)) == 1
+    assert len(shown(latest(), silent)) == 2
+    assert [record["absent"] for record in shown(before)] == ["connection"]
 
 
 def test_a_resource_that_never_answered_says_why() -> None:

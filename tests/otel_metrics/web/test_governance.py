@@ -156,6 +156,7 @@ def test_approvals_are_listed_and_counted(engine: Engine, ask: Ask) -> None:
         ("?state=open", "state=open: is none; give one of pending, approved, rejected, expired"),
         ("?limit=0", "limit=0: give a number from 1 to 1000"),
         ("?limit=1001", "limit=1001: give a number from 1 to 1000"),
+        (f"?limit=00001{'0' * 5000}", f"limit=00001{'0' * 15}: give a number from 1 to 1000"),
         ("?limit=²", "limit=²: give a number from 1 to 1000"),
         ("?stat=pending", "stat is no filter; give state or limit"),
     ],

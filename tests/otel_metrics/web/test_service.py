@@ -88,7 +88,7 @@ def taken(
 def ask(path: str, *, method: str = "GET", peer: str = "127.0.0.1", **more: Any) -> httpx.Response:
     """Ask an application with nothing but our routes."""
     arguments = more.pop("arguments", {})
-    app = Starlette(routes=service_routes(**arguments))
+    app = more.pop("app", None) or Starlette(routes=service_routes(**arguments))
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app, client=(peer, 1234))
@@ -129,7 +129,7 @@ def test_the_newest_values_are_shown(keeper: Keeper) -> None:
     """With band and age; what is absent says so."""
     taken(keeper, 90.0, ago_s=10)
     taken(keeper, 80.0, ago_s=1000, host="old")
-    keeper.missed(CPU, Resource("host", "silent"), "timeout")
+    keeper.missed(CPU, Resource("host", "silent"), "no_value")
     answer = ask("/api/metrics")
 
     newest, old, silent = of_cpu(answer)
@@ -145,7 +145,7 @@ def test_the_newest_values_are_shown(keeper: Keeper) -> None:
     }
     assert [(each["value"], each["absent"]) for each in (old, silent)] == [
         (None, "stale"),
-        (None, "timeout"),
+        (None, "no_value"),
     ]
 
 
@@ -318,3 +318,19 @@ def test_a_file_that_cannot_be_read_is_not_named(
 def test_the_example_holds() -> None:
     """What the docstring shows is so."""
     assert doctest.testmod(service).failed == 0
+
+
+def test_a_file_that_cannot_be_read_is_no_log_line_a_request(
+    keeper: Keeper, store: ServiceStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever looks again and again fills no log; nor is anybody told the path."""
+    taken(keeper, 90.0)
+    store.close()
+    Path(store.path).unlink()
+    Path(store.path).mkdir()
+    app = Starlette(routes=service_routes())
+    answers = [ask("/api/metrics", app=app) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert store.path not in answers[0].text
+    assert len(caplog.records) == 1
