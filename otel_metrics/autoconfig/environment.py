@@ -191,7 +191,8 @@ _OWN: Final = (
     _own(
         "OTEL_PYTHON_METRICS_REMEDIATION_STOP",
         "false",
-        "`true` is the kill switch: no step of a playbook begins.",
+        "`true` is the kill switch: no step of a playbook begins. What is neither `true` nor "
+        "`false` is taken for `true`.",
         "Service telemetry",
     ),
     _own(

@@ -177,7 +177,7 @@ def from_environ(
         ),
         playbooks=read.path("OTEL_PYTHON_METRICS_PLAYBOOKS"),
         remediation_db=read.path("OTEL_PYTHON_METRICS_REMEDIATION_DB"),
-        remediation_stop=read.boolean("OTEL_PYTHON_METRICS_REMEDIATION_STOP", default=False),
+        remediation_stop=read.kill_switch("OTEL_PYTHON_METRICS_REMEDIATION_STOP"),
         actors_file=read.path("OTEL_PYTHON_METRICS_ACTORS_FILE"),
         events_delay_s=read.duration("OTEL_BLRP_SCHEDULE_DELAY", default_s=1.0),
         events_queue_max=read.integer("OTEL_BLRP_MAX_QUEUE_SIZE", default=2048),
@@ -234,6 +234,10 @@ class _Reader:
             return default if value is None else value.lower() == "true"
         self._problem(variable, "accepted: true, false", str(default).lower())
         return default
+
+    def kill_switch(self, variable: str) -> bool:
+        """Return whether it is on; who misspells it wanted that."""
+        return self.boolean(variable, default=self.text(variable) is not None)
 
     def duration(self, variable: str, *, default_s: float, least_s: float = 0.0) -> float:
         value = self.text(variable)

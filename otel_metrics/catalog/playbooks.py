@@ -12,6 +12,7 @@ import msgspec
 
 from otel_metrics.catalog.fields import Fields, Report, near
 from otel_metrics.catalog.model import Metric, Parameter, Playbook, Risk
+from otel_metrics.catalog.patterns import slowness_of
 from otel_metrics.yaml_source import Node
 
 __all__ = ["KEYS", "PLAYBOOK_ID", "playbook", "verified"]
@@ -143,6 +144,11 @@ def _pattern(fields: Fields) -> str | None:
     except (re.error, OverflowError, RecursionError) as error:
         remedy = "write a regular expression of Python, which must match the whole text"
         fields.refuse("pattern", f"is none: {error}", remedy)
+        return None
+    slow = slowness_of(pattern)
+    if slow is not None:
+        message = f"has {slow}, which a hostile value makes take for ever"
+        fields.refuse("pattern", message, "repeat characters or classes of them, one after another")
         return None
     return pattern or None
 

@@ -146,7 +146,7 @@ class Decider:
             self._void(approval, "what it would do has changed since it was asked for")
         elif considered.ruling.decision == "refuse":
             self._void(approval, f"refused by {considered.ruling.reason}")
-        elif considered.is_enabled and not self._switch(considered).is_on():
+        elif not self._is_dry(considered) and not self._switch(considered).is_on():
             by = Ruling("ask", f"approved by {approval.decided_by}")
             outcome = self._run_now(replace(considered, ruling=by), approval=approval)
             if outcome.result not in ("limited", "repeated"):  # it waits on, until it is over

@@ -35,7 +35,7 @@ class Switch:
         try:
             os.lstat(self.path)
         except FileNotFoundError:
-            return False
+            return not self._could_be_made()
         except OSError:
             return True
         return True
@@ -46,6 +46,8 @@ class Switch:
             return "OTEL_PYTHON_METRICS_REMEDIATION_STOP is true"
         if not self.is_on():
             return ""
+        if not self._could_be_made():
+            return f"{os.path.dirname(self.path)} is not there, for the stop file"
         said = self._said()
         return f"{self.path} exists{f': {said}' if said else ''}"
 
@@ -78,6 +80,10 @@ class Switch:
         except FileNotFoundError:
             return False
         return True
+
+    def _could_be_made(self) -> bool:
+        """Tell whether its folder is there; without, nobody could stop anything."""
+        return os.path.isdir(os.path.dirname(os.path.abspath(self.path)))
 
     def _said(self) -> str:
         """Return who turned it on and why, where the file says so; it is anybody's text."""

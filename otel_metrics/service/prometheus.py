@@ -7,11 +7,14 @@ Threads: a question's own.
 
 import base64
 import http.client
+import io
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Final
+from functools import partial
+from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 import msgspec
@@ -50,6 +53,60 @@ class _Reply(msgspec.Struct, frozen=True, rename="camel"):
     warnings: tuple[str, ...] = ()
 
 
+class _UntilDeadline(io.RawIOBase):
+    """What a server sends, until the deadline: a timeout of the socket's begins anew with each byte
+    that drips."""
+
+    def __init__(self, sock: socket.socket, deadline_s: float) -> None:
+        self._sock = sock
+        self._sent = sock.makefile("rb", buffering=0)
+        self._deadline_s = deadline_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left_s)
+        return self._sent.readinto(buffer)
+
+    def close(self) -> None:
+        self._sent.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """A reply that has come by the deadline, headers and all."""
+
+    def __init__(self, sock: socket.socket, *, deadline_s: float, **more: Any) -> None:
+        super().__init__(sock, **more)
+        self.fp.close()
+        self.fp = io.BufferedReader(_UntilDeadline(sock, deadline_s))
+
+
+class _Http(urllib.request.HTTPHandler):
+    """Calls by HTTP, until the deadline."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__()
+        self._deadline_s = deadline_s
+
+    def do_open(self, http_class: Any, req: urllib.request.Request, **more: Any) -> Any:
+        def connection(*given: Any, **named: Any) -> http.client.HTTPConnection:
+            made: http.client.HTTPConnection = http_class(*given, **named)
+            response = partial(_Response, deadline_s=self._deadline_s)
+            made.response_class = response  # type: ignore[assignment]  # called as the class is
+            return made
+
+        return super().do_open(connection, req, **more)
+
+
+class _Https(_Http, urllib.request.HTTPSHandler):
+    """Likewise by HTTPS."""
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         """Follow none."""
@@ -69,10 +126,11 @@ def prometheus_reader(variable: str, url: str, query: str, scope: str, timeout_s
     address, headers = _address(variable, url)
     form = {"query": query, "timeout": f"{max(1, int(timeout_s * 1000))}ms"}
     body = urlencode(form).encode()
-    opener = urllib.request.build_opener(_NoRedirect)
 
     def read() -> Readings:
         deadline_s = time.monotonic() + timeout_s
+        calls = (_Http(deadline_s), _Https(deadline_s))
+        opener = urllib.request.build_opener(_NoRedirect, *calls)
         request = urllib.request.Request(address, body, headers)  # noqa: S310  # checked above
         try:
             with opener.open(request, timeout=timeout_s) as response:
@@ -177,6 +235,8 @@ def _refused(error: urllib.error.HTTPError, deadline_s: float) -> SourceError:
         parse_reply(_body(error, deadline_s), "")
     except SourceError as said:
         return SourceError(said.kind, f"HTTP {error.code}: {said}")
+    except TimeoutError:
+        return SourceError("timeout", f"HTTP {error.code}: no answer within the timeout")
     except (OSError, http.client.HTTPException) as broken:
         return SourceError("connection", f"HTTP {error.code}: {broken!s:.200}")
     return SourceError("query", f"HTTP {error.code}")

@@ -71,9 +71,9 @@ def _rows(
     parameters: Mapping[str, object],
     now: datetime,
 ) -> Readings:
-    result = connection.execute(statement, parameters)
-    columns = [column.lower() for column in result.keys()]  # noqa: SIM118  # a result is no mapping
-    rows: Sequence[Sequence[Any]] = result.fetchmany(RESOURCES_MAX + 1)
+    with connection.execute(statement, parameters) as result:
+        columns = [column.lower() for column in result.keys()]  # noqa: SIM118  # a result is no mapping
+        rows: Sequence[Sequence[Any]] = result.fetchmany(RESOURCES_MAX + 1)
     if len(columns) == 2:
         found = [(None if row[0] is None else str(row[0]), row[1]) for row in rows]
         if len({id_ for id_, _ in found}) < len(found):

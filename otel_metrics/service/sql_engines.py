@@ -29,6 +29,8 @@ TRUSTED: Final = "otel_trusted"
 """Parameter of a URL by which an operator vouches for what we cannot hold to reading."""
 CONNECT_MIN_S: Final = 2
 """libpq waits no shorter for a connection."""
+LENGTH_BYTES_MAX: Final = 64 * 2**20
+"""Longest text or row of SQLite's: what makes one is a single instruction, which nothing ends."""
 STEPS: Final = 10_000
 """Instructions of SQLite's between two looks at the time: some tenths of a millisecond."""
 IDLE_S: Final = 10
@@ -78,6 +80,9 @@ def read_only(engine: Engine, timeout_s: float) -> Connection:
         try:
             connection = connection.execution_options(postgresql_readonly=True)
             connection.execute(_LIMITS, {"limit_ms": str(max(1, int(timeout_s * 1000)))})
+            # By a cursor on the server: it takes nothing but a query (COPY would write files), and
+            # gives no more rows than are asked for.
+            connection = connection.execution_options(stream_results=True)
         except BaseException:
             connection.close()
             raise
@@ -144,6 +149,7 @@ def _open_to_read(path: str, timeout_s: float) -> sqlite3.Connection:
         check_same_thread=False,
     )
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LENGTH_BYTES_MAX)
     connection.execute("PRAGMA query_only=ON")
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.set_progress_handler(_is_over(timeout_s), STEPS)

@@ -56,7 +56,10 @@ async def read(
         raise BodyError(415, f"send JSON, with `Content-Type: {JSON}`")
     too_long = BodyError(413, f"the body is longer than {bytes_max:,} bytes; send less at once")
     lengths = request.headers.get("content-length", ())
-    if any(not each.isdigit() or int(each[:20]) > bytes_max for each in lengths):
+    # As ASCII: "²" is a digit, too, and no number.
+    if any(not (each.isascii() and each.isdigit()) for each in lengths) or any(
+        int(each[:20]) > bytes_max for each in lengths
+    ):
         raise too_long
     body = bytearray()
     try:

@@ -36,6 +36,11 @@ PATH: Final = "/api/governance/approvals"
 LISTED_MAX: Final = 1_000
 """So many approvals are in one answer."""
 
+REFUSAL_CHARS_MAX: Final = 2_000
+"""Characters of an answer that says why nothing is asked for."""
+SHOWN_CHARS_MAX: Final = 60
+"""Characters of a filter that an answer shows."""
+
 _STATES: Final = get_args(State)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -115,14 +120,14 @@ def governance_routes(
 def _list(call: Call) -> Answer:
     unknown = sorted(set(call.query) - {"state", "limit"})
     if unknown:
-        raise RefusedError(400, f"{unknown[0]} is no filter; give state or limit")
+        raise RefusedError(400, f"{_shown(unknown[0])} is no filter; give state or limit")
     state = call.query.get("state")
     if state is not None and state not in _STATES:
-        raise RefusedError(400, f"state={state}: is none; give one of {', '.join(_STATES)}")
+        raise RefusedError(400, f"state={_shown(state)}: is none; give one of {', '.join(_STATES)}")
     limit = call.query.get("limit", str(LISTED))
     is_number = limit.isascii() and limit.isdigit() and len(limit) <= len(str(LISTED_MAX))
     if not is_number or not 0 < int(limit) <= LISTED_MAX:
-        raise RefusedError(400, f"limit={limit[:20]}: give a number from 1 to {LISTED_MAX}")
+        raise RefusedError(400, f"limit={_shown(limit)}: give a number from 1 to {LISTED_MAX}")
     with _told() as engine:
         found = engine.approvals.list(state=cast("State | None", state), limit=int(limit))
     return reply(200, {"approvals": [approval_view(each) for each in found]})
@@ -146,7 +151,7 @@ def _ask(call: Call) -> Answer:
         outcome = engine.approvals.create(request)
         if outcome.approval_id is None:
             status = 422 if outcome.result in ("refused", "notified") else 409
-            raise RefusedError(status, f"{outcome.result}: {outcome.detail}")
+            raise RefusedError(status, f"{outcome.result}: {outcome.detail[:REFUSAL_CHARS_MAX]}")
         view = approval_view(engine.approvals.get(outcome.approval_id))
     return reply(201 if outcome.result == "waiting" else 200, view)
 
@@ -176,6 +181,10 @@ def _decide(call: Call) -> Answer:
             call.path["id"], decided.decision, actor=call.actor.name, reason=decided.reason
         )
     return reply(200, approval_view(approval))
+
+
+def _shown(text: str) -> str:
+    return text[:SHOWN_CHARS_MAX]
 
 
 @contextlib.contextmanager

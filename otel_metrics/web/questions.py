@@ -7,7 +7,7 @@ import base64
 import difflib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -18,6 +18,8 @@ __all__ = ["QuestionError", "cursor_after", "question_of"]
 PARAMETERS: Final = ("metric", "resource", "since", "until", "limit", "cursor")
 LIMIT: Final = 100
 """Snapshots of a page, where nothing is said."""
+LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""The last time that can be written down in UTC, as snapshots have theirs."""
 QUERY_CHARS_MAX: Final = 4_096
 SHOWN_CHARS_MAX: Final = 60
 """Characters of what was asked that an answer shows."""
@@ -83,7 +85,7 @@ def _time(name: str, asked: Mapping[str, str]) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
+        if moment.tzinfo is None or moment > LATEST:
             raise ValueError
         return max(0.0, moment.timestamp())
     except (ValueError, OverflowError) as error:

@@ -24,6 +24,9 @@ _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?)*"
 )
 _URL: Final = re.compile(r"[\x21-\x7e]+")
+_PUBLIC_V6: Final = ipaddress.ip_network("2000::/3")
+"""RFC 4291: all that is allotted. Python takes much of the rest for global, such as `fec0::/10`,
+an organisation's own, and `::127.0.0.1`, an IPv4 address."""
 _NEVER_PUBLIC: Final = (
     ipaddress.ip_network("64:ff9b::/96"),  # RFC 6052: leads to any IPv4 address
     ipaddress.ip_network("64:ff9b:1::/48"),  # RFC 8215
@@ -139,5 +142,6 @@ def _is_public(address: Address) -> bool:
     return (
         address.is_global
         and not address.is_multicast
+        and (address.version == 4 or address in _PUBLIC_V6)
         and not any(address in network for network in _NEVER_PUBLIC)
     )

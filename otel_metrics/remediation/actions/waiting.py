@@ -93,5 +93,13 @@ def _result(work: Callable[[], StepResult], what: str) -> StepResult:
     try:
         return work()
     except BaseException as error:  # noqa: BLE001  # the service's function, on a thread of ours
-        said = line(f"{type(error).__name__}: {error}")
+        said = line(_said(error))
         return StepResult(verdict="failed", detail=f"{what}: {said}")
+
+
+def _said(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001  # the error's own code
+        return name

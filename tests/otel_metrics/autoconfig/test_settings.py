@@ -107,6 +107,15 @@ def test_a_bad_value_is_named_and_the_default_used(variable: str, value: str, sa
     assert settings.interval_s == 60.0
 
 
+@pytest.mark.parametrize("value", ["1", "yes", "on", "ture", "stop"])
+def test_a_kill_switch_that_is_misspelt_stops(value: str) -> None:
+    """Who sets it wants nothing to run."""
+    settings, (problem,) = from_environ({"OTEL_PYTHON_METRICS_REMEDIATION_STOP": value})
+
+    assert settings.remediation_stop
+    assert problem.message == "accepted: true, false; used instead: true"
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "accepted"),
     [

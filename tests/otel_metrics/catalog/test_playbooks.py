@@ -108,6 +108,54 @@ def test_a_wrong_playbook_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("pattern", "slow"),
+    [
+        ("(a+)+", "a repeat within a repeat"),
+        ("(a*)*b", "a repeat within a repeat"),
+        ("(a*?){2,}?b", "a repeat within a repeat"),
+        ("((a{1,9}){2,9}){2,9}", "a repeat within a repeat"),
+        ("(?=(a+)+$).*", "a repeat within a repeat"),
+        ("(?!(?:b|(?:a?){9}))a", "a repeat within a repeat"),
+        (r"(a)(\1*)*", "a repeat within a repeat"),
+        ("(?:a|ab)*", "a repeat of alternatives"),
+        ("(x(a|b|ab){0,99})?", "a repeat of alternatives"),
+        (".*.*.*.*x", "more than 3 long repeats"),
+        ("(?:[a-z]{1,99}){4}", "more than 3 long repeats"),
+    ],
+)
+def test_a_pattern_that_could_take_for_ever_is_refused(
+    pattern: str, slow: str, tmp_path: Path
+) -> None:
+    """It would hold up the whole service, the kill switch too."""
+    rest = PARAMETER.replace("REST", f"type: string, pattern: '{pattern}'")
+
+    (problem,) = problems(rest, tmp_path)
+    assert problem == (
+        f"6: playbooks[hire-pickers].parameters[0].pattern: has {slow}, which a hostile value "
+        "makes take for ever; repeat characters or classes of them, one after another"
+    )
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "[a-z]{2,9}",
+        "(?s).+",
+        "[a-z]+/[a-z]+:[0-9]*",
+        "([a-z]+)?",
+        "(?:a|b)-[0-9]{1,3}",
+        r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}",
+    ],
+)
+def test_a_pattern_that_is_soon_decided_is_taken(pattern: str, tmp_path: Path) -> None:
+    """Repeats one after another, and what occurs a few times."""
+    text = PARAMETER.replace("REST", f"type: string, pattern: '{pattern}'")
+
+    (parameter,) = loaded(text, tmp_path).playbooks["hire-pickers"].parameters
+    assert parameter.pattern == pattern
+
+
+@pytest.mark.parametrize(
     ("rest", "problem"),
     [
         ("type: text", "type: 'text' is not one of string, integer, number; choose one"),

@@ -58,6 +58,16 @@ def test_high_risk_waits_is_approved_and_runs_once(nodes: Desk) -> None:
     assert (run.approval_id, run.request.actor) == (approval_id, "recommendation")
 
 
+def test_without_an_audit_nothing_that_was_approved_runs(nodes: Desk) -> None:
+    """It waits for a process that can write down what it does."""
+    decided(nodes, asked(nodes))
+    nodes.another(audit=None, entries=None).run_approved()
+    before = nodes.words()
+    nodes.engine.run_approved()
+
+    assert (before, nodes.words()) == ([], ["nodes"])
+
+
 def test_an_approval_shows_exactly_what_would_be_done(nodes: Desk) -> None:
     """Who decides sees who asked, why, to what, and the argv."""
     found = nodes.engine.approvals.get(asked(nodes))

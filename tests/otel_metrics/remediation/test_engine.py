@@ -257,6 +257,16 @@ def test_the_kill_switch_refuses(desk: Desk) -> None:
     assert desk.words() == []
 
 
+def test_a_kill_switch_that_nobody_could_turn_on_is_on(desk: Desk) -> None:
+    """Where its folder is gone, as with a volume that is no longer there, nobody could stop."""
+    desk.stop_file = desk.folder / "volume" / "stop"
+    outcome = desk.engine.handle(request())
+
+    assert outcome.result == "refused"
+    assert outcome.detail == f"stopped: {desk.stop_file.parent} is not there, for the stop file"
+    assert desk.words() == []
+
+
 def test_the_variable_of_the_kill_switch_refuses(desk: Desk) -> None:
     """It holds without any file."""
     outcome = desk.another(stop=True).handle(request())

@@ -237,10 +237,21 @@ def test_a_server_that_is_down_is_no_connection() -> None:
 
 
 @pytest.mark.slow
-def test_an_answer_that_drips_ends_with_the_timeout() -> None:
+@pytest.mark.parametrize(
+    "reply",
+    [
+        http_reply("200 OK", b" " * 5000),
+        http_reply("200 OK", b"", f"x-name: {'x' * 5000}"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 200,
+        http_reply("500 Broken", b" " * 5000),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"0" * 5000,
+    ],
+    ids=["body", "header", "continue", "error", "chunk"],
+)
+def test_an_answer_that_drips_ends_with_the_timeout(reply: bytes) -> None:
     """A byte at a time is not an answer in time."""
     began = time.monotonic()
-    with answering(http_reply("200 OK", b" " * 5000), drip_s=0.02) as url:
+    with answering(reply, drip_s=0.02) as url:
         assert failure(url, timeout_s=2.5).kind == "timeout"
 
     assert time.monotonic() - began < 30

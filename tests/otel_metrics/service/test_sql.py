@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.dialects import registry as dialects
 
-from otel_metrics.service.readings import Read, SourceError
+from otel_metrics.service.readings import RESOURCES_MAX, Read, SourceError
 from otel_metrics.service.sources import SQL_URL
 from otel_metrics.service.sql import sql_reader
 from otel_metrics.testing import Captured
@@ -190,6 +190,13 @@ def test_a_query_that_takes_too_long_is_ended(database: Database) -> None:
     assert database.reader("SELECT 1")() == {None: 1}
 
 
+def test_of_rows_without_end_a_few_are_taken(database: Database) -> None:
+    """A table of millions that nobody grouped costs no memory; so many resources are refused."""
+    rows = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x, 1 FROM n"
+
+    assert len(database.reader(rows)()) == RESOURCES_MAX + 1
+
+
 @pytest.mark.parametrize(
     ("query", "kind"),
     [
@@ -246,6 +253,13 @@ def test_no_other_file_is_attached(tmp_path: Path) -> None:
 
     assert failure(database.reader(f"ATTACH '{tmp_path / 'new.db'}' AS new")).kind == "query"
     assert not (tmp_path / "new.db").exists()
+
+
+def test_a_text_of_a_gigabyte_is_not_made(tmp_path: Path) -> None:
+    """SQLite would, within one step, in which nothing interrupts it."""
+    database = on_sqlite(tmp_path)
+
+    assert "too big" in str(failure(database.reader("SELECT length(zeroblob(900000000))")))
 
 
 def test_a_file_that_another_program_writes_to_is_read(tmp_path: Path) -> None:
@@ -337,6 +351,18 @@ def test_a_wrong_password_is_no_connection(
     assert "password authentication failed" in caplog.text
     assert "wr0ng-s3cret" not in caplog.text
     assert PASSWORD not in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.component("postgres")
+def test_no_file_and_no_program_of_the_server_is_reached(postgres: Postgres) -> None:
+    """COPY is allowed in a transaction that only reads."""
+    name, made = postgres.database(), postgres.folder / "made"
+    for to in (f"'{made}'", f"PROGRAM 'touch {made}'"):
+        read = sql_reader(SQL_URL, postgres.url(name), f"COPY (SELECT 1) TO {to}", 20.0)
+        assert failure(read).kind == "query"
+
+    assert not made.exists()
 
 
 @pytest.mark.slow

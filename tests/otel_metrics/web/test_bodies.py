@@ -54,6 +54,7 @@ def test_a_body_may_come_in_parts() -> None:
         ([], {"content_length": "101"}, 413),
         ([], {"content_length": "9" * 5_000}, 413),
         ([], {"content_length": "-1"}, 413),
+        ([], {"content_length": "\u00b2"}, 413),
         ([], {"content_type": "text/plain"}, 415),
         ([], {"content_type": "application/x-www-form-urlencoded"}, 415),
     ],

@@ -21,6 +21,7 @@ from tests.otel_metrics.remediation.shop import TOKENS, Shop
 
 DEADLINE_S = 30.0
 PATH = "/api/governance/approvals"
+STATES = "pending, approved, rejected, expired"
 NODES = {
     "playbook": "scale-nodes",
     "target": "web-1",
@@ -153,11 +154,15 @@ def test_approvals_are_listed_and_counted(engine: Engine, ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("?state=open", "state=open: is none; give one of pending, approved, rejected, expired"),
+        ("?state=open", f"state=open: is none; give one of {STATES}"),
         ("?limit=0", "limit=0: give a number from 1 to 1000"),
         ("?limit=1001", "limit=1001: give a number from 1 to 1000"),
         (f"?limit=00001{'0' * 5000}", f"limit=00001{'0' * 15}: give a number from 1 to 1000"),
         ("?limit=²", "limit=²: give a number from 1 to 1000"),
+        ("?limit=00001999", "limit=00001999: give a number from 1 to 1000"),
+        (f"?limit={'0' * 5_000}1", f"limit={'0' * 60}: give a number from 1 to 1000"),
+        (f"?state={'x' * 5_000}", f"state={'x' * 60}: is none; give one of {STATES}"),
+        (f"?{'x' * 5_000}=1", f"{'x' * 60} is no filter; give state or limit"),
         ("?stat=pending", "stat is no filter; give state or limit"),
     ],
 )
@@ -196,6 +201,15 @@ def test_what_cannot_be_done_is_not_asked_for(
 
     assert (found, said["error"][: len(message)]) == (status, message)
     assert ask("board", "/stats")[1]["approvals"]["pending"] == 0
+
+
+def test_what_is_refused_is_said_in_few_words(engine: Engine, ask: Ask) -> None:
+    """However much was wrong."""
+    wrong = {f"n{number}": 1 for number in range(4_000)}
+    status, said = ask("ann", body={**NODES, "parameters": wrong})
+
+    assert (status, said["error"][:14]) == (422, "refused: 'n0':")
+    assert len(said["error"]) < 3_000
 
 
 def test_the_same_key_asks_once(engine: Engine, ask: Ask) -> None:

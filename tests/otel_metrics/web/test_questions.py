@@ -66,6 +66,8 @@ def test_all_can_be_asked_at_once() -> None:
         ("limit=" + "9" * 999, f"limit={'9' * 60}: is no number from 1 to 1000"),
         ("since=yesterday", f"since=yesterday: {NO_TIME}"),
         ("until=2027-01-15T08:00:00", f"until=2027-01-15T08:00:00: {NO_TIME}"),
+        ("until=9999-12-31T23:59:59-23:59", f"until=9999-12-31T23:59:59-23:59: {NO_TIME}"),
+        ("since=9999-12-31T23:59:59.5Z", f"since=9999-12-31T23:59:59.5Z: {NO_TIME}"),
         ("cursor=5", "cursor: is none of ours; take next_cursor of the page before, unchanged"),
         ("a=" + "b" * 5000, "the query is longer than 4096 characters; ask for less"),
     ],

@@ -74,6 +74,15 @@ def _exits(_: Call) -> None:
     raise SystemExit(3)
 
 
+class _MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def _fails_to_say_why(_: Call) -> None:
+    raise _MuteError
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
@@ -81,6 +90,7 @@ def _exits(_: Call) -> None:
         (lambda _: 7, ("succeeded", "callable drain: returned")),
         (lambda _: False, ("failed", "callable drain: returned False")),
         (_exits, ("failed", "callable drain: SystemExit: 3")),
+        (_fails_to_say_why, ("failed", "callable drain: _MuteError")),
         (lambda: None, ("failed", None)),
     ],
 )

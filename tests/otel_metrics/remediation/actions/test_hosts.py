@@ -129,6 +129,11 @@ def test_only_what_is_listed_may_be_called() -> None:
         "fd00:ec2::254",
         "ff02::1",
         "2001:db8::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "fec0::1",
+        "5f00::1",
+        "4000::1",
     ],
 )
 def test_an_address_that_is_not_public_must_be_listed(address: str) -> None:
