@@ -171,12 +171,12 @@ def test_a_wrong_filter_is_refused(ask: Ask, query: str, message: str) -> None:
         (
             {"playbook": "scale-nodse"},
             422,
-            "scope: is not given, and nothing else says what the target is",
+            "playbook=scale-nodse: is no playbook of the catalog; did you mean 'scale-nodes'?",
         ),
         (
             {"playbook": "scale-nodse", "scope": "host"},
             422,
-            "refused: playbook=scale-nodse: is no playbook of the catalog",
+            "refused: playbook=scale-nodse: is no playbook of the catalog; did you mean",
         ),
         ({"target": "web-7"}, 422, "refused: target=host/web-7: is not known"),
         ({"parameters": {"nodes": 99}}, 422, "refused: nodes=99: is above 20; give at most 20"),
@@ -323,7 +323,13 @@ def test_each_alert_has_a_result(shop: Shop, engine: Engine, ask: Ask) -> None:
             ("ignored", "it has no label playbook, which names what to do"),
             ("waiting", "no rule of the policy matches"),
             ("ignored", "it is resolved"),
-            ("refused", "playbook=rm -rf /: is no playbook of the catalog"),
+            (
+                "refused",
+                (
+                    "playbook=rm -rf /: is no playbook of the catalog; "
+                    "otel-metrics playbooks list has them"
+                ),
+            ),
         ],
     )
     assert shop.did() == []
