@@ -188,9 +188,12 @@ def test_what_is_not_enabled_is_a_dry_run(shop: Shop) -> None:
     shop.playbooks.write_text(
         shop.playbooks.read_text().replace("enabled: true\nprograms", "programs")
     )
+    planned = rows(shop, "playbooks", "plan", *SHIFT)[0]
     result = run(shop, "playbooks", "run", *SHIFT, *BY_ANN)
 
     assert (result.exit_code, shop.did()) == (3, [])
+    assert planned["detail"].endswith("; dry, as `enabled` is not true at the top of the file")
+    assert result.stderr == f"nothing was done: it {planned['detail']}\n"
     assert run(shop, "playbooks", "list", "--bound").stderr == (
         f"{shop.playbooks}: enabled is false, so that every run is a dry run\n"
     )
