@@ -12,6 +12,8 @@ STALE: Final = "stale"
 """Why a value is absent that was not renewed when it should have been."""
 NEVER: Final = "never_sampled"
 """Why a value is absent that never was one."""
+OWN: Final = frozenset({"no_value", "not_a_number"})
+"""Why one resource has no value while its source answers."""
 INTERVALS_MAX: Final = 2.0
 """A value is stale after so many intervals, and the time that a source may take."""
 
@@ -41,8 +43,11 @@ def _of_metric(
     if not latest:
         nothing = {"value": None, "band": None, "observed_at": None, "age_seconds": None}
         yield {**about, "resource": None, **nothing, "absent": NEVER}
-    for each in latest:
-        absent = _absence(each, source, now)
+    absences = [_absence(each, source, now) for each in latest]
+    is_answered = None in absences
+    for each, absent in zip(latest, absences, strict=True):
+        if is_answered and _stood_for_all(each):
+            continue
         observed_at = each.observed_at
         yield {
             **about,
@@ -53,6 +58,12 @@ def _of_metric(
             "age_seconds": None if observed_at is None else round(max(0.0, now - observed_at), 3),
             "absent": absent,
         }
+
+
+def _stood_for_all(latest: Latest) -> bool:
+    """Tell whether this is no resource: its source failed before it had named one."""
+    is_failed = latest.missing_since is not None and latest.missing_reason not in OWN
+    return is_failed and latest.observed_at is None
 
 
 def _absence(latest: Latest, source: Source, now: float) -> str | None:

@@ -129,7 +129,7 @@ def test_the_newest_values_are_shown(keeper: Keeper) -> None:
     """With band and age; what is absent says so."""
     taken(keeper, 90.0, ago_s=10)
     taken(keeper, 80.0, ago_s=1000, host="old")
-    keeper.missed(CPU, Resource("host", "silent"), "timeout")
+    keeper.missed(CPU, Resource("host", "silent"), "not_a_number")
     answer = ask("/api/metrics")
 
     newest, old, silent = of_cpu(answer)
@@ -145,7 +145,7 @@ def test_the_newest_values_are_shown(keeper: Keeper) -> None:
     }
     assert [(each["value"], each["absent"]) for each in (old, silent)] == [
         (None, "stale"),
-        (None, "timeout"),
+        (None, "not_a_number"),
     ]
 
 
