@@ -244,6 +244,20 @@ def test_a_file_that_does_not_hold_is_told_line_by_line(shop: Shop) -> None:
     assert lines[1].startswith(f"{shop.playbooks}:9: playbooks.shift-laod: is no playbook")
 
 
+def test_a_ledger_that_others_can_write_runs_nothing(shop: Shop, tmp_path: Path) -> None:
+    """Status 2; the kill switch works all the same."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    ledger = {"OTEL_PYTHON_METRICS_REMEDIATION_DB": str(folder / "remediation.db")}
+    result = run(shop, "playbooks", "run", *SHIFT, *BY_ANN, **ledger)
+    run(shop, "playbooks", "stop", *BY_ANN, **ledger)
+
+    assert (result.exit_code, shop.did()) == (2, [])
+    assert (folder / "remediation.db.stop").exists()
+    assert f"others may write {folder} (mode 0777)" in result.output
+
+
 @pytest.mark.parametrize(
     "arguments", [("history",), ("run", *SHIFT, *BY_ANN), ("plan", *SHIFT), ("list",)]
 )
