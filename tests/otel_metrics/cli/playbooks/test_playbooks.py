@@ -244,6 +244,20 @@ def test_a_file_that_does_not_hold_is_told_line_by_line(shop: Shop) -> None:
     assert lines[1].startswith(f"{shop.playbooks}:9: playbooks.shift-laod: is no playbook")
 
 
+def test_a_key_that_is_not_there_is_told_with_what_makes_one(shop: Shop) -> None:
+    """Status 2, by the name of what was set."""
+    variable = {"OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE": "/nowhere/key"}
+    result = run(shop, "playbooks", "run", *SHIFT, *BY_ANN, **variable)
+
+    assert (result.exit_code, result.output) == (
+        2,
+        (
+            "OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE=/nowhere/key: No such file or directory; name a "
+            "key that this user may read; otel-metrics archive keygen makes one\n"
+        ),
+    )
+
+
 def test_a_ledger_that_others_can_write_runs_nothing(shop: Shop, tmp_path: Path) -> None:
     """Status 2; the kill switch works all the same."""
     folder = tmp_path / "open"
