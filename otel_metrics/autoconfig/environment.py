@@ -172,7 +172,7 @@ _OWN: Final = (
     _own(
         "OTEL_PYTHON_METRICS_SERVICE_WINDOW",
         "5m",
-        "Length of a snapshot's window; 1 s at least.",
+        "Length of a snapshot's window; from 1 s to a day.",
         "Service telemetry",
     ),
     _own(

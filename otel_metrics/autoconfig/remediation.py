@@ -4,6 +4,7 @@ Threads: `OperatorFile.current` is called by any thread; its lock lets one of th
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
@@ -71,6 +72,7 @@ class OperatorFile:
                 playbooks=self._playbooks,
                 metrics=instruments.catalog().metrics,
                 stop_file=self._stop_file,
+                ledger_folder=os.path.dirname(os.path.abspath(self._stop_file)),
             )
         except ConfigurationProblems as error:
             self._configuration = None

@@ -5,6 +5,7 @@ accepted and what is used instead.
 """
 
 import difflib
+import math
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ WINDOW_S: Final = 300.0
 """Length of a snapshot's window where nothing is said."""
 WINDOW_MIN_S: Final = 1.0
 """The shortest window of a snapshot."""
+WINDOW_MAX_S: Final = 86_400.0
+"""The longest window of a snapshot."""
 
 DEFAULT_METRICS_EXPORTERS: Final = ("ndjson", "prometheus")
 OTLP_SPELLINGS: Final = {"otlp_proto_grpc": "grpc", "otlp_proto_http": "http/protobuf"}
@@ -173,7 +176,10 @@ def from_environ(
             schemes=("http", "https"),
         ),
         service_window_s=read.duration(
-            "OTEL_PYTHON_METRICS_SERVICE_WINDOW", default_s=WINDOW_S, least_s=WINDOW_MIN_S
+            "OTEL_PYTHON_METRICS_SERVICE_WINDOW",
+            default_s=WINDOW_S,
+            least_s=WINDOW_MIN_S,
+            most_s=WINDOW_MAX_S,
         ),
         playbooks=read.path("OTEL_PYTHON_METRICS_PLAYBOOKS"),
         remediation_db=read.path("OTEL_PYTHON_METRICS_REMEDIATION_DB"),
@@ -239,12 +245,17 @@ class _Reader:
         """Return whether it is on; who misspells it wanted that."""
         return self.boolean(variable, default=self.text(variable) is not None)
 
-    def duration(self, variable: str, *, default_s: float, least_s: float = 0.0) -> float:
+    def duration(
+        self, variable: str, *, default_s: float, least_s: float = 0.0, most_s: float = math.inf
+    ) -> float:
         value = self.text(variable)
         if value is None:
             return default_s
         try:
-            return otel_exporter_ndjson.settings.duration(least_s)(value)
+            found = otel_exporter_ndjson.settings.duration(least_s)(value)
+            if found > most_s:
+                raise ValueError(f"must be at most {most_s:g} s")
+            return found
         except ValueError as error:
             self._problem(variable, str(error), f"{default_s:g}s")
             return default_s

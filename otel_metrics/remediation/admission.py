@@ -82,11 +82,12 @@ def admit(
 
 
 def dry_run(
-    connection: sqlite3.Connection, now: Now, considered: Considered, *, said: bool
+    connection: sqlite3.Connection, now: Now, considered: Considered, *, why: str, said: bool
 ) -> tuple[Outcome, Entry | None]:
     """Note what would run, if nothing were against it; also returns what to say of it.
 
     Args:
+        why: it is no more than a dry run.
         said: whether the audit takes it.
     """
     before = held(connection, now, considered, "dry_run")
@@ -95,7 +96,7 @@ def dry_run(
     if said:
         _must_take(connection)
     run_id = new_id()
-    detail = f"{considered.ruling.decision}, by {considered.ruling.reason}"
+    detail = _dry(considered, why)
     row = _add(
         connection,
         now,
@@ -168,16 +169,19 @@ def held(
 
 
 def outlook(
-    connection: sqlite3.Connection, now: Now, considered: Considered, *, is_dry: bool
+    connection: sqlite3.Connection, now: Now, considered: Considered, *, why_dry: str
 ) -> Outcome | None:
-    """Return what would become of it now; None where it would run. Nothing is noted."""
-    decision, reason = considered.ruling.decision, considered.ruling.reason
-    if decision == "ask" and not is_dry:
+    """Return what would become of it now; None where it would run. Nothing is noted.
+
+    Args:
+        why_dry: it is no more than a dry run; empty where it is more.
+    """
+    if considered.ruling.decision == "ask" and not why_dry:
         before = _acted_on(connection, "run", considered.request.key, None)
-        return before or Outcome(result="waiting", detail=reason)
-    before = held(connection, now, considered, "dry_run" if is_dry else "run")
-    if before is None and is_dry:
-        return Outcome(result="dry_run", detail=f"{decision}, by {reason}")
+        return before or Outcome(result="waiting", detail=considered.ruling.reason)
+    before = held(connection, now, considered, "dry_run" if why_dry else "run")
+    if before is None and why_dry:
+        return Outcome(result="dry_run", detail=_dry(considered, why_dry))
     return before
 
 
@@ -224,6 +228,12 @@ def end(
     assert row is not None
     put(connection, RESULT, entries.result(row, now))
     return True
+
+
+def _dry(considered: Considered, why: str) -> str:
+    """Return what a dry run says: what the policy would have done, and why it was not."""
+    would = "run" if considered.ruling.decision == "run" else "asked for"
+    return f"would be {would}, by {considered.ruling.reason}; dry, as {why}"
 
 
 def _acted_on(

@@ -55,6 +55,7 @@ def read(
     callables: Mapping[str, Function] = REGISTERED,
     metrics: Collection[str] | None = None,
     stop_file: str = "",
+    ledger_folder: str = "",
 ) -> Configuration:
     """Read the file and check all of it.
 
@@ -63,6 +64,7 @@ def read(
         callables: functions by name, looked at when a step is run.
         metrics: the catalog's metrics, so that the name of one that is not there is refused.
         stop_file: the kill switch where the file names none.
+        ledger_folder: of the ledger that goes with it; not looked at where empty.
 
     Raises:
         ConfigurationProblems: it cannot be read, others may change it, or something in it is wrong.
@@ -71,6 +73,7 @@ def read(
     try:
         data = trusted_files.read(os.path.abspath(name), bytes_max=BYTES_MAX)
         root = _mapping(parse(data, name=name))
+        _check_ledger(ledger_folder)
     except trusted_files.UntrustedFileError as error:
         problem = Problem(file=name, line=0, key="", message=error.message, remedy=error.remedy)
         raise ConfigurationProblems((problem,)) from error
@@ -87,6 +90,17 @@ def read(
         problems = sorted(report.problems, key=lambda problem: problem.line)
         raise ConfigurationProblems(tuple(problems))
     return found
+
+
+def _check_ledger(folder: str) -> None:
+    """Refuse a folder that others may write in; one that is not there is made for us alone."""
+    if not folder or not os.path.lexists(folder):
+        return
+    try:
+        trusted_files.check_folder(os.path.abspath(folder))
+    except trusted_files.UntrustedFileError as error:
+        message = f"the ledger's folder, where who can write can approve: {error.message}"
+        raise trusted_files.UntrustedFileError(message, error.remedy) from error
 
 
 def _mapping(root: Node) -> Node:

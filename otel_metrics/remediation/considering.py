@@ -23,6 +23,7 @@ from otel_metrics.remediation.model import (
 )
 from otel_metrics.remediation.parameters import RESOURCE, resolve
 from otel_metrics.remediation.policy import Ruling
+from otel_metrics.remediation.scopes import no_playbook
 from otel_metrics.service.samples import Resource
 
 __all__ = ["TEXT_CHARS_MAX", "Considered", "consider", "noted", "readable"]
@@ -85,7 +86,7 @@ def consider(
     bound to the playbook."""
     playbook = playbooks.get(request.playbook)
     if playbook is None:
-        return _refused(f"playbook={request.playbook}: is no playbook of the catalog")
+        return _refused(no_playbook(request.playbook, playbooks))
     wrong = _wrong_text(request)
     if wrong is not None:
         return _refused(wrong)

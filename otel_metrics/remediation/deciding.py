@@ -37,6 +37,8 @@ UNKNOWN: Final = "unknown"
 """Stands in the metric for a playbook that the catalog does not have."""
 ENDING: Final = "the service ends"
 """Why nothing is begun any more, and what runs is stopped, once the engine is."""
+ASKED_DRY: Final = "no more was asked for"
+NO_AUDIT: Final = "there is no audit with a key; see OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE"
 
 _logger = logging.getLogger("otel_metrics.remediation")
 
@@ -125,9 +127,9 @@ class Decider:
         refused = self._refusal(considered)
         if refused is not None:
             return Plan(considered=considered, outcome=refused)
-        is_dry = self._is_dry(considered)
+        why = self._why_dry(considered)
         outcome = self._ledger.read(
-            lambda connection, now: admission.outlook(connection, now, considered, is_dry=is_dry)
+            lambda connection, now: admission.outlook(connection, now, considered, why_dry=why)
         )
         return Plan(considered=considered, outcome=outcome)
 
@@ -146,7 +148,7 @@ class Decider:
             self._void(approval, "what it would do has changed since it was asked for")
         elif considered.ruling.decision == "refuse":
             self._void(approval, f"refused by {considered.ruling.reason}")
-        elif not self._is_dry(considered) and not self._switch(considered).is_on():
+        elif not self._why_dry(considered) and not self._switch(considered).is_on():
             by = Ruling("ask", f"approved by {approval.decided_by}")
             outcome = self._run_now(replace(considered, ruling=by), approval=approval)
             if outcome.result not in ("limited", "repeated"):  # it waits on, until it is over
@@ -164,7 +166,7 @@ class Decider:
             return
         allowed = considered.ruling.decision == "run" or run.approval_id is not None
         is_same = [list(each) for each in considered.plan] == run.plan
-        if allowed and is_same and not self._is_dry(considered):
+        if allowed and is_same and not self._why_dry(considered):
             outcome = self._run_now(considered, rerun_of=run.id)
             if outcome.result not in ("limited", "repeated"):  # it is tried again for a while
                 self.counted(request, outcome)
@@ -215,8 +217,9 @@ class Decider:
         refused = self._refusal(considered)
         if refused is not None:
             return self._refused(request, refused)
-        if dry_run or self._is_dry(considered):
-            return self._run_dry(considered)
+        why_dry = self._why_dry(considered) or (ASKED_DRY if dry_run else "")
+        if why_dry:
+            return self._run_dry(considered, why_dry)
         if ask or considered.ruling.decision == "ask":
             return self._ask(considered)
         return self._run_now(considered)
@@ -239,8 +242,13 @@ class Decider:
             return Outcome(result="refused", detail=considered.ruling.reason)
         return None
 
-    def _is_dry(self, considered: Considered) -> bool:
-        return not (considered.is_enabled and self._trail.is_kept)
+    def _why_dry(self, considered: Considered) -> str:
+        """Return why it would be no more than a dry run; empty where it would be more."""
+        if not considered.configuration.enabled:
+            return "`enabled` is not true at the top of the file"
+        if not considered.binding.enabled:
+            return "`enabled` is not true at the playbook"
+        return "" if self._trail.is_kept else NO_AUDIT
 
     def _switch(self, considered: Considered) -> Switch:
         path = considered.configuration.stop_file or self._given.stop_file
@@ -272,7 +280,7 @@ class Decider:
         self._trail.try_to_flush()
         return outcome
 
-    def _run_dry(self, considered: Considered) -> Outcome:
+    def _run_dry(self, considered: Considered, why: str) -> Outcome:
         said = self._trail.is_kept
         held = self._ledger.read(
             lambda connection, now: admission.held(connection, now, considered, "dry_run")
@@ -280,7 +288,9 @@ class Decider:
         if held is not None:
             return held
         outcome, entry = self._ledger.write(
-            lambda connection, now: admission.dry_run(connection, now, considered, said=said)
+            lambda connection, now: admission.dry_run(
+                connection, now, considered, why=why, said=said
+            )
         )
         if entry is not None and not said:
             self._given.emit(REQUESTED, entry)

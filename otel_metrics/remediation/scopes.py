@@ -1,8 +1,17 @@
 """What a playbook is for, and which kind of resource it is done to, where nobody says it. Pure."""
 
+from collections.abc import Iterable
+
+from otel_metrics.catalog.fields import near
 from otel_metrics.catalog.model import Catalog
 
-__all__ = ["metric_of", "metrics_of", "scope_of"]
+__all__ = ["metric_of", "metrics_of", "no_playbook", "scope_of"]
+
+
+def no_playbook(wrong: str, known: Iterable[str]) -> str:
+    """Return what is said of a playbook that there is not, with the one that may be meant."""
+    remedy = near(wrong, known, otherwise="otel-metrics playbooks list has them")
+    return f"playbook={wrong}: is no playbook of the catalog; {remedy}"
 
 
 def metrics_of(playbook: str, catalog: Catalog) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ class Keeper:
                         return False
             self._forget(now, _time_left(deadline_s))
         except OtelMetricsError as error:
-            self._outage.goes_on("service telemetry: %s; samples wait", error)
+            self._outage.goes_on("OTEL_PYTHON_METRICS_SERVICE_DB=%s; samples wait", error)
             return False
         self._outage.is_over("service telemetry: snapshots are kept again")
         return True

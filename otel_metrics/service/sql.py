@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from otel_metrics.service.readings import RESOURCES_MAX, ErrorType, Read, Readings, SourceError
-from otel_metrics.service.sql_engines import open_engine, read_only
+from otel_metrics.service.sql_engines import open_engine, read_only, shown
 
 __all__ = ["AGE_COLUMN", "WINDOW_S", "sql_reader"]
 
@@ -26,6 +26,10 @@ SAID_CHARS_MAX: Final = 300
 
 _TIMEOUTS: Final = frozenset({"57014", "SQLITE_INTERRUPT", "SQLITE_BUSY"})
 """PostgreSQL's `query_canceled`, and SQLite's names, of what took too long."""
+_REMEDIES: Final[Mapping[ErrorType, str]] = {
+    "connection": "see that it is there, and that this service may read it",
+    "query": "mend the metric's `query`, or the database",
+}
 
 
 def sql_reader(variable: str, url: str, query: str, timeout_s: float) -> Read:
@@ -35,6 +39,7 @@ def sql_reader(variable: str, url: str, query: str, timeout_s: float) -> Read:
         SourceError: the URL is of no use; it says why.
     """
     engine = open_engine(variable, url, timeout_s)
+    asked = f"{variable}={shown(make_url(url))}"
     secret = engine.url.password
     statement = sqlalchemy.text(query)
     wanted = statement.compile().params.keys()
@@ -46,11 +51,11 @@ def sql_reader(variable: str, url: str, query: str, timeout_s: float) -> Read:
         try:
             connection = read_only(engine, timeout_s)
         except SQLAlchemyError as error:
-            raise _failure(error, "connection", secret) from None
+            raise _failure(error, "connection", asked, secret) from None
         try:
             return _rows(connection, statement, parameters, now)
         except SQLAlchemyError as error:
-            raise _failure(error, "query", secret) from None
+            raise _failure(error, "query", asked, secret) from None
         finally:
             connection.close()
 
@@ -103,8 +108,12 @@ def _age_s(at: object, now: datetime) -> object:
     return str(at) if at is not None else None
 
 
-def _failure(error: SQLAlchemyError, kind: ErrorType, secret: object) -> SourceError:
-    """Return what went wrong, in the database's own words, without statement and password."""
+def _failure(error: SQLAlchemyError, kind: ErrorType, asked: str, secret: object) -> SourceError:
+    """Return what went wrong, in the database's own words, without statement and password.
+
+    Args:
+        asked: which database, as it was set, for the message.
+    """
     said = error
     if isinstance(error, DBAPIError) and error.orig is not None:
         said = error.orig  # type: ignore[assignment]  # an exception of the driver's
@@ -114,4 +123,6 @@ def _failure(error: SQLAlchemyError, kind: ErrorType, secret: object) -> SourceE
         if not _TIMEOUTS.isdisjoint(codes):
             kind = "timeout"
     text = (str(said).strip() or type(said).__name__).splitlines()[0][:SAID_CHARS_MAX]
-    return SourceError(kind, text.replace(str(secret), "***") if secret else text)
+    text = text.replace(str(secret), "***") if secret else text
+    remedy = _REMEDIES.get(kind)
+    return SourceError(kind, f"{asked}: {text}{f'; {remedy}' if remedy else ''}")

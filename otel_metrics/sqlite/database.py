@@ -213,7 +213,8 @@ class Database:
                     raise lock_error from error
             except OSError as error:
                 lock.release()
-                raise DatabaseError(f"{self.path}: {error.strerror or error}") from error
+                told = f"{self.path}: {error.strerror or error}{remedy(error)}"
+                raise DatabaseError(told) from error
             except BaseException:
                 lock.release()
                 raise
@@ -251,7 +252,7 @@ class Database:
         refused = self._files.refusal() if is_damage(error) else None
         if refused is not None:
             self._drop()
-            return DatabaseError(f"{self.path}: {refused.strerror or refused}")
+            return DatabaseError(f"{self.path}: {refused.strerror or refused}{remedy(refused)}")
         if is_damage(error):
             return DamagedError(f"{self.path}: damaged ({error}){self._set_aside()}")
         kind = BusyError if is_busy(error) else DatabaseError

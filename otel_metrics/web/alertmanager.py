@@ -14,7 +14,7 @@ import msgspec
 
 from otel_metrics.catalog.model import Catalog
 from otel_metrics.remediation.model import Request
-from otel_metrics.remediation.scopes import metric_of, scope_of
+from otel_metrics.remediation.scopes import metric_of, no_playbook, scope_of
 from otel_metrics.service.samples import BandName, Resource
 
 __all__ = ["PLAYBOOK_LABEL", "Alert", "Unusable", "Webhook", "request_of"]
@@ -72,6 +72,8 @@ def request_of(alert: Alert, *, actor: str, catalog: Catalog) -> Request | Unusa
     if metric is not None and metric not in catalog.metrics:
         return Unusable(detail=f"its label {METRIC_LABEL} names no metric of the catalog")
     scope = alert.labels.get(SCOPE_LABEL) or scope_of(playbook, catalog, metric=metric)
+    if scope is None and playbook not in catalog.playbooks:
+        return Unusable(detail=no_playbook(playbook, catalog.playbooks))
     if scope is None:
         return Unusable(
             detail=f"it has no label {SCOPE_LABEL}, and nothing else says what kind of resource "

@@ -6,7 +6,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from starlette.types import Receive
@@ -21,6 +21,8 @@ _WORDS: Final = {
     "Object contains unknown field": "it has the unknown field",
     "Object missing required field": "it misses the field",
 }
+
+_NO_CHOICE: Final = "Invalid enum value"
 
 T = TypeVar("T")
 
@@ -91,7 +93,9 @@ def parse(body: bytes, shape: type[T]) -> T:
     except RecursionError:
         raise BodyError(400, "the body is nested too deep") from None
     except msgspec.ValidationError as error:
-        raise BodyError(400, f"the body is not as it must be: {_in_our_words(error)}") from None
+        raise BodyError(
+            400, f"the body is not as it must be: {_in_our_words(error, shape)}"
+        ) from None
     except ValueError as error:
         raise BodyError(400, f"the body is no JSON: {error}") from None
 
@@ -130,10 +134,24 @@ def _check_text(found: object) -> None:
             _check_text(each)
 
 
-def _in_our_words(error: msgspec.ValidationError) -> str:
+def _in_our_words(error: msgspec.ValidationError, shape: type) -> str:
     message, _, path = str(error).partition(" - at ")
     where = path.strip("`").removeprefix("$").removeprefix(".")
     said = message.replace("`", "")
     for theirs, ours in _WORDS.items():
         said = said.replace(theirs, ours)
+    choices = _choices(shape, where)
+    if choices and _NO_CHOICE in said:
+        said = f"{said.replace(_NO_CHOICE, '').strip()} is none of {', '.join(choices)}"
     return f"{where}: {said}" if where else said
+
+
+def _choices(shape: Any, where: str) -> Sequence[str]:
+    """Return what a field such as `alerts[0].status` may be, where it is one of a few."""
+    for name in where.split("."):
+        if not isinstance(shape, type) or not issubclass(shape, msgspec.Struct):
+            return ()
+        of = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
+        found = of.get(name.partition("[")[0])
+        shape = get_args(found)[0] if "[" in name and get_args(found) else found
+    return [str(each) for each in get_args(shape)] if get_origin(shape) is Literal else ()

@@ -22,7 +22,7 @@ from otel_metrics.remediation.errors import (
     UnknownApprovalError,
 )
 from otel_metrics.remediation.model import Request
-from otel_metrics.remediation.scopes import metric_of, scope_of
+from otel_metrics.remediation.scopes import metric_of, no_playbook, scope_of
 from otel_metrics.remediation.views import approval_view
 from otel_metrics.service.samples import Resource
 from otel_metrics.web import bodies
@@ -161,6 +161,8 @@ def _request_of(asked: Asked, actor: str) -> Request:
     if asked.metric is not None and asked.metric not in catalog.metrics:
         raise RefusedError(422, f"metric={asked.metric}: is no metric of the catalog")
     scope = asked.scope or scope_of(asked.playbook, catalog, metric=asked.metric)
+    if scope is None and asked.playbook not in catalog.playbooks:
+        raise RefusedError(422, no_playbook(asked.playbook, catalog.playbooks))
     if scope is None:
         raise RefusedError(422, "scope: is not given, and nothing else says what the target is")
     return Request(

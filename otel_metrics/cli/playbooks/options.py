@@ -112,6 +112,7 @@ def configured(
             playbooks=catalog.playbooks,
             metrics=catalog.metrics,
             stop_file=stop_file(db),
+            ledger_folder=os.path.dirname(stop_file(db)),
         )
     except configuration.ConfigurationProblems as error:
         end(context, "\n".join(map(str, error.problems)), EXIT_WRONG)

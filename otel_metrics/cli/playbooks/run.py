@@ -90,7 +90,7 @@ def run(
     }
     click.echo(formats.printable(formats.formatted([row], form, columns=_COLUMNS)))
     if outcome.result == "dry_run" and not dry_run:
-        say("nothing was done: it is not enabled in the file, or there is no --key-file")
+        say(f"nothing was done: it {outcome.detail}")
     is_done = outcome.result == "succeeded" or (outcome.result == "dry_run" and dry_run)
     in_part = outcome.result in ("waiting", "dry_run")
     context.exit(0 if is_done else EXIT_PARTLY if in_part else EXIT_NO)

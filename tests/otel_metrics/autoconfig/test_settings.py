@@ -88,6 +88,7 @@ def test_a_variable_means_what_it_says(
         ("OTEL_PYTHON_METRICS_EXIT_TIMEOUT", "-1", "used instead: 2s"),
         ("OTEL_PYTHON_METRICS_STRICT", "yes", "accepted: true, false"),
         ("OTEL_PYTHON_METRICS_SERVICE_WINDOW", "900ms", "used instead: 300s"),
+        ("OTEL_PYTHON_METRICS_SERVICE_WINDOW", "2d", "must be at most 86400 s; used instead: 300s"),
         ("OTEL_PYTHON_METRICS_REMEDIATION_STOP", "1", "accepted: true, false"),
         ("OTEL_PYTHON_METRICS_EVENT_CONTENT", "redact", "did you mean 'redacted'?"),
         ("OTEL_PYTHON_METRICS_HOST_METRICS", "on", "accepted: auto, off, per_core"),

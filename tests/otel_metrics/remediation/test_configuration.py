@@ -363,6 +363,25 @@ ANY = st.recursive(
 )
 
 
+def test_a_ledger_lies_where_nobody_else_can_put_one(
+    file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Who can write it can approve. One that is not there yet is made, closed to others."""
+    path, folder = file("enabled: true\n"), tmp_path / "ledgers"
+    read(path, playbooks=PLAYBOOKS, ledger_folder=str(folder))
+    folder.mkdir(mode=0o700)
+    read(path, playbooks=PLAYBOOKS, ledger_folder=str(folder))
+
+    folder.chmod(0o777)
+
+    with pytest.raises(ConfigurationProblems) as refused:
+        read(path, playbooks=PLAYBOOKS, ledger_folder=str(folder))
+    assert str(refused.value) == (
+        f"{path}: the ledger's folder, where who can write can approve: others may write {folder} "
+        f"(mode 0777); chmod go-w {folder}"
+    )
+
+
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(value=ANY, choice=st.randoms(use_true_random=False))

@@ -154,8 +154,18 @@ def test_a_target_that_the_binding_does_not_name_is_refused(desk: Desk) -> None:
     assert desk.words() == []
 
 
-@pytest.mark.parametrize("why", ["file disabled", "playbook disabled", "no audit", "asked for"])
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(desk: Desk, why: str) -> None:
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("file disabled", "`enabled` is not true at the top of the file"),
+        ("playbook disabled", "`enabled` is not true at the playbook"),
+        ("no audit", "there is no audit with a key; see OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE"),
+        ("asked for", "no more was asked for"),
+    ],
+)
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    desk: Desk, why: str, said: str
+) -> None:
     """Without both switches of the operator, and without an audit, every run is dry."""
     desk.enabled = why != "file disabled"
     desk.bindings[0] = replace(desk.bindings[0], enabled=why != "playbook disabled")
@@ -163,6 +173,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(desk: Desk, why: str
     outcome = desk.engine.handle(request(), dry_run=why == "asked for")
 
     assert (outcome.result, desk.words()) == ("dry_run", [])
+    assert outcome.detail.startswith("would be run, by rule ")
+    assert outcome.detail.endswith(f"; dry, as {said}")
     assert [name for name, _ in desk.events] == ["remediation.requested"]
     assert desk.events[0][1]["result"] == "dry_run"
     assert len(desk.audit.lines()) == (0 if why == "no audit" else 1)

@@ -426,7 +426,8 @@ def test_a_file_that_cannot_be_used_is_told_once(
         "critical_samples": 3,
     }
     levels = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len([record for record in levels if "samples wait" in record.message]) == 1
+    assert len([record for record in levels if "; samples wait" in record.message]) == 1
+    assert f"OTEL_PYTHON_METRICS_SERVICE_DB={store.path}: " in caplog.text
     assert levels[-1].message == "service telemetry: snapshots are kept again"
 
 

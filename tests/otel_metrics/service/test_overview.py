@@ -15,7 +15,7 @@ from tests.otel_metrics.service.kept import CPU, HOST, START
 def latest(**known: Any) -> Latest:
     """Return what is known of a host: a value of 30 s ago, unless told otherwise."""
     about = {"value": 75.0, "band": "warning", "observed_at": START - 30}
-    return Latest(metric=CPU.name, resource=HOST, **{**about, **known})
+    return Latest(metric=CPU.name, **{"resource": HOST, **about, **known})
 
 
 def shown(*known: Latest, now: float = START) -> list[dict[str, object]]:
@@ -92,6 +92,32 @@ def test_a_resource_that_never_answered_says_why() -> None:
     [record] = shown(silent)
 
     assert (record["absent"], record["observed_at"], record["age_seconds"]) == ("query", None, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ids"),
+    [
+        ("connection", ["host-1"]),
+        ("not_a_number", ["infra", "host-1"]),
+        ("no_value", ["infra", "host-1"]),
+    ],
+)
+def test_a_source_that_failed_before_it_named_a_resource_is_told_until_one_has_a_value(
+    reason: str, ids: list[str]
+) -> None:
+    """What stood for all of them then would look down for ever; what is of itself stays."""
+    silent = latest(
+        resource=Resource("host", "infra"),
+        value=None,
+        band=None,
+        observed_at=None,
+        missing_since=START - 60,
+        missing_reason=reason,
+    )
+    failing = latest(missing_since=START, missing_reason="connection")
+
+    assert [record["resource"]["id"] for record in shown(silent, latest())] == ids  # type: ignore[index] # of JSON
+    assert len(shown(silent, failing)) == 2
 
 
 def test_a_metric_that_nobody_sampled_is_there_all_the_same() -> None:

@@ -243,8 +243,28 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     path = tmp_path / "typo.db"
     read = sql_reader(SQL_URL, f"sqlite:///{path}", BY_QUEUE, 5.0)
 
-    assert failure(read).kind == "connection"
+    found = failure(read)
+    assert (found.kind, str(found)) == (
+        "connection",
+        (
+            f"{SQL_URL}=sqlite:///{path}: unable to open database file; "
+            "see that it is there, and that this service may read it"
+        ),
+    )
     assert not path.exists()
+
+
+def test_what_a_query_lacks_is_said_with_its_database(tmp_path: Path) -> None:
+    """Which of several it is, and where the question can be mended."""
+    path = tmp_path / "tasks.db"
+    sqlite3.connect(path).close()
+    path.touch()
+    read = sql_reader(SQL_URL, f"sqlite:///{path}", BY_QUEUE, 5.0)
+
+    assert str(failure(read)) == (
+        f"{SQL_URL}=sqlite:///{path}: no such table: tasks; mend the metric's `query`, or the "
+        "database"
+    )
 
 
 def test_no_other_file_is_attached(tmp_path: Path) -> None:
@@ -349,6 +369,7 @@ def test_a_wrong_password_is_no_connection(
 
     assert kept.reasons() == {"connection"}
     assert "password authentication failed" in caplog.text
+    assert "; see that it is there, and that" in caplog.text
     assert "wr0ng-s3cret" not in caplog.text
     assert PASSWORD not in caplog.text
 

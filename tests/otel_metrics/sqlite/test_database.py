@@ -49,6 +49,16 @@ def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
     assert said(database) == []
 
 
+def test_what_the_system_refuses_is_told_with_what_to_do() -> None:
+    """A folder in which the file cannot be made."""
+    path = Path("/proc/notes.db")
+    with pytest.raises(DatabaseError) as raised:
+        say(Database(path, ONE), "a")
+
+    assert str(raised.value).startswith(f"{path}: ")
+    assert str(raised.value).endswith("; name a file in a folder that this user may write in")
+
+
 @pytest.mark.slow
 def test_a_writer_waits_a_second_for_another_process(path: Path) -> None:
     """And is not told that anything was locked."""

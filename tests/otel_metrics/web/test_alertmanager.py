@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from otel_metrics.catalog.loader import builtin
 from otel_metrics.catalog.model import Band, Bands, Catalog, Metric, Playbooks, Source
@@ -40,6 +41,10 @@ CATALOG = Catalog(
     },
     attributes={},
     events={},
+    playbooks={
+        name: replace(builtin().playbooks["shift-load"], id=name)
+        for name in ("shift-load", "scale-nodes", "scale-workers", "tell-all")
+    },
 )
 
 
@@ -117,6 +122,11 @@ def test_labels_name_the_resource(labels: dict[str, str], target: Resource) -> N
             {"playbook": "tell-all", "resource": "w"},
             {},
             "it has no label resource_scope, and nothing else says what kind of resource it is",
+        ),
+        (
+            {"playbook": "shift-laod", "resource": "w"},
+            {},
+            "playbook=shift-laod: is no playbook of the catalog; did you mean 'shift-load'?",
         ),
         (
             {"playbook": "shift-load", "resource": "w", "metric": "infra.cqu"},

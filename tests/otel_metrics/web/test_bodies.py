@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -16,11 +16,19 @@ from otel_metrics.web import bodies
 from otel_metrics.web.bodies import BodyError, GoneError
 
 
+class Part(msgspec.Struct):
+    """Of what the tests send."""
+
+    kind: Literal["x"]
+
+
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
     """What the tests send."""
 
     name: str
     numbers: dict[str, int | float | str] = {}
+    choice: Literal["yes", "no"] = "no"
+    parts: list[Part] = []
 
 
 def read(parts: Sequence[Message], **headers: str) -> bytes:
@@ -108,6 +116,14 @@ def test_a_client_that_sends_nothing_is_not_waited_for() -> None:
             "the body is not as it must be: it has the unknown field nmae",
         ),
         (b'{"name": 1}', "the body is not as it must be: name: Expected str, got int"),
+        (
+            b'{"name": "a", "choice": "yse"}',
+            "the body is not as it must be: choice: 'yse' is none of yes, no",
+        ),
+        (
+            b'{"name": "a", "parts": [{"kind": "y"}]}',
+            "the body is not as it must be: parts[0].kind: 'y' is none of x",
+        ),
         (b"{}", "the body is not as it must be: it misses the field name"),
         (b"[]", "the body is not as it must be: Expected object, got array"),
         (b"[" * 50_000, "the body is nested too deep"),

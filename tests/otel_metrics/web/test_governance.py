@@ -157,7 +157,6 @@ def test_approvals_are_listed_and_counted(engine: Engine, ask: Ask) -> None:
         ("?state=open", f"state=open: is none; give one of {STATES}"),
         ("?limit=0", "limit=0: give a number from 1 to 1000"),
         ("?limit=1001", "limit=1001: give a number from 1 to 1000"),
-        (f"?limit=00001{'0' * 5000}", f"limit=00001{'0' * 15}: give a number from 1 to 1000"),
         ("?limit=²", "limit=²: give a number from 1 to 1000"),
         ("?limit=00001999", "limit=00001999: give a number from 1 to 1000"),
         (f"?limit={'0' * 5_000}1", f"limit={'0' * 60}: give a number from 1 to 1000"),
@@ -177,12 +176,12 @@ def test_a_wrong_filter_is_refused(ask: Ask, query: str, message: str) -> None:
         (
             {"playbook": "scale-nodse"},
             422,
-            "scope: is not given, and nothing else says what the target is",
+            "playbook=scale-nodse: is no playbook of the catalog; did you mean 'scale-nodes'?",
         ),
         (
             {"playbook": "scale-nodse", "scope": "host"},
             422,
-            "refused: playbook=scale-nodse: is no playbook of the catalog",
+            "refused: playbook=scale-nodse: is no playbook of the catalog; did you mean",
         ),
         ({"target": "web-7"}, 422, "refused: target=host/web-7: is not known"),
         ({"parameters": {"nodes": 99}}, 422, "refused: nodes=99: is above 20; give at most 20"),
@@ -338,7 +337,13 @@ def test_each_alert_has_a_result(shop: Shop, engine: Engine, ask: Ask) -> None:
             ("ignored", "it has no label playbook, which names what to do"),
             ("waiting", "no rule of the policy matches"),
             ("ignored", "it is resolved"),
-            ("refused", "playbook=rm -rf /: is no playbook of the catalog"),
+            (
+                "refused",
+                (
+                    "playbook=rm -rf /: is no playbook of the catalog; "
+                    "otel-metrics playbooks list has them"
+                ),
+            ),
         ],
     )
     assert shop.did() == []

@@ -188,9 +188,12 @@ def test_what_is_not_enabled_is_a_dry_run(shop: Shop) -> None:
     shop.playbooks.write_text(
         shop.playbooks.read_text().replace("enabled: true\nprograms", "programs")
     )
+    planned = rows(shop, "playbooks", "plan", *SHIFT)[0]
     result = run(shop, "playbooks", "run", *SHIFT, *BY_ANN)
 
     assert (result.exit_code, shop.did()) == (3, [])
+    assert planned["detail"].endswith("; dry, as `enabled` is not true at the top of the file")
+    assert result.stderr == f"nothing was done: it {planned['detail']}\n"
     assert run(shop, "playbooks", "list", "--bound").stderr == (
         f"{shop.playbooks}: enabled is false, so that every run is a dry run\n"
     )
@@ -239,6 +242,34 @@ def test_a_file_that_does_not_hold_is_told_line_by_line(shop: Shop) -> None:
     assert (result.exit_code, len(lines)) == (2, 2)
     assert lines[0].startswith(f"{shop.playbooks}:2: enabled: ")
     assert lines[1].startswith(f"{shop.playbooks}:9: playbooks.shift-laod: is no playbook")
+
+
+def test_a_key_that_is_not_there_is_told_with_what_makes_one(shop: Shop) -> None:
+    """Status 2, by the name of what was set."""
+    variable = {"OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE": "/nowhere/key"}
+    result = run(shop, "playbooks", "run", *SHIFT, *BY_ANN, **variable)
+
+    assert (result.exit_code, result.output) == (
+        2,
+        (
+            "OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE=/nowhere/key: No such file or directory; name a "
+            "key that this user may read; otel-metrics archive keygen makes one\n"
+        ),
+    )
+
+
+def test_a_ledger_that_others_can_write_runs_nothing(shop: Shop, tmp_path: Path) -> None:
+    """Status 2; the kill switch works all the same."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    ledger = {"OTEL_PYTHON_METRICS_REMEDIATION_DB": str(folder / "remediation.db")}
+    result = run(shop, "playbooks", "run", *SHIFT, *BY_ANN, **ledger)
+    run(shop, "playbooks", "stop", *BY_ANN, **ledger)
+
+    assert (result.exit_code, shop.did()) == (2, [])
+    assert (folder / "remediation.db.stop").exists()
+    assert f"others may write {folder} (mode 0777)" in result.output
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def test_a_program_gets_no_descriptor_and_no_signal_mask_of_the_service(
     step = script(
         "import os\n"
         "lines = open('/proc/self/status').read().splitlines()\n"
-        "sigs = [l.split()[1] for l in lines if l.startswith(('SigBlk', 'SigIgn'))]\n"
+        "sigs = [int(l.split()[1], 16) for l in lines if l.startswith(('SigBlk', 'SigIgn'))]\n"
+        "sigs = [f'{mask & 0x7fffffff:x}' for mask in sigs]  # above are those of the C library\n"
         "print(len(os.listdir('/proc/self/fd')), sigs)"
     )
     held = subprocess.Popen(
@@ -117,7 +118,7 @@ def test_a_program_gets_no_descriptor_and_no_signal_mask_of_the_service(
     output, _ = held.communicate(timeout=WAIT_S)
     os.close(inherited)
     # Python itself ignores SIGPIPE and SIGXFSZ (13 and 25).
-    assert output == "4 ['0000000000000000', '0000000001001000']\n"
+    assert output == "4 ['0', '1001000']\n"
 
 
 RUN_WITH_IGNORED_SIGNALS = """
