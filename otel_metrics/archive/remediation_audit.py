@@ -29,12 +29,15 @@ class RemediationAudit:
         settings: of the archive; its path is where the audit goes.
         key: seals it.
         service: whose audit it is.
+
+    Attributes:
+        service: the same.
     """
 
     def __init__(self, settings: Settings, *, key: SealKey, service: str) -> None:
         self._log = AuditLog(settings, key=key)
         self._path = settings.path
-        self._service = service
+        self.service = service
 
     def say(self, event: str, attributes: Mapping[str, str | int]) -> None:
         """Write one line.
@@ -42,11 +45,11 @@ class RemediationAudit:
         Raises:
             OSError: it is not on the disk.
         """
-        self._log.say(event, attributes, service=self._service)
+        self._log.say(event, attributes, service=self.service)
 
     def entries(self) -> Iterator[Mapping[str, str | int]]:
         """Return the fields of every line that the archive has of the service."""
-        return (fields for _, fields in entries(self._path, service=self._service))
+        return (fields for _, fields in entries(self._path, service=self.service))
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Seal what was written, within `timeout_s` where the disk can."""

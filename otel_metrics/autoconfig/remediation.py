@@ -168,7 +168,8 @@ def assemble_remediation(
         return None
     playbooks = instruments.catalog().playbooks
     file = OperatorFile(settings.playbooks, playbooks, f"{settings.remediation_db}.stop")
-    audit = _audit(settings, made_of)
+    service = str(made_of.attributes.get(SERVICE_NAME) or "unknown_service")
+    audit = _audit(settings, service)
     engine = Engine(
         file.current,
         playbooks,
@@ -178,11 +179,12 @@ def assemble_remediation(
         latest=latest,
         known_targets=known_targets,
         stop=settings.remediation_stop,
+        service=service,
     )
     return Remediation(file, engine, audit)
 
 
-def _audit(settings: Settings, made_of: Resource) -> RemediationAudit | None:
+def _audit(settings: Settings, service: str) -> RemediationAudit | None:
     """Return where the audit goes; without a key there is none, and every run is a dry run."""
     key_file = settings.ndjson.seal_key_file
     if key_file is None:
@@ -198,5 +200,4 @@ def _audit(settings: Settings, made_of: Resource) -> RemediationAudit | None:
     except (OSError, NdjsonError) as error:
         _logger.error("%s=%s: dry runs only: %s", FILE, settings.playbooks, error)
         return None
-    service = str(made_of.attributes.get(SERVICE_NAME) or "unknown_service")
     return RemediationAudit(settings.ndjson, key=key, service=service)

@@ -19,6 +19,7 @@ __all__ = [
     "FIRST_HASH",
     "INTENDED",
     "INTENT",
+    "LEDGER",
     "REQUESTED",
     "RESULT",
     "SWITCHED",
@@ -45,6 +46,8 @@ VERIFIED: Final = "remediation.verified"
 SWITCHED: Final = "remediation.switched"
 INTENDED: Final = "intended"
 """The `result` of an entry that says what is about to be done."""
+LEDGER: Final = "remediation.ledger.id"
+"""Names the ledger in an entry: each has a chain of its own."""
 FIRST_HASH: Final = "0" * 64
 """Stands for the hash of the entry before the first."""
 
@@ -114,13 +117,22 @@ def entry_hash(entry: Entry) -> str:
 
 
 def faults(entries: Iterable[Entry]) -> Iterator[str]:
-    """Return in words what is wrong with a chain, whose entries may come in any order.
+    """Return in words what is wrong with the chains of entries, which may come in any order.
 
     An entry that stands in the archive twice, byte for byte, is no fault: whoever wrote it was not
     told that it was on the disk.
     """
-    known: dict[int, Entry] = {}
+    chains: dict[str, list[Entry]] = {}
     for entry in entries:
+        chains.setdefault(str(entry.get(LEDGER, "")), []).append(entry)
+    for ledger, chain in chains.items():
+        named = f"ledger {ledger}: " if ledger else ""
+        yield from (f"{named}{fault}" for fault in _faults(chain))
+
+
+def _faults(chain: Iterable[Entry]) -> Iterator[str]:
+    known: dict[int, Entry] = {}
+    for entry in chain:
         sequence = entry.get("sequence")
         if not isinstance(sequence, int):
             yield "an entry has no sequence"

@@ -62,6 +62,7 @@ class Engine:
         latest: returns the newest sample of a metric of a resource.
         known_targets: returns every resource that something may be done to.
         stop: whether OTEL_PYTHON_METRICS_REMEDIATION_STOP says that nothing may run.
+        service: whose ledger it must be, since the entries are of it; empty for who has none.
         emit: takes events.
         clock: the machine's.
 
@@ -81,11 +82,12 @@ class Engine:
         latest: Latest | None = None,
         known_targets: Callable[[], Container[Resource]] = tuple,
         stop: bool = False,
+        service: str = "",
         emit: Emit = events.emit,
         clock: Clock | None = None,
     ) -> None:
         self._latest = latest or (lambda *_: None)
-        self._ledger = Ledger(ledger_path, clock)
+        self._ledger = Ledger(ledger_path, clock, service=service)
         self._trail = Trail(self._ledger, audit, entries, emit)
         self._given = Given(
             configuration=configuration,

@@ -43,6 +43,7 @@ def test_an_entry_says_who_what_why_and_by_which_file(desk: Desk) -> None:
     kept = {key: said[key] for key in said if key not in ("entry_hash", "previous_hash", "payload")}
     assert kept == {
         "sequence": 2,
+        "remediation.ledger.id": said["remediation.ledger.id"],
         "actor": "recommendation",
         "action": "executed_playbook_shift-load",
         "resource": "host/web-1",
