@@ -13,7 +13,7 @@ from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.settings import Settings
 from otel_metrics.archive.remediation_audit import RemediationAudit
 from otel_metrics.archive.verify import verify
-from otel_metrics.remediation import audit
+from otel_metrics.remediation import audit, chains
 from tests.otel_metrics.remediation.desks import HOSTS, Desk, request
 from tests.otel_metrics.remediation.workers import WITH_TESTS
 
@@ -67,7 +67,7 @@ def test_an_archive_keeps_the_audit(desk: Desk, archive: RemediationAudit) -> No
 
     assert outcomes == ["succeeded"] * 3
     assert [entry["sequence"] for entry in entries] == list(range(1, 10))
-    assert list(audit.faults(entries)) == []
+    assert list(chains.faults(entries)) == []
     report = verify(desk.folder / "archive", keys=[KEY])
     assert (report.intact, report.of("integrity"), report.of("completeness")) == (True, [], [])
 
@@ -82,7 +82,7 @@ def test_a_lost_ledger_takes_in_an_archive(desk: Desk, archive: RemediationAudit
 
     assert other.handle(request(metric=None)).result == "repeated"
     assert other.handle(request(key="key-2", metric=None)).result == "succeeded"
-    assert list(audit.faults(archive.entries())) == []
+    assert list(chains.faults(archive.entries())) == []
 
 
 def test_an_old_copy_of_a_ledger_takes_in_what_came_after(desk: Desk) -> None:
@@ -143,7 +143,7 @@ def test_the_successor_of_a_lost_ledger_goes_on_with_its_chain(
 
     assert len({entry[audit.LEDGER] for entry in entries}) == 1
     assert [entry["sequence"] for entry in entries] == list(range(1, 7))
-    assert list(audit.faults(entries)) == []
+    assert list(chains.faults(entries)) == []
 
 
 def test_two_ledgers_in_one_archive_are_two_chains(desk: Desk, archive: RemediationAudit) -> None:
@@ -155,8 +155,8 @@ def test_two_ledgers_in_one_archive_are_two_chains(desk: Desk, archive: Remediat
     ids = list(dict.fromkeys(entry[audit.LEDGER] for entry in entries))
 
     assert [entry["sequence"] for entry in entries] == [1, 2, 3, 1, 2, 3]
-    assert list(audit.faults(entries)) == []
-    assert list(audit.faults(entries[:4] + entries[5:])) == [
+    assert list(chains.faults(entries)) == []
+    assert list(chains.faults(entries[:4] + entries[5:])) == [
         f"ledger {ids[1]}: entries 2 to 2 are missing"
     ]
 
