@@ -5,10 +5,12 @@ policy, an approval, the limits; then its intent is on the disk, in the audit; t
 the result; then the verification. Whatever is missing on the way ends it: nothing is done by
 default.
 
-Threads: `otel-metrics-remediation` works off what was submitted, and looks once a second after what
-was approved, what is to be verified, who died, and what the audit is yet to be told. `handle` runs
-on its caller's thread. `_wake` guards the queue. `at_work` is held while the thread looks after
-things, not while steps run; a fork takes it.
+Threads: `otel-metrics-remediation` decides on what was submitted, in its order, and looks once a
+second after what was approved, what is to be verified, who died, and what the audit is yet to be
+told. The steps of what it lets run are run by `otel-metrics-remediation-run`, of which there are at
+most `RUNS_MAX`, and notices are sent by `otel-metrics-remediation-notice`, so that neither holds it
+up. `handle` decides and runs on its caller's thread. `_wake` guards the queue. `at_work` is held
+while the thread looks after things that need no other's time; a fork takes it.
 """
 
 import logging
@@ -35,12 +37,21 @@ from otel_metrics.remediation.runs import Run
 from otel_metrics.remediation.switch import Switch
 from otel_metrics.remediation.trail import Emit, Entries, Trail, put
 from otel_metrics.remediation.verification import Latest, verify
+from otel_metrics.remediation.workers import Hand, Workers, at_once
 from otel_metrics.service.samples import Resource
 
 __all__ = ["QUEUE_MAX", "Engine", "Plan"]
 
 QUEUE_MAX: Final = 1_000
 """Submitted requests that wait; more are dropped and counted."""
+RUNS_MAX: Final = 4
+"""Runs of what was submitted or approved whose steps run at the same time."""
+RUNS_WAITING_MAX: Final = 100
+"""Runs that were let begin and wait for one of those to end; with more the queue waits."""
+NOTICES_WAITING_MAX: Final = 100
+"""Notices that wait for the webhook; more are not sent, and counted."""
+NOTICES_END_S: Final = 1.0
+"""How long an end waits for notices at most; each is an event and a log line, too."""
 POLL_S: Final = 1.0
 """How often it is looked after approvals, verifications and the dead."""
 PENDING: Final = "remediation.approvals.pending"
@@ -115,6 +126,12 @@ class Engine:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._pending = 0
+        self._runs = Workers(
+            "otel-metrics-remediation-run", threads_max=RUNS_MAX, waiting_max=RUNS_WAITING_MAX
+        )
+        self._notices = Workers(
+            "otel-metrics-remediation-notice", threads_max=1, waiting_max=NOTICES_WAITING_MAX
+        )
         self._executor = Executor(self._ledger, self._trail)
         self._decider = Decider(
             self._given, self._ledger, self._trail, self._executor, self._ending
@@ -219,6 +236,7 @@ class Engine:
             self._thread.join(max(0.0, deadline_s - time.monotonic()))
         if not self._executor.wait_idle(deadline_s):  # else others would give up what runs on
             return False
+        self._notices.wait_idle(min(deadline_s, time.monotonic() + NOTICES_END_S))
         self._ledger.close(wait_s=deadline_s - time.monotonic())
         return True
 
@@ -237,12 +255,7 @@ class Engine:
         Raises:
             LedgerError: the ledger or the audit cannot be read or written.
         """
-        self._decider.compare()
-        self._decider.give_up()
-        for run in recovery.to_run_again(self._ledger):
-            if not self._ending.is_set():
-                self._decider.run_again(run)
-        self._trail.try_to_flush()
+        self._recover(at_once)
 
     def run_approved(self) -> None:
         """Run what was approved, each once.
@@ -250,10 +263,7 @@ class Engine:
         Raises:
             LedgerError: the ledger cannot be read or written.
         """
-        self.approvals.expire()
-        for approval in self._ledger.read(approval_rows.ready):
-            if not self._ending.is_set():
-                self._decider.run_approved(approval)
+        self._run_ready(at_once)
 
     def verify_due(self) -> None:
         """See whether the metrics of runs that ended are back in their bands.
@@ -275,18 +285,25 @@ class Engine:
                 next_look = time.monotonic() + POLL_S
             request = self._next(max(0.0, next_look - time.monotonic()))
             if request is not None and not ending.is_set():
-                self.handle(request)
+                self._decider.decide(request, run=self._hand, tell=self._notices.add)
 
     def _next(self, wait_s: float) -> Request | None:
         with self._wake:
-            if not self._queue and not self._ending.is_set():
+            if not self._may_take() and not self._ending.is_set():
                 self._wake.wait(wait_s)
-            return self._queue.popleft() if self._queue else None
+            return self._queue.popleft() if self._may_take() else None
+
+    def _may_take(self) -> bool:
+        return bool(self._queue) and not self._runs.is_full
+
+    def _hand(self, job: Callable[[], object]) -> None:
+        if not self._runs.add(job):
+            job()  # what was let begin is run, whoever waits
 
     def _look_after_all(self) -> None:
         with self.at_work:
             failures = [self._failure(step) for step in (self._keep_books, self.verify_due)]
-        failures += [self._failure(step) for step in (self.recover, self._run_approved)]
+        failures += [self._failure(step) for step in (self._recover_aside, self._run_approved)]
         failure = next((each for each in failures if each is not None), None)
         if failure is None:
             self._outage.is_over("remediation: works again")
@@ -315,6 +332,26 @@ class Engine:
         self._executor.say_unsaid()
         self._pending = self._ledger.read(lambda connection, _: approval_rows.pending(connection))
 
+    def _recover_aside(self) -> None:
+        self._recover(self._hand)
+
+    def _recover(self, run: Hand) -> None:
+        self._decider.compare()
+        self._decider.give_up()
+        for was in recovery.to_run_again(self._ledger):
+            if self._may_hand():
+                self._decider.run_again(was, run)
+        self._trail.try_to_flush()
+
     def _run_approved(self) -> None:
         if self._trail.is_kept:
-            self.run_approved()
+            self._run_ready(self._hand)
+
+    def _run_ready(self, run: Hand) -> None:
+        self.approvals.expire()
+        for approval in self._ledger.read(approval_rows.ready):
+            if self._may_hand():
+                self._decider.run_approved(approval, run)
+
+    def _may_hand(self) -> bool:
+        return not self._ending.is_set() and not self._runs.is_full
