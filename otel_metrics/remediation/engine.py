@@ -24,7 +24,7 @@ from typing import Final
 from otel_metrics import events, instruments, values
 from otel_metrics.catalog.model import Playbook
 from otel_metrics.outages import Outage
-from otel_metrics.remediation import approval_rows, entries, recovery, runs
+from otel_metrics.remediation import approval_rows, entries, recovery, runs, tidying
 from otel_metrics.remediation.approvals import Approvals
 from otel_metrics.remediation.audit import SWITCHED, AuditSink
 from otel_metrics.remediation.clock import Clock
@@ -52,6 +52,8 @@ NOTICES_WAITING_MAX: Final = 100
 """Notices that wait for the webhook; more are not sent, and counted."""
 NOTICES_END_S: Final = 1.0
 """How long an end waits for notices at most; each is an event and a log line, too."""
+TIDY_S: Final = 60.0
+"""How often it is looked for what is old; the next second where there is more of it."""
 POLL_S: Final = 1.0
 """How often it is looked after approvals, verifications and the dead."""
 PENDING: Final = "remediation.approvals.pending"
@@ -126,6 +128,7 @@ class Engine:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._pending = 0
+        self._tidy_at = 0.0
         self._runs = Workers(
             "otel-metrics-remediation-run", threads_max=RUNS_MAX, waiting_max=RUNS_WAITING_MAX
         )
@@ -302,7 +305,9 @@ class Engine:
 
     def _look_after_all(self) -> None:
         with self.at_work:
-            failures = [self._failure(step) for step in (self._keep_books, self.verify_due)]
+            failures = [
+                self._failure(step) for step in (self._keep_books, self.verify_due, self._tidy)
+            ]
         failures += [self._failure(step) for step in (self._recover_aside, self._run_approved)]
         failure = next((each for each in failures if each is not None), None)
         if failure is None:
@@ -331,6 +336,10 @@ class Engine:
     def _keep_books(self) -> None:
         self._executor.say_unsaid()
         self._pending = self._ledger.read(lambda connection, _: approval_rows.pending(connection))
+
+    def _tidy(self) -> None:
+        if time.monotonic() >= self._tidy_at and not tidying.tidy(self._ledger):
+            self._tidy_at = time.monotonic() + TIDY_S
 
     def _recover_aside(self) -> None:
         self._recover(self._hand)
