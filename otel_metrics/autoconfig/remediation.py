@@ -26,11 +26,14 @@ from otel_metrics.remediation.model import Configuration, Request
 from otel_metrics.remediation.verification import Latest
 from otel_metrics.service.samples import Recommendation
 from otel_metrics.service.samples import Resource as Target
+from otel_metrics.service.snapshots import of_recommendation
 
 __all__ = ["OperatorFile", "Remediation", "assemble_remediation", "check_operator_file"]
 
 FILE: Final = "OTEL_PYTHON_METRICS_PLAYBOOKS"
 LEDGER: Final = "OTEL_PYTHON_METRICS_REMEDIATION_DB"
+EVIDENCE: Final = ("recommendation_id", "metric_id", "band", "confidence", "observed_at")
+"""What the audit says of a recommendation, besides its values."""
 LOOK_INTERVAL_S: Final = 1.0
 """How soon a change of the operator's file is seen."""
 
@@ -115,6 +118,7 @@ class Remediation:
                 key=recommendation.id,
                 metric=recommendation.metric,
                 band=recommendation.band,
+                evidence=_evidence(recommendation),
             )
         )
 
@@ -182,6 +186,13 @@ def assemble_remediation(
         service=service,
     )
     return Remediation(file, engine, audit)
+
+
+def _evidence(recommendation: Recommendation) -> dict[str, object]:
+    """Return what a recommendation follows from, by the names of its event."""
+    record = of_recommendation(recommendation)
+    kept = {name: record[name] for name in EVIDENCE}
+    return {**kept, "values": list(recommendation.values)}
 
 
 def _audit(settings: Settings, service: str) -> RemediationAudit | None:

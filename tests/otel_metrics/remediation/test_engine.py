@@ -1,5 +1,6 @@
 """What becomes of a request, from the kill switch to the audit's last line."""
 
+import json
 import os
 import sqlite3
 import time
@@ -33,6 +34,19 @@ def test_a_request_that_policy_lets_run_runs_once_and_is_in_the_audit(desk: Desk
         ("result", "succeeded"),
     ]
     assert desk.faults() == []
+
+
+@pytest.mark.parametrize("became", ["admitted", "dry_run", "waiting", "refused"])
+def test_what_a_request_follows_from_is_in_the_audit(desk: Desk, became: str) -> None:
+    """Whatever became of it: who reads the audit need not look for the recommendation."""
+    desk.bindings.append(binding("scale-nodes", desk.program()))
+    evidence = {"recommendation_id": "r-1", "confidence": 0.75, "values": [97.0, 98.5, 99.0]}
+    playbook = {"waiting": "scale-nodes", "refused": "no-such"}.get(became, "shift-load")
+    desk.engine.handle(request(playbook, evidence=evidence), dry_run=became == "dry_run")
+    said = desk.audit.lines()[0]["attributes"]
+
+    assert said["result"] == became
+    assert json.loads(said["payload"])["evidence"] == evidence
 
 
 def test_an_entry_says_who_what_why_and_by_which_file(desk: Desk) -> None:
