@@ -33,7 +33,7 @@ from otel_metrics.remediation.trail import Emit, Entries, Trail, put
 from otel_metrics.remediation.workers import Hand, at_once
 from otel_metrics.service.samples import Resource
 
-__all__ = ["Decider", "Given", "Plan"]
+__all__ = ["ENDING", "Decider", "Given", "Plan"]
 
 ACTIONS: Final = "remediation.actions"
 UNKNOWN: Final = "unknown"

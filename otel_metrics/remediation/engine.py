@@ -17,7 +17,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
@@ -28,7 +27,7 @@ from otel_metrics.remediation import approval_rows, entries, recovery, runs, tid
 from otel_metrics.remediation.approvals import Approvals
 from otel_metrics.remediation.audit import SWITCHED, AuditSink
 from otel_metrics.remediation.clock import Clock
-from otel_metrics.remediation.deciding import Decider, Given, Plan
+from otel_metrics.remediation.deciding import ENDING, Decider, Given, Plan
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.executor import Executor
 from otel_metrics.remediation.ledger import Ledger
@@ -37,13 +36,12 @@ from otel_metrics.remediation.runs import Run
 from otel_metrics.remediation.switch import Switch
 from otel_metrics.remediation.trail import Emit, Entries, Trail, put
 from otel_metrics.remediation.verification import Latest, verify
+from otel_metrics.remediation.waiting import Waiting
 from otel_metrics.remediation.workers import Hand, Workers, at_once
 from otel_metrics.service.samples import Resource
 
-__all__ = ["QUEUE_MAX", "Engine", "Plan"]
+__all__ = ["Engine", "Plan"]
 
-QUEUE_MAX: Final = 1_000
-"""Submitted requests that wait; more are dropped and counted."""
 RUNS_MAX: Final = 4
 """Runs of what was submitted or approved whose steps run at the same time."""
 RUNS_WAITING_MAX: Final = 100
@@ -124,7 +122,7 @@ class Engine:
     def _begin_anew(self) -> None:
         self.at_work = threading.Lock()
         self._wake = threading.Condition()
-        self._queue: deque[Request] = deque()
+        self._queue = Waiting()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._pending = 0
@@ -146,14 +144,13 @@ class Engine:
         """Have a request handled by the engine's thread; never waits and never raises.
 
         Returns:
-            None where it will be; `dropped` where the queue is full or the engine has ended.
+            None where it will be; `dropped` where too many wait, or the engine has ended;
+            `repeated` where one with its key waits.
         """
         with self._wake:
-            if len(self._queue) < QUEUE_MAX and not self._ending.is_set():
-                self._queue.append(request)
-                self._wake.notify()
-                return None
-        return self._decider.counted(request, Outcome(result="dropped", detail="the queue is full"))
+            is_over = self._ending.is_set()
+            refused = Outcome(result="dropped", detail=ENDING) if is_over else self._take(request)
+        return None if refused is None else self._decider.counted(request, refused)
 
     def handle(self, request: Request, *, dry_run: bool = False) -> Outcome:
         """Do what is asked, as far as it may be done, and return what became of it; never raises.
@@ -294,7 +291,13 @@ class Engine:
         with self._wake:
             if not self._may_take() and not self._ending.is_set():
                 self._wake.wait(wait_s)
-            return self._queue.popleft() if self._may_take() else None
+            return self._queue.next() if self._may_take() else None
+
+    def _take(self, request: Request) -> Outcome | None:
+        refused = self._queue.add(request)
+        if refused is None:
+            self._wake.notify()
+        return refused
 
     def _may_take(self) -> bool:
         return bool(self._queue) and not self._runs.is_full

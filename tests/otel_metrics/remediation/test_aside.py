@@ -134,7 +134,8 @@ def test_a_webhook_that_does_not_answer_holds_nothing_up(desk: Desk) -> None:
     desk.engine.start()
     before = sum(point[0] for point in read_rejected())
     for number in range(NOTICES_WAITING_MAX + 3):
-        desk.engine.submit(request("scale-nodes", f"notice-{number}"))
+        target = HOSTS[number % len(HOSTS)]
+        desk.engine.submit(request("scale-nodes", f"notice-{number}", target=target))
     desk.engine.submit(request(metric=None))
     until(lambda: len(desk.words()) == 1)
     counted = sum(point[0] for point in read_rejected()) - before
