@@ -27,11 +27,14 @@ from otel_metrics.remediation.model import Configuration, Request
 from otel_metrics.remediation.verification import Latest
 from otel_metrics.service.samples import Recommendation
 from otel_metrics.service.samples import Resource as Target
+from otel_metrics.service.snapshots import of_recommendation
 
 __all__ = ["OperatorFile", "Remediation", "assemble_remediation", "check_operator_file"]
 
 FILE: Final = "OTEL_PYTHON_METRICS_PLAYBOOKS"
 LEDGER: Final = "OTEL_PYTHON_METRICS_REMEDIATION_DB"
+EVIDENCE: Final = ("recommendation_id", "metric_id", "band", "confidence", "observed_at")
+"""What the audit says of a recommendation, besides its values."""
 LOOK_INTERVAL_S: Final = 1.0
 """How soon a change of the operator's file is seen."""
 
@@ -117,6 +120,7 @@ class Remediation:
                 key=recommendation.id,
                 metric=recommendation.metric,
                 band=recommendation.band,
+                evidence=_evidence(recommendation),
             )
         )
 
@@ -170,7 +174,8 @@ def assemble_remediation(
         return None
     playbooks = instruments.catalog().playbooks
     file = OperatorFile(settings.playbooks, playbooks, f"{settings.remediation_db}.stop")
-    audit = _audit(settings, made_of)
+    service = str(made_of.attributes.get(SERVICE_NAME) or "unknown_service")
+    audit = _audit(settings, service)
     engine = Engine(
         file.current,
         playbooks,
@@ -180,11 +185,19 @@ def assemble_remediation(
         latest=latest,
         known_targets=known_targets,
         stop=settings.remediation_stop,
+        service=service,
     )
     return Remediation(file, engine, audit)
 
 
-def _audit(settings: Settings, made_of: Resource) -> RemediationAudit | None:
+def _evidence(recommendation: Recommendation) -> dict[str, object]:
+    """Return what a recommendation follows from, by the names of its event."""
+    record = of_recommendation(recommendation)
+    kept = {name: record[name] for name in EVIDENCE}
+    return {**kept, "values": list(recommendation.values)}
+
+
+def _audit(settings: Settings, service: str) -> RemediationAudit | None:
     """Return where the audit goes; without a key there is none, and every run is a dry run."""
     key_file = settings.ndjson.seal_key_file
     if key_file is None:
@@ -200,5 +213,4 @@ def _audit(settings: Settings, made_of: Resource) -> RemediationAudit | None:
     except (OSError, NdjsonError) as error:
         _logger.error("%s=%s: dry runs only: %s", FILE, settings.playbooks, error)
         return None
-    service = str(made_of.attributes.get(SERVICE_NAME) or "unknown_service")
     return RemediationAudit(settings.ndjson, key=key, service=service)

@@ -7,7 +7,7 @@ it, and returns an outcome where there is nothing more to do.
 
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from otel_metrics.remediation import approval_rows, entries, limits, runs
@@ -76,7 +76,8 @@ def admit(
     if approval is None:
         again = f"run {rerun_of} again, whose end is unknown; " if rerun_of else ""
         detail = f"{again}{row.detail}"
-        _request(connection, now, row, considered.ruling.decision, "admitted", detail)
+        evidence = considered.request.evidence
+        _request(connection, now, row, considered.ruling.decision, "admitted", detail, evidence)
     put(connection, INTENT, entries.intent(row, now))
     return None
 
@@ -112,6 +113,7 @@ def dry_run(
         decision=considered.ruling.decision,
         outcome="dry_run",
         detail=detail,
+        evidence=considered.request.evidence,
         run=row,
     )
     if said:
@@ -139,7 +141,7 @@ def ask(
     row = approval_rows.by_id(connection, approval_id)
     assert row is not None
     detail = considered.ruling.reason
-    _request(connection, now, request, "ask", "waiting", detail)
+    _request(connection, now, request, "ask", "waiting", detail, request.evidence)
     put(connection, APPROVAL, entries.approval(row, now, actor=request.actor))
     return Outcome(result="waiting", detail=detail, approval_id=approval_id)
 
@@ -193,7 +195,7 @@ def refuse(
         return
     _note(connection, now, request, "refusal", "refused", detail)
     if said and waiting(connection) < OUTBOX_MAX:
-        _request(connection, now, request, "refuse", "refused", detail)
+        _request(connection, now, request, "refuse", "refused", detail, request.evidence)
 
 
 def is_noted(connection: sqlite3.Connection, now: Now, key: str) -> bool:
@@ -289,11 +291,18 @@ def _request(
     decision: Decision,
     outcome: str,
     detail: str,
+    evidence: Mapping[str, object],
 ) -> None:
     run = of if isinstance(of, Run) else None
     request = of.request if isinstance(of, Run) else of
     entry = entries.requested(
-        request, now, decision=decision, outcome=outcome, detail=detail, run=run
+        request,
+        now,
+        decision=decision,
+        outcome=outcome,
+        detail=detail,
+        evidence=evidence,
+        run=run,
     )
     put(connection, REQUESTED, entry)
 

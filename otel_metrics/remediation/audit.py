@@ -1,13 +1,13 @@
 """The audit's entries: what is in one, and the chain of hashes that they form. Pure.
 
 Each entry's hash covers every field of it, each name and value with its length before it, so that
-no two entries have one text; and the hash of the entry before it is one of the fields. Who writes
-them to the archive is in `trail.py`.
+no two entries have one text; and the hash of the entry before it is one of the fields. Whether
+chains hold is in `chains.py`, who writes them to the archive in `trail.py`.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -19,6 +19,7 @@ __all__ = [
     "FIRST_HASH",
     "INTENDED",
     "INTENT",
+    "LEDGER",
     "REQUESTED",
     "RESULT",
     "SWITCHED",
@@ -28,7 +29,6 @@ __all__ = [
     "canonical",
     "entry_hash",
     "entry_of",
-    "faults",
     "resource_of",
     "sealed",
     "text_of",
@@ -45,6 +45,8 @@ VERIFIED: Final = "remediation.verified"
 SWITCHED: Final = "remediation.switched"
 INTENDED: Final = "intended"
 """The `result` of an entry that says what is about to be done."""
+LEDGER: Final = "remediation.ledger.id"
+"""Names the ledger in an entry: each has a chain of its own."""
 FIRST_HASH: Final = "0" * 64
 """Stands for the hash of the entry before the first."""
 
@@ -111,34 +113,6 @@ def entry_hash(entry: Entry) -> str:
             for part in (name.encode(), kind.encode(), str(value).encode()):
                 digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
-
-
-def faults(entries: Iterable[Entry]) -> Iterator[str]:
-    """Return in words what is wrong with a chain, whose entries may come in any order.
-
-    An entry that stands in the archive twice, byte for byte, is no fault: whoever wrote it was not
-    told that it was on the disk.
-    """
-    known: dict[int, Entry] = {}
-    for entry in entries:
-        sequence = entry.get("sequence")
-        if not isinstance(sequence, int):
-            yield "an entry has no sequence"
-        elif entry.get("entry_hash") != entry_hash(entry):
-            yield f"entry {sequence}: its hash is not that of its fields"
-        elif known.setdefault(sequence, entry).get("entry_hash") != entry["entry_hash"]:
-            yield f"entry {sequence}: there are two of them"
-    before = None
-    for sequence in sorted(known):
-        if before is None and sequence != 1:
-            yield f"entries 1 to {sequence - 1} are missing"
-        elif before is not None and sequence != before + 1:
-            yield f"entries {before + 1} to {sequence - 1} are missing"
-        else:
-            wanted = FIRST_HASH if before is None else known[before]["entry_hash"]
-            if known[sequence].get("previous_hash") != wanted:
-                yield f"entry {sequence}: does not name the hash of the entry before it"
-        before = sequence
 
 
 def canonical(value: object) -> str:

@@ -1,6 +1,7 @@
 """Decides what becomes of a request, and has it run, asked for, noted or notified.
 
-Threads: any; each request is decided on its caller's.
+Threads: any; each request is decided on its caller's. `handle` also runs it there, and sends a
+notice; `decide` hands both to others.
 """
 
 import logging
@@ -8,7 +9,8 @@ import sqlite3
 import threading
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from otel_metrics import instruments, values
 from otel_metrics.catalog.model import Playbook
@@ -19,7 +21,7 @@ from otel_metrics.remediation.audit import APPROVAL, REQUESTED
 from otel_metrics.remediation.clock import Now
 from otel_metrics.remediation.considering import Considered, consider, noted, readable
 from otel_metrics.remediation.errors import LedgerError
-from otel_metrics.remediation.executor import Executor
+from otel_metrics.remediation.executor import Admitted, Executor
 from otel_metrics.remediation.ledger import Ledger
 from otel_metrics.remediation.model import Configuration, Limits, Outcome, Request
 from otel_metrics.remediation.notices import notify
@@ -28,9 +30,10 @@ from otel_metrics.remediation.recovery import AGAIN
 from otel_metrics.remediation.runs import Run
 from otel_metrics.remediation.switch import Switch
 from otel_metrics.remediation.trail import Emit, Entries, Trail, put
+from otel_metrics.remediation.workers import Hand, at_once
 from otel_metrics.service.samples import Resource
 
-__all__ = ["Decider", "Given", "Plan"]
+__all__ = ["ENDING", "Decider", "Given", "Plan"]
 
 ACTIONS: Final = "remediation.actions"
 UNKNOWN: Final = "unknown"
@@ -39,6 +42,8 @@ ENDING: Final = "the service ends"
 """Why nothing is begun any more, and what runs is stopped, once the engine is."""
 ASKED_DRY: Final = "no more was asked for"
 NO_AUDIT: Final = "there is no audit with a key; see OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE"
+
+R = TypeVar("R")
 
 _logger = logging.getLogger("otel_metrics.remediation")
 
@@ -103,7 +108,21 @@ class Decider:
             ask: whether to ask for an approval also of what the policy lets run.
         """
         asked = readable(request)
-        return self._guarded(asked, lambda: self._handle(asked, dry_run=dry_run, ask=ask))
+        return self._done(asked, self._decided(asked, dry_run=dry_run, ask=ask))
+
+    def decide(self, request: Request, *, run: Hand, tell: Hand) -> None:
+        """Decide on a request, and have done what follows; never raises.
+
+        Args:
+            run: has steps run.
+            tell: has a notice sent.
+        """
+        asked = readable(request)
+        decided = self._decided(asked, tell=tell)
+        if isinstance(decided, Admitted):
+            run(lambda: self._done(asked, decided))
+        else:
+            self.counted(asked, decided)
 
     def counted(self, request: Request, outcome: Outcome) -> Outcome:
         """Count what became of a request, and return it."""
@@ -133,8 +152,8 @@ class Decider:
         )
         return Plan(considered=considered, outcome=outcome)
 
-    def run_approved(self, approval: Approval) -> None:
-        """Run what was approved, if it is still what would be done.
+    def run_approved(self, approval: Approval, run: Hand) -> None:
+        """Have run what was approved, if it is still what would be done.
 
         Raises:
             LedgerError: the ledger cannot be read or written.
@@ -150,26 +169,26 @@ class Decider:
             self._void(approval, f"refused by {considered.ruling.reason}")
         elif not self._why_dry(considered) and not self._switch(considered).is_on():
             by = Ruling("ask", f"approved by {approval.decided_by}")
-            outcome = self._run_now(replace(considered, ruling=by), approval=approval)
-            if outcome.result not in ("limited", "repeated"):  # it waits on, until it is over
-                self.counted(approval.request, outcome)
+            decided = self._admit(replace(considered, ruling=by), approval=approval)
+            self._have_run(
+                approval.request, decided, run
+            )  # what is limited waits, until it is over
 
-    def run_again(self, run: Run) -> None:
-        """Run once more what is idempotent and may have been done in part.
+    def run_again(self, was: Run, run: Hand) -> None:
+        """Have run once more what is idempotent and may have been done in part.
 
         Raises:
             LedgerError: the ledger cannot be read or written.
         """
-        request = replace(run.request, key=f"{run.request.key}{AGAIN}")
+        request = replace(was.request, key=f"{was.request.key}{AGAIN}")
         considered = self._consider(request, was_known=True)
         if isinstance(considered, Outcome) or self._refusal(considered) is not None:
             return
-        allowed = considered.ruling.decision == "run" or run.approval_id is not None
-        is_same = [list(each) for each in considered.plan] == run.plan
+        allowed = considered.ruling.decision == "run" or was.approval_id is not None
+        is_same = [list(each) for each in considered.plan] == was.plan
         if allowed and is_same and not self._why_dry(considered):
-            outcome = self._run_now(considered, rerun_of=run.id)
-            if outcome.result not in ("limited", "repeated"):  # it is tried again for a while
-                self.counted(request, outcome)
+            decided = self._admit(considered, rerun_of=was.id)
+            self._have_run(request, decided, run)  # what is limited is tried again for a while
 
     def give_up(self) -> None:
         """End the runs of dead processes, and count what became of them.
@@ -195,24 +214,33 @@ class Decider:
             recovery.adopt(self._ledger, self._given.entries, compare=True)
             self.is_compared = True
 
-    def _guarded(self, request: Request, work: Callable[[], Outcome]) -> Outcome:
-        try:
-            outcome = work()
-        except LedgerError as error:
-            outcome = Outcome(result="refused", detail=str(error))
-        except Exception as error:  # callbacks and steps of others
-            _logger.warning("remediation: a request failed", exc_info=True)
-            outcome = Outcome(result="refused", detail=f"{type(error).__name__}: {error}")
-        return self.counted(request, outcome)
+    def _have_run(self, request: Request, decided: Outcome | Admitted, run: Hand) -> None:
+        if isinstance(decided, Admitted):
+            run(lambda: self._done(request, decided))
+        elif decided.result not in ("limited", "repeated"):
+            self.counted(request, decided)
 
-    def _handle(self, request: Request, *, dry_run: bool, ask: bool) -> Outcome:
+    def _done(self, request: Request, decided: Outcome | Admitted) -> Outcome:
+        """Run what was admitted, and return and count what became of a request."""
+        if isinstance(decided, Admitted):
+            decided = _guarded(partial(self._executor.run, decided))
+        return self.counted(request, decided)
+
+    def _decided(
+        self, request: Request, *, dry_run: bool = False, ask: bool = False, tell: Hand = at_once
+    ) -> Outcome | Admitted:
+        return _guarded(lambda: self._decide(request, dry_run=dry_run, ask=ask, tell=tell))
+
+    def _decide(
+        self, request: Request, *, dry_run: bool, ask: bool, tell: Hand
+    ) -> Outcome | Admitted:
         if self._ending.is_set():
             return Outcome(result="refused", detail=ENDING)
         self._adopt()
         considered = self._consider(request)
         if isinstance(considered, Outcome):
             if considered.result == "notified":
-                return self._notified(noted(request), considered.detail)
+                return self._notified(noted(request), considered.detail, tell)
             return self._refused(request, considered)
         refused = self._refusal(considered)
         if refused is not None:
@@ -222,7 +250,7 @@ class Decider:
             return self._run_dry(considered, why_dry)
         if ask or considered.ruling.decision == "ask":
             return self._ask(considered)
-        return self._run_now(considered)
+        return self._admit(considered)
 
     def _consider(self, request: Request, *, was_known: bool = False) -> Considered | Outcome:
         """Return what would be done; `was_known` where the target was when it was asked for, which
@@ -258,14 +286,14 @@ class Decider:
         if self._trail.is_kept:
             recovery.adopt(self._ledger, self._given.entries)
 
-    def _notified(self, request: Request, detail: str) -> Outcome:
+    def _notified(self, request: Request, detail: str, tell: Hand) -> Outcome:
         configuration = self._given.configuration()
         most = (configuration.limits if configuration else Limits()).runs_per_hour
         outcome = self._ledger.write(
             lambda connection, now: admission.notice(connection, now, request, detail, most)
         )
         if outcome.result == "notified":
-            notify(request, configuration, self._given.emit)
+            notify(request, configuration, self._given.emit, tell)
         return outcome
 
     def _refused(self, request: Request, outcome: Outcome) -> Outcome:
@@ -306,16 +334,16 @@ class Decider:
         self._trail.try_to_flush()
         return outcome
 
-    def _run_now(
+    def _admit(
         self,
         considered: Considered,
         *,
         approval: Approval | None = None,
         rerun_of: str | None = None,
-    ) -> Outcome:
+    ) -> Outcome | Admitted:
         self.give_up()
         switch, ending = self._switch(considered), self._ending
-        return self._executor.run(
+        return self._executor.admit(
             considered,
             why_stopped=lambda: ENDING if ending.is_set() else switch.why(),
             approval=approval,
@@ -332,3 +360,13 @@ class Decider:
         if self._ledger.write(voided):
             self.counted(approval.request, Outcome(result="expired", detail=detail))
         self._trail.try_to_flush()
+
+
+def _guarded(work: Callable[[], R]) -> R | Outcome:
+    try:
+        return work()
+    except LedgerError as error:
+        return Outcome(result="refused", detail=str(error))
+    except Exception as error:  # callbacks and steps of others
+        _logger.warning("remediation: a request failed", exc_info=True)
+        return Outcome(result="refused", detail=f"{type(error).__name__}: {error}")

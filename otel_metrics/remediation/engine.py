@@ -5,28 +5,29 @@ policy, an approval, the limits; then its intent is on the disk, in the audit; t
 the result; then the verification. Whatever is missing on the way ends it: nothing is done by
 default.
 
-Threads: `otel-metrics-remediation` works off what was submitted, and looks once a second after what
-was approved, what is to be verified, who died, and what the audit is yet to be told. `handle` runs
-on its caller's thread. `_wake` guards the queue. `at_work` is held while the thread looks after
-things, not while steps run; a fork takes it.
+Threads: `otel-metrics-remediation` decides on what was submitted, in its order, and looks once a
+second after what was approved, what is to be verified, who died, and what the audit is yet to be
+told. The steps of what it lets run are run by `otel-metrics-remediation-run`, of which there are at
+most `RUNS_MAX`, and notices are sent by `otel-metrics-remediation-notice`, so that neither holds it
+up. `handle` decides and runs on its caller's thread. `_wake` guards the queue. `at_work` is held
+while the thread looks after things that need no other's time; a fork takes it.
 """
 
 import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 from otel_metrics import events, instruments, values
 from otel_metrics.catalog.model import Playbook
 from otel_metrics.outages import Outage
-from otel_metrics.remediation import approval_rows, entries, recovery, runs
+from otel_metrics.remediation import approval_rows, entries, recovery, runs, tidying
 from otel_metrics.remediation.approvals import Approvals
 from otel_metrics.remediation.audit import SWITCHED, AuditSink
 from otel_metrics.remediation.clock import Clock
-from otel_metrics.remediation.deciding import Decider, Given, Plan
+from otel_metrics.remediation.deciding import ENDING, Decider, Given, Plan
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.executor import Executor
 from otel_metrics.remediation.ledger import Ledger
@@ -35,12 +36,22 @@ from otel_metrics.remediation.runs import Run
 from otel_metrics.remediation.switch import Switch
 from otel_metrics.remediation.trail import Emit, Entries, Trail, put
 from otel_metrics.remediation.verification import Latest, verify
+from otel_metrics.remediation.waiting import Waiting
+from otel_metrics.remediation.workers import Hand, Workers, at_once
 from otel_metrics.service.samples import Resource
 
-__all__ = ["QUEUE_MAX", "Engine", "Plan"]
+__all__ = ["Engine", "Plan"]
 
-QUEUE_MAX: Final = 1_000
-"""Submitted requests that wait; more are dropped and counted."""
+RUNS_MAX: Final = 4
+"""Runs of what was submitted or approved whose steps run at the same time."""
+RUNS_WAITING_MAX: Final = 100
+"""Runs that were let begin and wait for one of those to end; with more the queue waits."""
+NOTICES_WAITING_MAX: Final = 100
+"""Notices that wait for the webhook; more are not sent, and counted."""
+NOTICES_END_S: Final = 1.0
+"""How long an end waits for notices at most; each is an event and a log line, too."""
+TIDY_S: Final = 60.0
+"""How often it is looked for what is old; the next second where there is more of it."""
 POLL_S: Final = 1.0
 """How often it is looked after approvals, verifications and the dead."""
 PENDING: Final = "remediation.approvals.pending"
@@ -62,6 +73,7 @@ class Engine:
         latest: returns the newest sample of a metric of a resource.
         known_targets: returns every resource that something may be done to.
         stop: whether OTEL_PYTHON_METRICS_REMEDIATION_STOP says that nothing may run.
+        service: whose ledger it must be, since the entries are of it; empty for who has none.
         emit: takes events.
         clock: the machine's.
 
@@ -81,11 +93,12 @@ class Engine:
         latest: Latest | None = None,
         known_targets: Callable[[], Container[Resource]] = tuple,
         stop: bool = False,
+        service: str = "",
         emit: Emit = events.emit,
         clock: Clock | None = None,
     ) -> None:
         self._latest = latest or (lambda *_: None)
-        self._ledger = Ledger(ledger_path, clock)
+        self._ledger = Ledger(ledger_path, clock, service=service)
         self._trail = Trail(self._ledger, audit, entries, emit)
         self._given = Given(
             configuration=configuration,
@@ -109,10 +122,17 @@ class Engine:
     def _begin_anew(self) -> None:
         self.at_work = threading.Lock()
         self._wake = threading.Condition()
-        self._queue: deque[Request] = deque()
+        self._queue = Waiting()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._pending = 0
+        self._tidy_at = 0.0
+        self._runs = Workers(
+            "otel-metrics-remediation-run", threads_max=RUNS_MAX, waiting_max=RUNS_WAITING_MAX
+        )
+        self._notices = Workers(
+            "otel-metrics-remediation-notice", threads_max=1, waiting_max=NOTICES_WAITING_MAX
+        )
         self._executor = Executor(self._ledger, self._trail)
         self._decider = Decider(
             self._given, self._ledger, self._trail, self._executor, self._ending
@@ -124,14 +144,13 @@ class Engine:
         """Have a request handled by the engine's thread; never waits and never raises.
 
         Returns:
-            None where it will be; `dropped` where the queue is full or the engine has ended.
+            None where it will be; `dropped` where too many wait, or the engine has ended;
+            `repeated` where one with its key waits.
         """
         with self._wake:
-            if len(self._queue) < QUEUE_MAX and not self._ending.is_set():
-                self._queue.append(request)
-                self._wake.notify()
-                return None
-        return self._decider.counted(request, Outcome(result="dropped", detail="the queue is full"))
+            is_over = self._ending.is_set()
+            refused = Outcome(result="dropped", detail=ENDING) if is_over else self._take(request)
+        return None if refused is None else self._decider.counted(request, refused)
 
     def handle(self, request: Request, *, dry_run: bool = False) -> Outcome:
         """Do what is asked, as far as it may be done, and return what became of it; never raises.
@@ -217,6 +236,7 @@ class Engine:
             self._thread.join(max(0.0, deadline_s - time.monotonic()))
         if not self._executor.wait_idle(deadline_s):  # else others would give up what runs on
             return False
+        self._notices.wait_idle(min(deadline_s, time.monotonic() + NOTICES_END_S))
         self._ledger.close(wait_s=deadline_s - time.monotonic())
         return True
 
@@ -235,12 +255,7 @@ class Engine:
         Raises:
             LedgerError: the ledger or the audit cannot be read or written.
         """
-        self._decider.compare()
-        self._decider.give_up()
-        for run in recovery.to_run_again(self._ledger):
-            if not self._ending.is_set():
-                self._decider.run_again(run)
-        self._trail.try_to_flush()
+        self._recover(at_once)
 
     def run_approved(self) -> None:
         """Run what was approved, each once.
@@ -248,10 +263,7 @@ class Engine:
         Raises:
             LedgerError: the ledger cannot be read or written.
         """
-        self.approvals.expire()
-        for approval in self._ledger.read(approval_rows.ready):
-            if not self._ending.is_set():
-                self._decider.run_approved(approval)
+        self._run_ready(at_once)
 
     def verify_due(self) -> None:
         """See whether the metrics of runs that ended are back in their bands.
@@ -273,18 +285,33 @@ class Engine:
                 next_look = time.monotonic() + POLL_S
             request = self._next(max(0.0, next_look - time.monotonic()))
             if request is not None and not ending.is_set():
-                self.handle(request)
+                self._decider.decide(request, run=self._hand, tell=self._notices.add)
 
     def _next(self, wait_s: float) -> Request | None:
         with self._wake:
-            if not self._queue and not self._ending.is_set():
+            if not self._may_take() and not self._ending.is_set():
                 self._wake.wait(wait_s)
-            return self._queue.popleft() if self._queue else None
+            return self._queue.next() if self._may_take() else None
+
+    def _take(self, request: Request) -> Outcome | None:
+        refused = self._queue.add(request)
+        if refused is None:
+            self._wake.notify()
+        return refused
+
+    def _may_take(self) -> bool:
+        return bool(self._queue) and not self._runs.is_full
+
+    def _hand(self, job: Callable[[], object]) -> None:
+        if not self._runs.add(job):
+            job()  # what was let begin is run, whoever waits
 
     def _look_after_all(self) -> None:
         with self.at_work:
-            failures = [self._failure(step) for step in (self._keep_books, self.verify_due)]
-        failures += [self._failure(step) for step in (self.recover, self._run_approved)]
+            failures = [
+                self._failure(step) for step in (self._keep_books, self.verify_due, self._tidy)
+            ]
+        failures += [self._failure(step) for step in (self._recover_aside, self._run_approved)]
         failure = next((each for each in failures if each is not None), None)
         if failure is None:
             self._outage.is_over("remediation: works again")
@@ -313,6 +340,30 @@ class Engine:
         self._executor.say_unsaid()
         self._pending = self._ledger.read(lambda connection, _: approval_rows.pending(connection))
 
+    def _tidy(self) -> None:
+        if time.monotonic() >= self._tidy_at and not tidying.tidy(self._ledger):
+            self._tidy_at = time.monotonic() + TIDY_S
+
+    def _recover_aside(self) -> None:
+        self._recover(self._hand)
+
+    def _recover(self, run: Hand) -> None:
+        self._decider.compare()
+        self._decider.give_up()
+        for was in recovery.to_run_again(self._ledger):
+            if self._may_hand():
+                self._decider.run_again(was, run)
+        self._trail.try_to_flush()
+
     def _run_approved(self) -> None:
         if self._trail.is_kept:
-            self.run_approved()
+            self._run_ready(self._hand)
+
+    def _run_ready(self, run: Hand) -> None:
+        self.approvals.expire()
+        for approval in self._ledger.read(approval_rows.ready):
+            if self._may_hand():
+                self._decider.run_approved(approval, run)
+
+    def _may_hand(self) -> bool:
+        return not self._ending.is_set() and not self._runs.is_full

@@ -20,15 +20,17 @@ def requested(
     decision: Decision,
     outcome: str,
     detail: str,
+    evidence: Mapping[str, object],
     run: Run | None = None,
 ) -> Fields:
-    """Say what was decided on a request."""
+    """Say what was decided on a request, and on which evidence it was made."""
     return _entry(
         request,
         now,
         outcome,
         run=run,
         more={"remediation.decision": decision, "remediation.detail": detail},
+        payload={"evidence": dict(evidence)} if evidence else None,
     )
 
 

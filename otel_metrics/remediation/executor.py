@@ -1,9 +1,10 @@
 """Runs what was considered: admits it, says its intent, runs its steps, says its result.
 
-Threads: `run` is called from any thread. `_idle` guards how many runs are under way, and what
-became of those of which the ledger could not be told.
+Threads: `admit` and `run` are called from any thread, for one run also from two. `_idle` guards how
+many runs are admitted and not over, and what became of those of which the ledger could not be told.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from otel_metrics.remediation import admission, runner, runs
 from otel_metrics.remediation.approval_rows import Approval
+from otel_metrics.remediation.clock import Now
 from otel_metrics.remediation.considering import Considered
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.ledger import Ledger
@@ -18,7 +20,19 @@ from otel_metrics.remediation.model import Outcome, Result
 from otel_metrics.remediation.runs import StepRecord
 from otel_metrics.remediation.trail import Trail
 
-__all__ = ["Executor"]
+__all__ = ["Admitted", "Executor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A run that the ledger has let begin, and that nobody has run yet."""
+
+    considered: Considered
+    run_id: str
+    owner: str
+    why_stopped: Callable[[], str]
+    approval: Approval | None
+    rerun_of: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +55,15 @@ class Executor:
         self._running = 0
         self._unsaid: list[_Ended] = []
 
-    def run(
+    def admit(
         self,
         considered: Considered,
         *,
         why_stopped: Callable[[], str],
         approval: Approval | None = None,
         rerun_of: str | None = None,
-    ) -> Outcome:
-        """Run it, unless its key was acted on or a limit holds it back.
+    ) -> Outcome | Admitted:
+        """Let it run, unless its key was acted on or a limit holds it back; `run` runs it then.
 
         Args:
             why_stopped: says why nothing may run any more; empty where it may.
@@ -67,14 +81,30 @@ class Executor:
         )
         if held is not None:
             return held
-        with self._idle:
-            self._running += 1
+        admitted = Admitted(
+            considered=considered,
+            run_id=admission.new_id(),
+            owner=self._ledger.owner(),
+            why_stopped=why_stopped,
+            approval=approval,
+            rerun_of=rerun_of,
+        )
+        self._count(1)
+        is_admitted = False
         try:
-            return self._run(considered, why_stopped, approval, rerun_of)
+            refused = self._ledger.write(lambda connection, now: _admit(connection, now, admitted))
+            is_admitted = refused is None
         finally:
-            with self._idle:
-                self._running -= 1
-                self._idle.notify_all()
+            if not is_admitted:
+                self._count(-1)
+        return refused or admitted
+
+    def run(self, admitted: Admitted) -> Outcome:
+        """Run what was admitted, once, and return what became of it."""
+        try:
+            return self._run(admitted)
+        finally:
+            self._count(-1)
 
     def say_unsaid(self) -> None:
         """Say what became of runs while the ledger could not be written.
@@ -96,33 +126,23 @@ class Executor:
                 lambda: not self._running, max(0.0, deadline_s - time.monotonic())
             )
 
-    def _run(
-        self,
-        considered: Considered,
-        why_stopped: Callable[[], str],
-        approval: Approval | None,
-        rerun_of: str | None,
-    ) -> Outcome:
-        run_id, owner = admission.new_id(), self._ledger.owner()
-        refused = self._ledger.write(
-            lambda connection, now: admission.admit(
-                connection,
-                now,
-                considered,
-                run_id=run_id,
-                owner=owner,
-                approval=approval,
-                rerun_of=rerun_of,
-            )
-        )
-        if refused is not None:
-            return refused
-        why = self._why_not_begun(run_id, owner)
+    def _count(self, more: int) -> None:
+        with self._idle:
+            self._running += more
+            self._idle.notify_all()
+
+    def _run(self, admitted: Admitted) -> Outcome:
+        run_id, approval = admitted.run_id, admitted.approval
+        why = self._why_not_begun(run_id, admitted.owner)
         if why is not None:
             detail = f"nothing was done: {why}"
             return self._over(_Ended(run_id=run_id, result="failed", detail=detail), approval)
         # To the other side a run that is done again is the same: what it has done it need not do.
-        ran = runner.run(considered, run_id=rerun_of or run_id, why_stopped=why_stopped)
+        ran = runner.run(
+            admitted.considered,
+            run_id=admitted.rerun_of or run_id,
+            why_stopped=admitted.why_stopped,
+        )
         ended = _Ended(run_id=run_id, result=ran.result, detail=ran.detail, steps=ran.steps)
         return self._over(ended, approval)
 
@@ -159,3 +179,15 @@ class Executor:
                 connection, now, ended.run_id, ended.result, ended.detail, ended.steps
             )
         )
+
+
+def _admit(connection: sqlite3.Connection, now: Now, admitted: Admitted) -> Outcome | None:
+    return admission.admit(
+        connection,
+        now,
+        admitted.considered,
+        run_id=admitted.run_id,
+        owner=admitted.owner,
+        approval=admitted.approval,
+        rerun_of=admitted.rerun_of,
+    )

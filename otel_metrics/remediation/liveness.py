@@ -9,10 +9,12 @@ Threads: any; `_lock` guards the file that is held.
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import stat
 import threading
 import weakref
+from random import sample
 from typing import Final
 
 __all__ = ["Presence"]
@@ -20,6 +22,10 @@ __all__ = ["Presence"]
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 TRIES_MAX: Final = 100
+FILES_MAX: Final = 100
+"""Files of others that are looked at at once."""
+SUFFIX: Final = ".lock"
+_NAME: Final = re.compile(r"[0-9a-f]{16}\.lock")
 _FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -71,6 +77,20 @@ class Presence:
         finally:
             os.close(descriptor)
 
+    def tidy(self) -> bool:
+        """Remove some of the files that dead processes left; tell whether there may be more."""
+        try:
+            with os.scandir(self._folder) as found:
+                names = [each.name for each in found if _NAME.fullmatch(each.name)]
+        except OSError:
+            return False
+        looked_at = sample(names, min(len(names), FILES_MAX))  # else the living hide the dead
+        removed = 0
+        for name in looked_at:
+            with contextlib.suppress(OSError):  # without its file a process is dead all the same
+                removed += not self.is_alive(name.removesuffix(SUFFIX))
+        return removed > 0 and len(names) > len(looked_at)
+
     def leave(self) -> None:
         """Say that this process does nothing more."""
         with self._lock:
@@ -106,7 +126,7 @@ class Presence:
             os.close(held[1])
 
     def _path(self, of: str) -> str:
-        return os.path.join(self._folder, f"{of}.lock")
+        return os.path.join(self._folder, f"{of}{SUFFIX}")
 
 
 def _is_linked(descriptor: int) -> bool:

@@ -59,6 +59,7 @@ class Request:
         actor: who asks: `recommendation`, or the name of a person or of a token.
         key: acted on at most once, ever: a recommendation's id, an alert's fingerprint and start.
         metric, band: what it is for; None where a person asks without one.
+        evidence: what it follows from, for the audit; nothing is decided by it.
     """
 
     playbook: str
@@ -69,6 +70,7 @@ class Request:
     key: str
     metric: str | None = None
     band: BandName | None = None
+    evidence: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,15 @@ lost or damaged, takes in from the audit what was run before, so that no key is 
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from otel_metrics.remediation import admission, runs
 from otel_metrics.remediation import entries as said_of
-from otel_metrics.remediation.audit import INTENDED, RESULT, Entry, resource_of
+from otel_metrics.remediation.audit import INTENDED, LEDGER, RESULT, Entry, resource_of
 from otel_metrics.remediation.clock import SECOND_US, Now
-from otel_metrics.remediation.ledger import Ledger
+from otel_metrics.remediation.ledger import Ledger, is_successor
 from otel_metrics.remediation.model import Request
 from otel_metrics.remediation.runs import NewRun, Run
 from otel_metrics.remediation.trail import Entries, put, said
@@ -83,55 +83,86 @@ def adopt(ledger: Ledger, entries: Entries | None, *, compare: bool = False) -> 
         lambda connection, _: connection.execute("SELECT adopted FROM head").fetchone()[0]
     ):
         return
-    last: Entry | None = None
-    intents: dict[str, Entry] = {}
-    results: dict[str, str] = {}
-    for entry in said(entries):
-        if last is None or _sequence(entry) > _sequence(last):
-            last = entry
-        run_id = str(entry.get("remediation.run.id", ""))
+    found = _found(said(entries))
+    if ledger.read(lambda connection, now: _is_behind(connection, now, found)):
+        ledger.write(lambda connection, now: _take_in(connection, now, found))
+
+
+class _Found(NamedTuple):
+    """What the audit says: the last entry of each ledger; of each run its intent, and result."""
+
+    last: dict[str, Entry]
+    intents: dict[str, Entry]
+    results: dict[str, str]
+
+
+def _found(entries: Iterable[Entry]) -> _Found:
+    found = _Found({}, {}, {})
+    for entry in entries:
+        last = found.last.setdefault(str(entry.get(LEDGER, "")), entry)
+        if _sequence(entry) > _sequence(last):
+            found.last[str(entry.get(LEDGER, ""))] = entry
         if entry.get("result") == INTENDED:
-            intents[run_id] = entry
+            found.intents[_run_id(entry)] = entry
         elif "remediation.result" in entry:
-            results[run_id] = str(entry["remediation.result"])
-    ledger.write(lambda connection, now: _take_in(connection, now, last, intents, results))
+            found.results[_run_id(entry)] = str(entry["remediation.result"])
+    return found
 
 
-def _take_in(
-    connection: sqlite3.Connection,
-    now: Now,
-    last: Entry | None,
-    intents: Mapping[str, Entry],
-    results: Mapping[str, str],
-) -> None:
-    adopted, sequence = connection.execute("SELECT adopted, sequence FROM head").fetchone()
+def _take_in(connection: sqlite3.Connection, now: Now, found: _Found) -> None:
+    """Go on with a chain: an old copy with its own, a new ledger with that of the one whose place
+    it has taken; and take in every run of the service that the ledger does not know."""
+    asked = "SELECT adopted, sequence, ledger FROM head"
+    adopted, sequence, ledger = connection.execute(asked).fetchone()
+    before = [each for name, each in found.last.items() if is_successor(ledger, name)]
+    last = max(before, key=lambda entry: _time_us(entry, now), default=None)
+    if adopted:
+        last = found.last.get(ledger)
     under_way = connection.execute("SELECT count(*) FROM outbox WHERE tried").fetchone()[0]
-    if adopted and (last is None or _sequence(last) <= sequence + under_way):
-        return
-    if last is not None:
-        place = (_sequence(last), str(last.get("entry_hash", "")))
-        connection.execute("UPDATE head SET sequence = ?, hash = ?", place)
-    for run_id, intent in sorted(intents.items(), key=lambda item: _sequence(item[1])):
-        _add(connection, now, run_id, intent, results.get(run_id))
+    if last is not None and _sequence(last) > sequence + under_way:
+        ledger = str(last[LEDGER])
+        place = (_sequence(last), str(last.get("entry_hash", "")), ledger)
+        connection.execute("UPDATE head SET sequence = ?, hash = ?, ledger = ?", place)
+    for intent in _unknown(connection, now, found):
+        result = found.results.get(_run_id(intent))
+        _add(connection, now, intent, result, said=intent.get(LEDGER) == ledger)
     connection.execute("UPDATE head SET adopted = 1")
 
 
+def _is_behind(connection: sqlite3.Connection, now: Now, found: _Found) -> bool:
+    """Tell whether the audit may know more than the ledger; a look that no other waits for."""
+    asked = "SELECT adopted, sequence, ledger FROM head"
+    adopted, sequence, ledger = connection.execute(asked).fetchone()
+    last = found.last.get(ledger)
+    is_older = last is not None and _sequence(last) > sequence
+    return not adopted or is_older or bool(_unknown(connection, now, found))
+
+
+def _unknown(connection: sqlite3.Connection, now: Now, found: _Found) -> list[Entry]:
+    """Return the intents that the ledger does not know, in the order in which they were said."""
+    there = [
+        intent
+        for intent in found.intents.values()
+        if runs.acted_on(connection, "run", _key(intent)) is None
+    ]
+    return sorted(there, key=lambda intent: (_time_us(intent, now), _sequence(intent)))
+
+
 def _add(
-    connection: sqlite3.Connection, now: Now, run_id: str, intent: Entry, result: str | None
+    connection: sqlite3.Connection, now: Now, intent: Entry, result: str | None, *, said: bool
 ) -> None:
     """Add a run that the audit knows, at the time at which it began; without a result its end is
-    unknown, which the audit is told."""
+    unknown, which the audit is told, unless another ledger's processes are to say it."""
+    run_id = _run_id(intent)
     request = Request(
         playbook=str(intent.get("playbook.id", "")),
         parameters={},
         target=resource_of(str(intent.get("resource", ""))),
         actor=str(intent.get("actor", "")),
         reason=str(intent.get("reason", "")),
-        key=str(intent.get("remediation.key", run_id)),
+        key=_key(intent),
         metric=None if intent.get("metric_id") is None else str(intent["metric_id"]),
     )
-    if runs.acted_on(connection, "run", request.key) is not None:
-        return
     ago_us = max(0, now.wall_us - _time_us(intent, now))
     then = Now(now.us - ago_us, now.wall_us - ago_us)
     new = NewRun(
@@ -146,8 +177,16 @@ def _add(
     )
     runs.add(connection, then, new)
     row = runs.by_id(connection, run_id)
-    if result is None and row is not None:
+    if said and result is None and row is not None:
         put(connection, RESULT, said_of.result(row, now))
+
+
+def _run_id(entry: Entry) -> str:
+    return str(entry.get("remediation.run.id", ""))
+
+
+def _key(intent: Entry) -> str:
+    return str(intent.get("remediation.key", _run_id(intent)))
 
 
 def _json(text: object, otherwise: Any) -> Any:

@@ -22,9 +22,11 @@ SCHEMA: Final = Schema(
             sequence INTEGER NOT NULL,
             hash TEXT NOT NULL,
             -- Whether what the audit says was taken in: a ledger may be younger than its audit.
-            adopted INTEGER NOT NULL
+            adopted INTEGER NOT NULL,
+            ledger TEXT NOT NULL, -- the ledger's id, which each entry of the chain has
+            service TEXT NOT NULL -- whose ledger it is
         );
-        INSERT INTO head VALUES (1, 0, '', 0);
+        INSERT INTO head VALUES (1, 0, '', 0, '', '');
         CREATE TABLE runs (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             id TEXT NOT NULL UNIQUE,

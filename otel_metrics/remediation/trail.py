@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from otel_metrics.outages import Outage
-from otel_metrics.remediation.audit import FIRST_HASH, AuditSink, Entry, canonical, sealed
+from otel_metrics.remediation.audit import FIRST_HASH, LEDGER, AuditSink, Entry, canonical, sealed
 from otel_metrics.remediation.clock import Now
 from otel_metrics.remediation.errors import LedgerError
 from otel_metrics.remediation.ledger import Ledger
@@ -182,9 +182,10 @@ def _taken(connection: sqlite3.Connection, now: Now) -> _Waiting | None:
     if row is None:
         return None
     number, event, entry, tried = row
-    sequence, last = connection.execute("SELECT sequence, hash FROM head").fetchone()
+    asked = "SELECT sequence, hash, ledger FROM head"
+    sequence, last, ledger = connection.execute(asked).fetchone()
     connection.execute("UPDATE outbox SET tried = 1 WHERE id = ?", (number,))
-    placed = sealed(json.loads(entry), sequence + 1, last or FIRST_HASH)
+    placed = sealed({**json.loads(entry), LEDGER: ledger}, sequence + 1, last or FIRST_HASH)
     return _Waiting(number, event, placed, bool(tried))
 
 

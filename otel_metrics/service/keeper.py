@@ -143,8 +143,9 @@ class Keeper:
                 self._streaks.interrupt(sample.metric, sample.resource.id)
                 return
             band = self._streaks.take(sample)
+            values = self._streaks.values(sample.metric, sample.resource.id)
         if band is not None:
-            self._recommend(sample, metric, band)
+            self._recommend(sample, metric, band, values)
 
     def missed(self, metric: str, resource: Resource, reason: str) -> None:
         """Note that a sample is missing which should be there. Never raises.
@@ -275,12 +276,16 @@ class Keeper:
         else:
             reject(seen.metric, "queue_full", "samples for which the file has room")
 
-    def _recommend(self, sample: Sample, metric: Metric, band: BandName) -> None:
+    def _recommend(
+        self, sample: Sample, metric: Metric, band: BandName, values: tuple[float, ...]
+    ) -> None:
         playbook = playbook_of(metric, band)
         if playbook is None:
             return
         confidence = self._confidence(sample, band)
-        recommendation = recommendation_of(sample, band, playbook, confidence=confidence)
+        recommendation = recommendation_of(
+            sample, band, playbook, confidence=confidence, values=values
+        )
         try:
             self._windows.recommend(recommendation, wait_s=TAKE_WAIT_S)
         except OtelMetricsError:  # told by the thread; what follows does not need the row

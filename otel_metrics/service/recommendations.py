@@ -16,9 +16,14 @@ def playbook_of(metric: Metric, band: BandName) -> str | None:
 
 
 def recommendation_of(
-    sample: Sample, band: BandName, playbook: str, *, confidence: float
+    sample: Sample,
+    band: BandName,
+    playbook: str,
+    *,
+    confidence: float,
+    values: tuple[float, ...] = (),
 ) -> Recommendation:
-    """Return what the sample recommends that completed a run.
+    """Return what the sample recommends that completed a run of `values`.
 
     Its id is the same in every process that saw the same within a second, so that it is acted on
     once.
@@ -35,4 +40,5 @@ def recommendation_of(
             f"the last is {sample.value:g}"
         ),
         observed_at=sample.observed_at,
+        values=values,
     )

@@ -40,6 +40,7 @@ class Recommendation:
         id: made from metric, resource and the time of the sample that completed the run, so that
             the same recommendation is never acted on twice.
         confidence: share of the window's samples in the band, 0 to 1.
+        values: of the samples in a row that it follows from, the newest last.
     """
 
     id: str
@@ -50,3 +51,4 @@ class Recommendation:
     confidence: float
     reason: str
     observed_at: float
+    values: tuple[float, ...] = ()

@@ -28,6 +28,7 @@ class _Run:
     length: int = 0
     told: BandName | None = None
     at: float = 0.0
+    values: tuple[float, ...] = ()
 
 
 class Streaks:
@@ -51,10 +52,16 @@ class Streaks:
         goes_on = follows and sample.band == run.band
         run.length = run.length + 1 if goes_on else 1
         run.band, run.at = sample.band, sample.observed_at
+        run.values = (*run.values, sample.value)[-min(run.length, RUN_LENGTH) :]
         if sample.band in (None, "good", run.told) or run.length < RUN_LENGTH:
             return None
         run.told = sample.band
         return sample.band
+
+    def values(self, metric: str, resource_id: str) -> tuple[float, ...]:
+        """Return the last values of a run, the newest last."""
+        run = self._runs.get((metric, resource_id))
+        return () if run is None else run.values
 
     def interrupt(self, metric: str, resource_id: str) -> None:
         """Begin the count anew, because a sample is missing."""

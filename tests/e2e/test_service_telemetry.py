@@ -214,6 +214,14 @@ def test_a_burner_of_cpu_is_stopped(
     [recommended] = _events(tmp_path, "service.recommendation")
     assert recommended["playbook_id"] == "shift-load"
     assert said["remediation.requested"]["remediation.key"] == recommended["recommendation_id"]
+    evidence = json.loads(str(said["remediation.requested"]["payload"]))["evidence"]
+    values = evidence.pop("values")
+    assert evidence == {
+        name: recommended[name]
+        for name in ("recommendation_id", "metric_id", "band", "confidence", "observed_at")
+    }
+    assert len(values) == 3
+    assert recommended["reason"].endswith(f"the last is {values[-1]:g}")
     told = ["service.recommendation", *_kinds(tmp_path)]
     assert [name for name in _names(tmp_path) if name in told] == told
     derived = [

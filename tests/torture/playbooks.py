@@ -24,7 +24,7 @@ from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.values import decode_attributes
 from otel_metrics.catalog.model import Parameter, Playbook
-from otel_metrics.remediation import audit
+from otel_metrics.remediation import audit, chains
 from otel_metrics.remediation.audit import Entry
 from otel_metrics.remediation.engine import Engine
 from otel_metrics.remediation.model import (
@@ -267,7 +267,7 @@ def _judge(figures: Figures, place: Place, where: str) -> int:
     figures.acknowledged += sum(run.result == "succeeded" for run in runs)
     wrong = [f"{key}: done {count} times" for key, count in done.items() if count > 1]
     wrong += [f"{run.id}: {fault}" for run in runs if (fault := _fault(run, done))]
-    wrong += audit.faults(entries)
+    wrong += chains.faults(entries)
     wrong += _told(runs, entries)
     figures.violations += [f"{where}{each}" for each in wrong]
     return sum(run.result == "unknown" for run in runs)

@@ -21,7 +21,8 @@ from otel_metrics.cli.playbooks.options import (
     ledger_file,
     say,
 )
-from otel_metrics.remediation.audit import Entry, faults
+from otel_metrics.remediation.audit import Entry
+from otel_metrics.remediation.chains import faults
 from otel_metrics.remediation.runs import HISTORY_MAX
 from otel_metrics.remediation.views import plan_lines, run_view
 

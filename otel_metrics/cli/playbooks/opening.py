@@ -103,6 +103,7 @@ def opened(
             entries=None if audit is None else audit.entries,
             known_targets=lambda: targets,
             stop=settings.remediation_stop,
+            service="" if audit is None else audit.service,
         )
         stack.enter_context(_told(context))
         stack.enter_context(contextlib.closing(_Closing(engine)))

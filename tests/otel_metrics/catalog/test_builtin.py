@@ -180,7 +180,7 @@ STANDING = {"budget.name", "budget.unit", "budget.scope", "budget.subject", "bud
 STANDING |= {f"budget.amount_{field}" for field in ("limit", "used", "reserved", "remaining")}
 STANDING |= {"budget.resets_at"}
 ENTRY = {"sequence", "actor", "action", "resource", "subsystem", "payload", "result"}
-ENTRY |= {"timestamp", "previous_hash", "entry_hash"}
+ENTRY |= {"timestamp", "previous_hash", "entry_hash", "remediation.ledger.id"}
 ASKED = {
     "playbook.id",
     "metric_id",

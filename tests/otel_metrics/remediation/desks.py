@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_metrics.catalog.model import Parameter, Playbook
-from otel_metrics.remediation import audit
+from otel_metrics.remediation import chains
 from otel_metrics.remediation.audit import Entry
 from otel_metrics.remediation.clock import SECOND_US, Clock
 from otel_metrics.remediation.engine import Engine
@@ -212,7 +212,7 @@ class Desk:
 
     def faults(self) -> list[str]:
         """Return what is wrong with the audit."""
-        return list(audit.faults(self.audit.entries()))
+        return list(chains.faults(self.audit.entries()))
 
 
 def request(playbook: str = "shift-load", key: str = "key-1", **changes: Any) -> Request:

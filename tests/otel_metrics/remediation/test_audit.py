@@ -11,11 +11,11 @@ from otel_metrics.remediation.audit import (
     Entry,
     entry_hash,
     entry_of,
-    faults,
     resource_of,
     sealed,
     text_of,
 )
+from otel_metrics.remediation.chains import faults
 from otel_metrics.service.samples import Resource
 
 FIELDS = st.dictionaries(

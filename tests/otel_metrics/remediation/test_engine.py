@@ -1,8 +1,11 @@
 """What becomes of a request, from the kill switch to the audit's last line."""
 
+import json
 import os
 import sqlite3
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_metrics.catalog.loader import builtin
-from otel_metrics.remediation.engine import QUEUE_MAX
 from otel_metrics.remediation.errors import LedgerError
-from otel_metrics.remediation.model import Notice, Outcome, Request, Rule, StepResult
+from otel_metrics.remediation.model import Limits, Notice, Outcome, Request, Rule, StepResult
+from otel_metrics.remediation.waiting import ALIKE_MAX, QUEUE_MAX
 from otel_metrics.service.samples import Resource
 from otel_metrics.sqlite import DatabaseError
 from otel_metrics.testing import capture
@@ -35,6 +38,19 @@ def test_a_request_that_policy_lets_run_runs_once_and_is_in_the_audit(desk: Desk
     assert desk.faults() == []
 
 
+@pytest.mark.parametrize("became", ["admitted", "dry_run", "waiting", "refused"])
+def test_what_a_request_follows_from_is_in_the_audit(desk: Desk, became: str) -> None:
+    """Whatever became of it: who reads the audit need not look for the recommendation."""
+    desk.bindings.append(binding("scale-nodes", desk.program()))
+    evidence = {"recommendation_id": "r-1", "confidence": 0.75, "values": [97.0, 98.5, 99.0]}
+    playbook = {"waiting": "scale-nodes", "refused": "no-such"}.get(became, "shift-load")
+    desk.engine.handle(request(playbook, evidence=evidence), dry_run=became == "dry_run")
+    said = desk.audit.lines()[0]["attributes"]
+
+    assert said["result"] == became
+    assert json.loads(said["payload"])["evidence"] == evidence
+
+
 def test_an_entry_says_who_what_why_and_by_which_file(desk: Desk) -> None:
     """Whoever reads an intent knows exactly what was about to be done."""
     outcome = desk.engine.handle(request())
@@ -43,6 +59,7 @@ def test_an_entry_says_who_what_why_and_by_which_file(desk: Desk) -> None:
     kept = {key: said[key] for key in said if key not in ("entry_hash", "previous_hash", "payload")}
     assert kept == {
         "sequence": 2,
+        "remediation.ledger.id": said["remediation.ledger.id"],
         "actor": "recommendation",
         "action": "executed_playbook_shift-load",
         "resource": "host/web-1",
@@ -477,17 +494,65 @@ def test_a_plan_says_what_is_against_it(desk: Desk) -> None:
     ]
 
 
-def submitted(desk: Desk, count: int) -> list[Outcome | None]:
-    """Submit requests, each for a target of its own."""
-    return [desk.engine.submit(request(key=f"key-{n}")) for n in range(count)]
+def submitted(desk: Desk, asked: Iterable[Request]) -> Counter[str]:
+    """Submit requests, and count what was said of each at once."""
+    outcomes = [desk.engine.submit(each) for each in asked]
+    return Counter("taken" if each is None else each.result for each in outcomes)
+
+
+def hosts(count: int) -> list[Request]:
+    """Return requests, each for another target."""
+    return [request(key=f"key-{n}", target=Resource("host", f"host-{n}")) for n in range(count)]
 
 
 def test_a_full_queue_drops_and_says_so(desk: Desk) -> None:
-    """Nobody waits: what finds no room is an outcome at once."""
-    outcomes = submitted(desk, QUEUE_MAX + 2)
+    """Nobody waits: what finds no room is an outcome at once, and is counted."""
+    with capture() as seen:
+        outcomes = submitted(desk, hosts(QUEUE_MAX + 2))
 
-    assert outcomes[:QUEUE_MAX] == [None] * QUEUE_MAX
-    assert outcomes[QUEUE_MAX:] == [Outcome(result="dropped", detail="the queue is full")] * 2
+    labels = {"playbook.id": "shift-load", "remediation.result": "dropped"}
+    assert outcomes == {"taken": QUEUE_MAX, "dropped": 2}
+    assert seen.value("remediation.actions", labels) == 2
+
+
+def test_a_storm_for_one_target_leaves_room_for_others(desk: Desk) -> None:
+    """What a run for the same holds back anyway takes no place in the queue."""
+    storm = submitted(desk, [request(key=f"storm-{n}") for n in range(10 * QUEUE_MAX)])
+    others = submitted(desk, hosts(100))
+
+    assert storm == {"taken": ALIKE_MAX, "dropped": 10 * QUEUE_MAX - ALIKE_MAX}
+    assert others == {"taken": 100}
+
+
+def test_the_same_waits_once(desk: Desk) -> None:
+    """Whoever asks again is told so at once; another request of the same key may be what is let
+    run, and waits, too."""
+    asked = [request(), request(), request("scale-workers")]
+
+    assert submitted(desk, asked) == {"taken": 2, "repeated": 1}
+
+
+@pytest.mark.slow
+def test_of_a_storm_that_is_submitted_no_more_runs_than_limits_allow(desk: Desk) -> None:
+    """Every request is counted, whatever became of it, and what runs does so at most as often as
+    it may."""
+    desk.limits = Limits(runs_per_hour=30, target_runs_per_hour=4, targets_per_hour=9)
+    asked = [
+        request(key=f"storm-{n}", target=HOSTS[n % len(HOSTS)], metric=None) for n in range(10_000)
+    ]
+    desk.engine.start()
+    with capture() as seen:
+        submitted(desk, asked)
+        deadline = time.monotonic() + 60
+        while seen.value(ACTIONS) < len(asked) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        counted = seen.value(ACTIONS)
+    desk.engine.stop(time.monotonic() + 30)
+
+    assert counted == len(asked)
+    assert 9 <= len(desk.words()) <= 30
+    assert len({run.request.target for run in desk.engine.history(limit=1_000)}) == 9
+    assert desk.faults() == []
 
 
 @pytest.mark.slow

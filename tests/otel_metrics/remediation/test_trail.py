@@ -1,5 +1,7 @@
 """The audit of a real archive: sealed, signed, and read back as it was said."""
 
+import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from otel_exporter_ndjson.sealkey import SealKey
 from otel_exporter_ndjson.settings import Settings
 from otel_metrics.archive.remediation_audit import RemediationAudit
 from otel_metrics.archive.verify import verify
-from otel_metrics.remediation import audit
+from otel_metrics.remediation import audit, chains
 from tests.otel_metrics.remediation.desks import HOSTS, Desk, request
 from tests.otel_metrics.remediation.workers import WITH_TESTS
 
@@ -33,10 +35,21 @@ engine.handle(request(key="theirs", metric=None))
 """
 
 
+def audit_of(desk: Desk, service: str) -> RemediationAudit:
+    """Return a service's audit in the archive of a desk."""
+    return RemediationAudit(Settings(path=str(desk.folder / "archive")), key=KEY, service=service)
+
+
+def lose(desk: Desk) -> None:
+    """Remove the ledger, and all that lies beside it."""
+    for path in desk.folder.glob("ledger.db*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 @pytest.fixture
 def archive(desk: Desk) -> Iterator[RemediationAudit]:
     """An audit in an archive, as services keep theirs."""
-    kept = RemediationAudit(Settings(path=str(desk.folder / "archive")), key=KEY, service="shop")
+    kept = audit_of(desk, "shop")
     yield kept
     kept.close()
 
@@ -54,7 +67,7 @@ def test_an_archive_keeps_the_audit(desk: Desk, archive: RemediationAudit) -> No
 
     assert outcomes == ["succeeded"] * 3
     assert [entry["sequence"] for entry in entries] == list(range(1, 10))
-    assert list(audit.faults(entries)) == []
+    assert list(chains.faults(entries)) == []
     report = verify(desk.folder / "archive", keys=[KEY])
     assert (report.intact, report.of("integrity"), report.of("completeness")) == (True, [], [])
 
@@ -69,7 +82,7 @@ def test_a_lost_ledger_takes_in_an_archive(desk: Desk, archive: RemediationAudit
 
     assert other.handle(request(metric=None)).result == "repeated"
     assert other.handle(request(key="key-2", metric=None)).result == "succeeded"
-    assert list(audit.faults(archive.entries())) == []
+    assert list(chains.faults(archive.entries())) == []
 
 
 def test_an_old_copy_of_a_ledger_takes_in_what_came_after(desk: Desk) -> None:
@@ -88,6 +101,74 @@ def test_an_old_copy_of_a_ledger_takes_in_what_came_after(desk: Desk) -> None:
 
     assert (again, new) == (["repeated", "repeated"], "succeeded")
     assert desk.words() == ["done share=10"] * 3
+    assert desk.faults() == []
+
+
+def test_a_ledger_is_of_one_service(desk: Desk) -> None:
+    """What another service ran under it would be in an audit that a successor does not read: it
+    runs nothing, and says whose ledger it is."""
+    with contextlib.ExitStack() as stack:
+        audits = [audit_of(desk, service) for service in ("shop", "desk")]
+        for each in audits:
+            stack.callback(each.close)
+        first, second = (
+            desk.another(audit=each, entries=each.entries, service=each.service) for each in audits
+        )
+        ran = first.handle(request(key="shop's", metric=None))
+        refused = second.handle(request(key="desk's", metric=None))
+        first.stop(time.monotonic() + 30)
+        lose(desk)
+        again = desk.another(audit=audits[0], entries=audits[0].entries, service="shop")
+        repeated = again.handle(request(key="shop's", metric=None))
+        said = list(audits[1].entries())
+
+    assert (ran.result, refused.result, repeated.result) == ("succeeded", "refused", "repeated")
+    assert refused.detail == (
+        f"{desk.folder}/ledger.db: is the ledger of the service 'shop', not of 'desk'; give each "
+        "service a ledger of its own"
+    )
+    assert (said, desk.words()) == ([], ["done share=10"])
+
+
+def test_the_successor_of_a_lost_ledger_goes_on_with_its_chain(
+    desk: Desk, archive: RemediationAudit
+) -> None:
+    """It is one chain, with one id, and its numbers go on."""
+    for key in ("before", "after"):
+        engine = desk.another(audit=archive, entries=archive.entries)
+        engine.handle(request(key=key, metric=None))
+        engine.stop(time.monotonic() + 30)
+        lose(desk)
+    entries = list(archive.entries())
+
+    assert len({entry[audit.LEDGER] for entry in entries}) == 1
+    assert [entry["sequence"] for entry in entries] == list(range(1, 7))
+    assert list(chains.faults(entries)) == []
+
+
+def test_two_ledgers_in_one_archive_are_two_chains(desk: Desk, archive: RemediationAudit) -> None:
+    """Each counts from one, and a hole in one is told with its ledger's id."""
+    for name in ("one", "two"):
+        other = {"audit": archive, "entries": archive.entries, "ledger_path": desk.folder / name}
+        desk.another(**other).handle(request(key=name, metric=None))
+    entries = list(archive.entries())
+    ids = list(dict.fromkeys(entry[audit.LEDGER] for entry in entries))
+
+    assert [entry["sequence"] for entry in entries] == [1, 2, 3, 1, 2, 3]
+    assert list(chains.faults(entries)) == []
+    assert list(chains.faults(entries[:4] + entries[5:])) == [
+        f"ledger {ids[1]}: entries 2 to 2 are missing"
+    ]
+
+
+def test_an_old_copy_takes_in_what_ran_under_another_ledger(desk: Desk) -> None:
+    """Whichever ledger of the service ran a key, it is not run again."""
+    desk.engine.handle(request(key="before", metric=None))
+    desk.another(ledger_path=desk.folder / "other.db").handle(request(key="between", metric=None))
+    engine = desk.another()
+    engine.recover()
+
+    assert engine.handle(request(key="between", metric=None)).result == "repeated"
     assert desk.faults() == []
 
 

@@ -174,6 +174,7 @@ def test_three_samples_in_a_row_recommend_the_playbook_of_their_band(
             f"infra.cpu_utilization of host-1 is {band}, 3 samples in a row; the last is {value:g}"
         ),
         observed_at=START + 120,
+        values=(value, value, value),
     )
     assert kept.recommendations == [recommendation]
     assert kept.events == [

@@ -1,5 +1,7 @@
 """Streaks: three samples in a row in a band are told once."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,21 @@ def test_a_gap_in_time_begins_a_new_run() -> None:
     """A sampler that slept has not seen what was between."""
     assert told("ccccc", every_s=2.5 * INTERVAL_S) == "....."
     assert told("ccccc", every_s=1.5 * INTERVAL_S) == "..c.."
+
+
+def test_a_run_has_its_values() -> None:
+    """The last so many in a row, and none of before a sample that was missing."""
+    streaks = Streaks(lambda _: INTERVAL_S)
+    found = []
+    for number in range(1, 6):
+        at = 1000 + number * INTERVAL_S
+        streaks.take(replace(seen("critical", at=at), value=float(number)))
+        found.append(streaks.values("m", "r"))
+    streaks.interrupt("m", "r")
+    streaks.take(replace(seen("critical", at=2000.0), value=9.0))
+
+    assert found == [(1.0,), (1.0, 2.0), (1.0, 2.0, 3.0), (2.0, 3.0, 4.0), (3.0, 4.0, 5.0)]
+    assert (streaks.values("m", "r"), streaks.values("m", "other")) == ((9.0,), ())
 
 
 @pytest.mark.parametrize("times", [(30.0, 60.0, 60.0), (30.0, 60.0, 45.0), (90.0, 60.0, 30.0)])
