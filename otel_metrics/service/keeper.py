@@ -10,6 +10,7 @@ import logging
 import math
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -47,6 +48,8 @@ FORGET_INTERVAL_S: Final = 60.0
 """How often it removes what is too old."""
 STOP_WAIT_S: Final = 0.5
 """A disk that hangs takes no more of an exit's time."""
+SAMPLER_CHARS: Final = 8
+"""What tells this process from the few others that sample in the same window."""
 EVENT: Final = "service.recommendation"
 NOT_A_NUMBER: Final = "not_a_number"
 UNKNOWN: Final = Plan("avg", float("inf"))
@@ -100,6 +103,7 @@ class Keeper:
         self._windows: ServiceStore | MemoryStore = self.store or MemoryStore()
         self._streaks = Streaks(lambda metric: self._plan(metric).interval_s)
         self._waiting: deque[Observation] = deque()
+        self._sampler = uuid.uuid4().hex[:SAMPLER_CHARS]
         self._outage = Outage(_logger)
         self._forgot_at = 0.0
 
@@ -248,6 +252,7 @@ class Keeper:
 
     def _add(self, seen: Observation) -> bool:
         """Keep an observation, or let it wait; tell whether it is known to be late."""
+        seen = seen._replace(entry=seen.entry._replace(sampler=self._sampler))
         if self._windows.is_full:
             reject(
                 seen.metric,

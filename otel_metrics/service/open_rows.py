@@ -27,7 +27,7 @@ __all__ = [
 ENTRIES_MAX: Final = 100_000
 """Entries of one window that its figures are made of: one a second for more than a day."""
 
-_ADD: Final = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD: Final = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SET_LATEST: Final = """
 INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO UPDATE SET
     resource_scope = excluded.resource_scope, value = excluded.value, band = excluded.band,
@@ -55,7 +55,7 @@ SELECT metric_id, resource_id, CAST(at AS INTEGER) / :length * :length
 FROM samples WHERE at < :before OR at > :beyond GROUP BY 1, 2, 3 ORDER BY 3, 1, 2 LIMIT :most
 """
 _ENTRIES: Final = """
-SELECT at, kind, value, band, resource_scope FROM samples
+SELECT at, kind, value, band, sampler, resource_scope FROM samples
 WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ? ORDER BY at, rowid LIMIT ?
 """
 _ACTIONS: Final = """

@@ -390,6 +390,43 @@ def test_processes_share_a_window(path: Path) -> None:
     assert other.snapshots() == []
 
 
+def test_each_process_that_samples_is_expected_to(path: Path) -> None:
+    """Two workers that each ask a function take twice as many samples as one, and none is missing;
+    where one of them has nothing to tell, its samples are."""
+    stores = [ServiceStore(path), ServiceStore(path)]
+    one, other = (Kept(each) for each in stores)
+    for _ in range(9):
+        one.take(10.0)
+        other.take(30.0)
+    one.pass_(31.0)
+    for _ in range(9):
+        one.take(10.0)
+        other.now = one.now
+        other.keeper.missed(CPU.name, HOST, "no_value")
+    one.pass_(60.0)
+    for each in stores:
+        each.close()
+
+    names = ("expected_samples", "missing_samples")
+    both, alone = one.snapshots()
+    assert (both["stats"]["sample_count"], *(both[name] for name in names)) == (18, 18, 0)  # type: ignore[index] # a mapping
+    assert (alone["stats"]["sample_count"], *(alone[name] for name in names)) == (9, 18, 9)  # type: ignore[index] # a mapping
+
+
+def test_processes_that_follow_on_each_other_are_expected_to_take_what_one_does(
+    store: ServiceStore,
+) -> None:
+    """A restart within a window, or another process that takes the office, makes it no two."""
+    before = Kept(store)
+    before.take(10.0, 20.0, 30.0)
+    after = Kept(store, now=before.now)
+    after.take(30.0, 40.0, 50.0, 60.0, 70.0, 80.0)
+    after.pass_(60.0)
+
+    [snapshot] = after.snapshots()
+    assert (snapshot["expected_samples"], snapshot["missing_samples"]) == (10, 0)
+
+
 def test_a_file_that_is_held_loses_nothing(store: ServiceStore, path: Path) -> None:
     """What cannot be written waits, in order, and the sampler does not wait for long."""
     kept = Kept(store)
@@ -621,7 +658,8 @@ def test_open_windows_have_a_bound(
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT ?)"
-            " INSERT INTO samples SELECT 'm', 'r', 'host', ?, 'sample', 1.0, 'good' FROM numbers",
+            " INSERT INTO samples SELECT 'm', 'r', 'host', ?, 'sample', 1.0, 'good', ''"
+            " FROM numbers",
             (ENTRIES_MAX, kept.now),
         )
         connection.commit()
