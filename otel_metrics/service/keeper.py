@@ -168,7 +168,11 @@ class Keeper:
         Returns:
             whether all of that is done.
         """
-        steps = (self._write_some, partial(self._close_some, now), self._announce_some)
+        steps = (
+            self._write_some,
+            partial(self._close_some, now),
+            partial(self._announce_some, deadline_s),
+        )
         try:
             for step in steps:
                 while step(_time_left(deadline_s)):
@@ -233,8 +237,8 @@ class Keeper:
             now=now, length_s=self._length_s, plan=self._plan, wait_s=wait_s
         )
 
-    def _announce_some(self, wait_s: float) -> bool:
-        return self._windows.announce(self._emit, wait_s=wait_s)
+    def _announce_some(self, deadline_s: float, wait_s: float) -> bool:
+        return self._windows.announce(self._emit, wait_s=wait_s, deadline_s=deadline_s)
 
     def _forget(self, now: float, wait_s: float) -> None:
         elapsed_s = time.monotonic() - self._forgot_at

@@ -11,6 +11,7 @@ Threads: any; see `otel_metrics.sqlite`. Pages are read through a connection of 
 """
 
 import contextlib
+import math
 import os
 import sqlite3
 import time
@@ -144,10 +145,11 @@ class ServiceStore:
                 _close(connection, of, now, plan(of.metric))
         return len(due) == CLOSED_AT_ONCE
 
-    def announce(self, emit: Emit, *, wait_s: float) -> bool:
+    def announce(self, emit: Emit, *, wait_s: float, deadline_s: float = math.inf) -> bool:
         """Emit the events of snapshots that were kept, and tell whether there may be more.
 
-        Inside a transaction, so that of several processes one emits each.
+        Inside a transaction, so that of several processes one emits each. After that reading of the
+        monotonic clock none is begun: an archive that waits for its disk takes its time for each.
 
         Raises:
             DatabaseError: it is not sure that all was emitted, and some will be once more.
@@ -155,6 +157,8 @@ class ServiceStore:
         with self._database.write(wait_s=wait_s) as connection:
             records = history.unannounced(connection, ANNOUNCED_AT_ONCE)
             for record in records:
+                if time.monotonic() >= deadline_s:
+                    return True
                 emit("service.snapshot", record)
                 history.announced(connection, record["snapshot_id"])
         return len(records) == ANNOUNCED_AT_ONCE

@@ -22,6 +22,7 @@ from otel_metrics.service.keeper import UNKNOWN, WAITING_MAX, Keeper
 from otel_metrics.service.samples import Recommendation, Resource
 from otel_metrics.service.snapshots import Latest
 from otel_metrics.service.store import (
+    ANNOUNCED_AT_ONCE,
     ENTRIES_MAX,
     FORGOTTEN_AT_ONCE,
     LATEST_MAX,
@@ -570,6 +571,41 @@ def test_a_stop_ends_in_time_beside_a_thread_that_hangs_in_the_file(store: Servi
     stopping.join(DEADLINE_S)
 
     assert has_stopped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keeps", ["file", "memory"])
+def test_a_stop_ends_in_time_where_each_event_takes_its_time(
+    store: ServiceStore, keeps: str
+) -> None:
+    """An archive that waits for a slow disk has the rest of the events with the next look."""
+    told: list[object] = []
+    never = threading.Event()
+
+    def emit(
+        name: str, attributes: Mapping[str, object], *, timestamp_ns: int | None = None
+    ) -> None:
+        del name, timestamp_ns
+        told.append(attributes["snapshot_id"])
+        never.wait(0.2)
+
+    keeper = Keeper(
+        {CPU.name: CPU},
+        window_s=300,
+        store=store if keeps == "file" else None,
+        emit=emit,
+        clock=lambda: START + 1000,
+    )
+    for number in range(ANNOUNCED_AT_ONCE):
+        keeper.take(sample(10.0, at=START, resource=Resource("host", f"{number}")))
+    begun = time.monotonic()
+    keeper.stop(begun + 0.5)
+    elapsed_s, in_time = time.monotonic() - begun, len(told)
+    keeper.flush()
+
+    assert elapsed_s < 0.2 * ANNOUNCED_AT_ONCE
+    assert 0 < in_time < ANNOUNCED_AT_ONCE
+    assert len(told) == len(set(told)) == ANNOUNCED_AT_ONCE
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
