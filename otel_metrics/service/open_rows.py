@@ -14,6 +14,7 @@ __all__ = [
     "actions_of",
     "add",
     "bands_in",
+    "be_late",
     "count",
     "entries_of",
     "forget_silent",
@@ -65,6 +66,16 @@ WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ? ORDER BY at
 _REMOVE: Final = (
     "DELETE FROM samples WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?",
     "DELETE FROM recommendations WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?",
+)
+_BE_LATE: Final = (
+    """
+UPDATE samples SET at = ?, kind = 'late', value = NULL, band = NULL
+WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?
+""",
+    """
+UPDATE recommendations SET at = ?
+WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?
+""",
 )
 _COUNT: Final = "SELECT count(*) FROM samples"
 _FORGET: Final = (
@@ -139,6 +150,12 @@ def remove(connection: sqlite3.Connection, of: Over) -> None:
     """Remove the rows of a window."""
     for statement in _REMOVE:
         connection.execute(statement, _span(of))
+
+
+def be_late(connection: sqlite3.Connection, of: Over, at: float) -> None:
+    """Let the rows of a window count as late in that of a time, with what was recommended."""
+    for statement in _BE_LATE:
+        connection.execute(statement, (at, *_span(of)))
 
 
 def count(connection: sqlite3.Connection) -> int:

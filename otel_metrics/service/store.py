@@ -222,6 +222,10 @@ def _add(connection: sqlite3.Connection, seen: Observation, now: float, length_s
 
 
 def _close(connection: sqlite3.Connection, of: Over, now: float, plan: Plan) -> None:
+    if history.is_closed(connection, id_of(*of)):  # one of another length, which ended with it
+        at = history.open_from(connection, of.metric, of.resource_id, now)
+        open_rows.be_late(connection, of, at)
+        return
     resource, entries = open_rows.entries_of(connection, of)
     actions = open_rows.actions_of(connection, of)
     history.keep(connection, snapshot_of(of, resource, entries, actions, plan=plan, now=now))

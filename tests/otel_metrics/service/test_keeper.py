@@ -638,6 +638,29 @@ def test_another_length_of_windows_loses_nothing(store: ServiceStore) -> None:
     assert [each["stats"]["sample_count"] for each in after.snapshots()] == [1, 2, 1]  # type: ignore[index] # a mapping
 
 
+def test_another_length_of_windows_loses_nothing_where_two_end_at_once(
+    store: ServiceStore,
+) -> None:
+    """A longer window that ends with a closed one would have its snapshot's id: what is in it came
+    too late for that, and counts so in the next one, with what was recommended."""
+    before = Kept(store, window_s=60.0, now=START + 250)
+    before.keeper.take(sample(10.0, at=START + 250))
+    before.pass_(51.0)
+    for at in (100, 130, 160):
+        before.keeper.take(sample(90.0, at=START + at))
+    after = Kept(store, window_s=300.0, now=before.now)
+    after.pass_(0.0)
+    after.take(20.0)
+    after.pass_(300.0)
+
+    [first] = before.snapshots()
+    [second] = after.snapshots()
+    names = ("window_end", "value", "late_samples")
+    assert [first[name] for name in names] == ["2027-01-15T08:05:00Z", 10.0, 0]
+    assert [second[name] for name in names] == ["2027-01-15T08:10:00Z", 20.0, 3]
+    assert [each["playbook_id"] for each in second["derived_actions"]] == ["scale-nodes"]  # type: ignore[attr-defined] # a list of mappings
+
+
 def test_a_clock_that_jumps_closes_no_window_twice(kept: Kept) -> None:
     """An hour ahead and back: what comes for a window that was closed is late, the rest counts."""
     kept.take(10.0)
