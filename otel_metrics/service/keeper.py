@@ -23,6 +23,7 @@ from otel_metrics.errors import OtelMetricsError
 from otel_metrics.outages import Outage
 from otel_metrics.rejections import reject
 from otel_metrics.service.memory import MemoryStore
+from otel_metrics.service.overview import OF_ONE
 from otel_metrics.service.recommendations import playbook_of, recommendation_of
 from otel_metrics.service.samples import BandName, Recommendation, Resource, Sample
 from otel_metrics.service.snapshots import Latest, Plan, of_recommendation
@@ -103,6 +104,7 @@ class Keeper:
         self._windows: ServiceStore | MemoryStore = self.store or MemoryStore()
         self._streaks = Streaks(lambda metric: self._plan(metric).interval_s)
         self._waiting: deque[Observation] = deque()
+        self._heard_of: set[str] = set()
         self._sampler = uuid.uuid4().hex[:SAMPLER_CHARS]
         self._outage = Outage(_logger)
         self._forgot_at = 0.0
@@ -141,6 +143,7 @@ class Keeper:
         if entry is None:
             self.missed(sample.metric, sample.resource, NOT_A_NUMBER)
             return
+        self._heard_of.add(sample.metric)
         is_late = self._add(Observation(sample.metric, sample.resource, entry))
         with self._lock:
             if is_late:
@@ -157,7 +160,10 @@ class Keeper:
             reason: `not_a_number` counts apart; every other is a sample that is missing.
         """
         kind: Kind = "not_a_number" if reason == NOT_A_NUMBER else "missing"
-        self._add(Observation(metric, resource, Entry(self._clock(), kind), reason))
+        is_first = reason not in OF_ONE and metric not in self._heard_of
+        self._heard_of.add(metric)
+        entry = Entry(self._clock(), kind)
+        self._add(Observation(metric, resource, entry, reason, hides_others=is_first))
         with self._lock:
             self._streaks.interrupt(metric, resource.id)
 

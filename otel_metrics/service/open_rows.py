@@ -39,6 +39,10 @@ INSERT INTO latest VALUES (?, ?, ?, NULL, NULL, NULL, ?, ?) ON CONFLICT DO UPDAT
     missing_since = coalesce(missing_since, excluded.missing_since),
     missing_reason = excluded.missing_reason
 """
+_HIDE: Final = """
+UPDATE latest SET missing_since = coalesce(missing_since, :at), missing_reason = :reason
+WHERE metric_id = :metric AND observed_at <= :at
+"""
 _LATEST: Final = """
 SELECT metric_id, resource_scope, resource_id, value, band, observed_at, missing_since,
     missing_reason
@@ -93,6 +97,9 @@ def add(connection: sqlite3.Connection, seen: Observation) -> None:
         connection.execute(_SET_LATEST, (*series, entry.value, entry.band, entry.at))
     elif entry.kind != "late":
         connection.execute(_SET_MISSING, (*series, entry.at, seen.reason))
+        if seen.hides_others:
+            asked = {"at": entry.at, "reason": seen.reason, "metric": seen.metric}
+            connection.execute(_HIDE, asked)
 
 
 def latest(connection: sqlite3.Connection, most: int) -> list[Latest]:

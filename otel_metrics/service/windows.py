@@ -59,12 +59,18 @@ class Entry(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """An entry, and of what it is; of a missing sample with the reason."""
+    """An entry, and of what it is; of a missing sample with the reason.
+
+    Attributes:
+        hides_others: whether newest values of the metric's other resources hold no longer, since
+            the source does not answer and this process never heard of whom they are.
+    """
 
     metric: str
     resource: Resource
     entry: Entry
     reason: str | None = None
+    hides_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import read_rejected
 from otel_metrics.service.history import Question
 from otel_metrics.service.keeper import UNKNOWN, WAITING_MAX, Keeper
+from otel_metrics.service.overview import overview
 from otel_metrics.service.samples import Recommendation, Resource
 from otel_metrics.service.snapshots import Latest
 from otel_metrics.service.store import (
@@ -60,6 +61,12 @@ def kept(request: pytest.FixtureRequest, store: ServiceStore) -> Kept:
 def stats(*figures: float) -> dict[str, float]:
     """Return the figures of a record, in its order."""
     return dict(zip(("min", "max", "avg", "p95", "sample_count"), figures, strict=True))
+
+
+def absences(kept: Kept) -> dict[object, object]:
+    """Return why each resource has no value on the page, by its id."""
+    records = overview(kept.metrics, kept.keeper.latest(), now=kept.now)
+    return {each["resource"]["id"]: each["absent"] for each in records}  # type: ignore[index] # a mapping
 
 
 def test_a_window_that_is_over_becomes_a_snapshot(kept: Kept) -> None:
@@ -365,6 +372,42 @@ def test_a_restart_closes_what_was_over_meanwhile(store: ServiceStore) -> None:
     [snapshot] = after.snapshots()
     assert (snapshot["window_end"], snapshot["value"]) == ("2027-01-15T08:05:00Z", 90.0)
     assert snapshot["derived_actions"] != []
+
+
+def test_a_restart_shows_no_value_of_a_source_that_is_down(store: ServiceStore) -> None:
+    """Although nobody in this process knows whose the values were."""
+    before = Kept(store)
+    before.take(10.0)
+    after = Kept(store, now=before.now + 5)
+    shown = [absences(after)]
+    after.keeper.missed(CPU.name, Resource("host", "infra"), "connection")
+    shown.append(absences(after))
+    after.take(20.0)
+    shown.append(absences(after))
+
+    assert shown == [
+        {"host-1": None},
+        {"host-1": "connection", "infra": "connection"},
+        {"host-1": None},
+    ]
+
+
+def test_a_worker_whose_function_fails_does_not_go_on_hiding_values_of_others(path: Path) -> None:
+    """What another renews since then is shown; one resource without a value hides none."""
+    stores = [ServiceStore(path), ServiceStore(path)]
+    one, other = (Kept(each) for each in stores)
+    one.take(10.0)
+    other.now = one.now
+    other.keeper.missed(CPU.name, Resource("host", "b"), "no_value")
+    beside = absences(one)
+    other.keeper.missed(CPU.name, Resource("host", "infra"), "exception")
+    one.take(20.0)
+    other.keeper.missed(CPU.name, Resource("host", "infra"), "exception")
+    renewed = absences(one)
+    for each in stores:
+        each.close()
+
+    assert (beside["host-1"], renewed["host-1"]) == (None, None)
 
 
 def test_a_metric_that_the_catalog_lost_is_closed_all_the_same(store: ServiceStore) -> None:
