@@ -206,7 +206,7 @@ class Keeper:
         return self._windows.latest()
 
     def knows(self, resource: Resource) -> bool:
-        """Tell whether a value of a resource is or was known, or asked for.
+        """Tell whether a resource has or had a value; one that was only asked for has not.
 
         Raises:
             DatabaseError: the file cannot be read.

@@ -128,9 +128,12 @@ class MemoryStore:
             return [self._latest[key] for key in sorted(self._latest)]
 
     def knows(self, resource: Resource) -> bool:
-        """Tell whether anything is known of a resource."""
+        """Tell whether a resource has or had a value."""
         with self._lock:
-            return any(known.resource == resource for known in self._latest.values())
+            return any(
+                known.resource == resource and known.observed_at is not None
+                for known in self._latest.values()
+            )
 
     def close(self, deadline_s: float | None = None) -> None:
         """Do nothing: there is no file."""

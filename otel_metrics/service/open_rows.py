@@ -48,7 +48,10 @@ SELECT metric_id, resource_scope, resource_id, value, band, observed_at, missing
     missing_reason
 FROM latest ORDER BY metric_id, resource_id LIMIT ?
 """
-_KNOWS: Final = "SELECT 1 FROM latest WHERE resource_scope = ? AND resource_id = ? LIMIT 1"
+_KNOWS: Final = """
+SELECT 1 FROM latest
+WHERE resource_scope = ? AND resource_id = ? AND observed_at IS NOT NULL LIMIT 1
+"""
 _BANDS: Final = """
 SELECT band, count(*) FROM samples
 WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ? AND kind = 'sample'
@@ -108,7 +111,7 @@ def latest(connection: sqlite3.Connection, most: int) -> list[Latest]:
 
 
 def knows(connection: sqlite3.Connection, resource: Resource) -> bool:
-    """Tell whether there is a newest value of a resource, or why there is none."""
+    """Tell whether there is a newest value of a resource, whether it holds or not."""
     asked = (resource.scope, resource.id)
     return connection.execute(_KNOWS, asked).fetchone() is not None
 

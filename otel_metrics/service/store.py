@@ -186,7 +186,7 @@ class ServiceStore:
             return open_rows.latest(connection, LATEST_MAX)
 
     def knows(self, resource: Resource) -> bool:
-        """Tell whether anything is known of a resource.
+        """Tell whether a resource has or had a value.
 
         Raises:
             DatabaseError: it cannot be read.

@@ -316,12 +316,21 @@ def test_the_newest_values_are_known(kept: Kept) -> None:
 
 def test_a_resource_is_known_however_many_there_are(kept: Kept) -> None:
     """Also one that is beyond what a page shows; one of another scope is another."""
-    kept.keeper.missed(CPU.name, Resource("host", "silent"), "no_value")
     for number in range(LATEST_MAX):
         kept.take(10.0, every_s=0.0, resource=Resource("host", f"{number:05}"))
     asked = [("host", "00000"), ("host", f"{LATEST_MAX - 1:05}"), ("queue", "00007")]
 
     assert [kept.keeper.knows(Resource(*each)) for each in asked] == [True, True, False]
+
+
+def test_a_resource_that_never_had_a_value_is_none_that_is_known(kept: Kept) -> None:
+    """Nobody said its name: it is what a source is asked for that has not answered."""
+    silent, gone = Resource("host", "infra"), Resource("host", "gone")
+    kept.take(10.0, resource=gone)
+    kept.keeper.missed(CPU.name, silent, "connection")
+    kept.keeper.missed(CPU.name, gone, "connection")
+
+    assert [kept.keeper.knows(each) for each in (silent, gone)] == [False, True]
 
 
 def test_newest_values_have_a_bound_and_an_end() -> None:
