@@ -208,8 +208,8 @@ def _variables(settings: Settings) -> dict[str, str]:
 
 
 class _Targets:
-    """Every resource of which a value is or was known, or asked for. Each is looked up by itself:
-    there may be many, and a webhook of a thousand alerts asks a thousand times."""
+    """Every resource that has or had a value. Each is looked up by itself: there may be many, and a
+    webhook of a thousand alerts asks a thousand times."""
 
     def __init__(self, keeper: "Keeper") -> None:
         self._keeper = keeper

@@ -35,7 +35,7 @@ _PLAIN: Final = (
 _COLUMNS: Final = (*_PLAIN, *STATS, *BANDS, *COUNTS, "derived_actions")
 _NAMES: Final = ", ".join(_COLUMNS)
 _KEEP: Final = """
-INSERT INTO metrics_snapshots (NAMES) VALUES (VALUES) ON CONFLICT DO NOTHING
+INSERT INTO metrics_snapshots (NAMES) VALUES (VALUES)
 """.replace("NAMES", _NAMES).replace("(VALUES)", f"(:{', :'.join(_COLUMNS)})")
 _IS_CLOSED: Final = "SELECT 1 FROM metrics_snapshots WHERE snapshot_id = ?"
 _CLOSED_UNTIL: Final = """
@@ -80,7 +80,7 @@ class Question:
 
 
 def keep(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
-    """Keep a snapshot, unless its window has one."""
+    """Keep the snapshot of a window that has none."""
     connection.execute(_KEEP, _row(of_snapshot(snapshot)))
 
 

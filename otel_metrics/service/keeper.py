@@ -10,6 +10,7 @@ import logging
 import math
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,6 +23,7 @@ from otel_metrics.errors import OtelMetricsError
 from otel_metrics.outages import Outage
 from otel_metrics.rejections import reject
 from otel_metrics.service.memory import MemoryStore
+from otel_metrics.service.overview import OF_ONE
 from otel_metrics.service.recommendations import playbook_of, recommendation_of
 from otel_metrics.service.samples import BandName, Recommendation, Resource, Sample
 from otel_metrics.service.snapshots import Latest, Plan, of_recommendation
@@ -47,6 +49,8 @@ FORGET_INTERVAL_S: Final = 60.0
 """How often it removes what is too old."""
 STOP_WAIT_S: Final = 0.5
 """A disk that hangs takes no more of an exit's time."""
+SAMPLER_CHARS: Final = 8
+"""What tells this process from the few others that sample in the same window."""
 EVENT: Final = "service.recommendation"
 NOT_A_NUMBER: Final = "not_a_number"
 UNKNOWN: Final = Plan("avg", float("inf"))
@@ -100,6 +104,8 @@ class Keeper:
         self._windows: ServiceStore | MemoryStore = self.store or MemoryStore()
         self._streaks = Streaks(lambda metric: self._plan(metric).interval_s)
         self._waiting: deque[Observation] = deque()
+        self._heard_of: set[str] = set()
+        self._sampler = uuid.uuid4().hex[:SAMPLER_CHARS]
         self._outage = Outage(_logger)
         self._forgot_at = 0.0
 
@@ -137,6 +143,7 @@ class Keeper:
         if entry is None:
             self.missed(sample.metric, sample.resource, NOT_A_NUMBER)
             return
+        self._heard_of.add(sample.metric)
         is_late = self._add(Observation(sample.metric, sample.resource, entry))
         with self._lock:
             if is_late:
@@ -154,7 +161,10 @@ class Keeper:
             reason: `not_a_number` counts apart; every other is a sample that is missing.
         """
         kind: Kind = "not_a_number" if reason == NOT_A_NUMBER else "missing"
-        self._add(Observation(metric, resource, Entry(self._clock(), kind), reason))
+        is_first = reason not in OF_ONE and metric not in self._heard_of
+        self._heard_of.add(metric)
+        entry = Entry(self._clock(), kind)
+        self._add(Observation(metric, resource, entry, reason, hides_others=is_first))
         with self._lock:
             self._streaks.interrupt(metric, resource.id)
 
@@ -165,7 +175,11 @@ class Keeper:
         Returns:
             whether all of that is done.
         """
-        steps = (self._write_some, partial(self._close_some, now), self._announce_some)
+        steps = (
+            self._write_some,
+            partial(self._close_some, now),
+            partial(self._announce_some, deadline_s),
+        )
         try:
             for step in steps:
                 while step(_time_left(deadline_s)):
@@ -193,7 +207,7 @@ class Keeper:
         return self._windows.latest()
 
     def knows(self, resource: Resource) -> bool:
-        """Tell whether a value of a resource is or was known, or asked for.
+        """Tell whether a resource has or had a value; one that was only asked for has not.
 
         Raises:
             DatabaseError: the file cannot be read.
@@ -230,8 +244,8 @@ class Keeper:
             now=now, length_s=self._length_s, plan=self._plan, wait_s=wait_s
         )
 
-    def _announce_some(self, wait_s: float) -> bool:
-        return self._windows.announce(self._emit, wait_s=wait_s)
+    def _announce_some(self, deadline_s: float, wait_s: float) -> bool:
+        return self._windows.announce(self._emit, wait_s=wait_s, deadline_s=deadline_s)
 
     def _forget(self, now: float, wait_s: float) -> None:
         elapsed_s = time.monotonic() - self._forgot_at
@@ -249,6 +263,7 @@ class Keeper:
 
     def _add(self, seen: Observation) -> bool:
         """Keep an observation, or let it wait; tell whether it is known to be late."""
+        seen = seen._replace(entry=seen.entry._replace(sampler=self._sampler))
         if self._windows.is_full:
             reject(
                 seen.metric,

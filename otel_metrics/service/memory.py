@@ -3,8 +3,10 @@
 Threads: any; `_lock` guards all of it, and no event is emitted under it.
 """
 
+import math
 import threading
-from collections import Counter, OrderedDict
+import time
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -49,7 +51,7 @@ class MemoryStore:
         self._open: dict[Over, _Open] = {}
         self._entries = 0
         self._closed: OrderedDict[str, None] = OrderedDict()
-        self._snapshots: list[Snapshot] = []
+        self._snapshots: deque[Snapshot] = deque()
         self._latest: OrderedDict[tuple[str, str], Latest] = OrderedDict()
 
     @property
@@ -99,14 +101,17 @@ class MemoryStore:
                 self._close(of, self._open.pop(of), now, plan(of.metric))
         return False
 
-    def announce(self, emit: Emit, *, wait_s: float) -> bool:
-        """Emit the events of snapshots; there are no more."""
+    def announce(self, emit: Emit, *, wait_s: float, deadline_s: float = math.inf) -> bool:
+        """Emit the events of snapshots, and tell whether there are more: after that reading of the
+        monotonic clock none is begun."""
         del wait_s
-        with self._lock:
-            snapshots, self._snapshots = self._snapshots, []
-        for snapshot in snapshots:
+        while time.monotonic() < deadline_s:
+            with self._lock:
+                if not self._snapshots:
+                    return False
+                snapshot = self._snapshots.popleft()
             emit("service.snapshot", of_snapshot(snapshot))
-        return False
+        return True
 
     def forget(self, now: float, *, wait_s: float) -> bool:
         """Forget the newest values of what gave none for long; there is no more to forget."""
@@ -123,9 +128,12 @@ class MemoryStore:
             return [self._latest[key] for key in sorted(self._latest)]
 
     def knows(self, resource: Resource) -> bool:
-        """Tell whether anything is known of a resource."""
+        """Tell whether a resource has or had a value."""
         with self._lock:
-            return any(known.resource == resource for known in self._latest.values())
+            return any(
+                known.resource == resource and known.observed_at is not None
+                for known in self._latest.values()
+            )
 
     def close(self, deadline_s: float | None = None) -> None:
         """Do nothing: there is no file."""

@@ -14,6 +14,7 @@ __all__ = [
     "actions_of",
     "add",
     "bands_in",
+    "be_late",
     "count",
     "entries_of",
     "forget_silent",
@@ -27,7 +28,7 @@ __all__ = [
 ENTRIES_MAX: Final = 100_000
 """Entries of one window that its figures are made of: one a second for more than a day."""
 
-_ADD: Final = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD: Final = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SET_LATEST: Final = """
 INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO UPDATE SET
     resource_scope = excluded.resource_scope, value = excluded.value, band = excluded.band,
@@ -38,12 +39,19 @@ INSERT INTO latest VALUES (?, ?, ?, NULL, NULL, NULL, ?, ?) ON CONFLICT DO UPDAT
     missing_since = coalesce(missing_since, excluded.missing_since),
     missing_reason = excluded.missing_reason
 """
+_HIDE: Final = """
+UPDATE latest SET missing_since = coalesce(missing_since, :at), missing_reason = :reason
+WHERE metric_id = :metric AND observed_at <= :at
+"""
 _LATEST: Final = """
 SELECT metric_id, resource_scope, resource_id, value, band, observed_at, missing_since,
     missing_reason
 FROM latest ORDER BY metric_id, resource_id LIMIT ?
 """
-_KNOWS: Final = "SELECT 1 FROM latest WHERE resource_scope = ? AND resource_id = ? LIMIT 1"
+_KNOWS: Final = """
+SELECT 1 FROM latest
+WHERE resource_scope = ? AND resource_id = ? AND observed_at IS NOT NULL LIMIT 1
+"""
 _BANDS: Final = """
 SELECT band, count(*) FROM samples
 WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ? AND kind = 'sample'
@@ -55,7 +63,7 @@ SELECT metric_id, resource_id, CAST(at AS INTEGER) / :length * :length
 FROM samples WHERE at < :before OR at > :beyond GROUP BY 1, 2, 3 ORDER BY 3, 1, 2 LIMIT :most
 """
 _ENTRIES: Final = """
-SELECT at, kind, value, band, resource_scope FROM samples
+SELECT at, kind, value, band, sampler, resource_scope FROM samples
 WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ? ORDER BY at, rowid LIMIT ?
 """
 _ACTIONS: Final = """
@@ -65,6 +73,16 @@ WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ? ORDER BY at
 _REMOVE: Final = (
     "DELETE FROM samples WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?",
     "DELETE FROM recommendations WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?",
+)
+_BE_LATE: Final = (
+    """
+UPDATE samples SET at = ?, kind = 'late', value = NULL, band = NULL
+WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?
+""",
+    """
+UPDATE recommendations SET at = ?
+WHERE metric_id = ? AND resource_id = ? AND at >= ? AND at < ?
+""",
 )
 _COUNT: Final = "SELECT count(*) FROM samples"
 _FORGET: Final = (
@@ -82,6 +100,9 @@ def add(connection: sqlite3.Connection, seen: Observation) -> None:
         connection.execute(_SET_LATEST, (*series, entry.value, entry.band, entry.at))
     elif entry.kind != "late":
         connection.execute(_SET_MISSING, (*series, entry.at, seen.reason))
+        if seen.hides_others:
+            asked = {"at": entry.at, "reason": seen.reason, "metric": seen.metric}
+            connection.execute(_HIDE, asked)
 
 
 def latest(connection: sqlite3.Connection, most: int) -> list[Latest]:
@@ -90,7 +111,7 @@ def latest(connection: sqlite3.Connection, most: int) -> list[Latest]:
 
 
 def knows(connection: sqlite3.Connection, resource: Resource) -> bool:
-    """Tell whether there is a newest value of a resource, or why there is none."""
+    """Tell whether there is a newest value of a resource, whether it holds or not."""
     asked = (resource.scope, resource.id)
     return connection.execute(_KNOWS, asked).fetchone() is not None
 
@@ -139,6 +160,12 @@ def remove(connection: sqlite3.Connection, of: Over) -> None:
     """Remove the rows of a window."""
     for statement in _REMOVE:
         connection.execute(statement, _span(of))
+
+
+def be_late(connection: sqlite3.Connection, of: Over, at: float) -> None:
+    """Let the rows of a window count as late in that of a time, with what was recommended."""
+    for statement in _BE_LATE:
+        connection.execute(statement, (at, *_span(of)))
 
 
 def count(connection: sqlite3.Connection) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 from otel_metrics.catalog.model import Metric, Source
 from otel_metrics.service.snapshots import Latest, moment
 
-__all__ = ["NEVER", "STALE", "overview"]
+__all__ = ["NEVER", "OF_ONE", "STALE", "overview"]
 
 STALE: Final = "stale"
 """Why a value is absent that was not renewed when it should have been."""

@@ -24,7 +24,8 @@ def register(metric: str, function: Function) -> None:
     """Let `function` be the source of a service metric: it is asked once in the metric's interval.
 
     A metric that has another source takes its values from the function from then on, and a second
-    call replaces the first. The function may wait, at most as long as the metric's `timeout`. What
+    call replaces the first; the value that was holds until the new function returns one, which is
+    asked within a second. The function may wait, at most as long as the metric's `timeout`. What
     it raises is counted as `service.source.errors`, and the metric has no value until it returns
     one again.
 

@@ -228,7 +228,8 @@ class Sampler:
                 )
 
     def _seat(self, metric: Metric) -> None:
-        """Give a metric its turn, or another source; none where nothing can be asked."""
+        """Give a metric its turn, or another source; none where nothing can be asked. Values hold
+        until a function that takes the place of another has answered."""
         assert metric.source is not None
         function = self._functions.get(metric.name)
         read = self._sources.reader(metric) if function is None else _reader(function)
@@ -236,7 +237,8 @@ class Sampler:
         now_s, turn = time.monotonic(), self._turns.get(metric.name)
         if turn is not None:
             turn.change(read, shared=shared, now_s=now_s)
-            self._publisher.forget(turn)
+            if function is None:
+                self._publisher.forget(turn)
         elif read is not None:
             self._turns[metric.name] = Turn(metric, metric.source, read, shared, now_s)
         if read is not None and metric.name not in self._observed:

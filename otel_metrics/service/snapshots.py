@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypedDict
 
 from otel_metrics.catalog.model import Aggregation
 from otel_metrics.service.samples import BandName, Recommendation, Resource
-from otel_metrics.service.windows import Entry, Figures, Window, expected_in, figures_of
+from otel_metrics.service.windows import Entry, Figures, Window, expected_of, figures_of
 
 __all__ = [
     "ACTION_TYPE",
@@ -124,7 +124,7 @@ def snapshot_of(
     now: float,
 ) -> Snapshot:
     """Return the snapshot of a window that is over, from its entries in the order of time."""
-    expected = expected_in(of.window.end - of.window.start, plan.interval_s)
+    expected = expected_of(entries, of.window.end - of.window.start, plan.interval_s)
     return Snapshot(
         metric=of.metric,
         resource=resource,

@@ -11,6 +11,7 @@ Threads: any; see `otel_metrics.sqlite`. Pages are read through a connection of 
 """
 
 import contextlib
+import math
 import os
 import sqlite3
 import time
@@ -144,10 +145,11 @@ class ServiceStore:
                 _close(connection, of, now, plan(of.metric))
         return len(due) == CLOSED_AT_ONCE
 
-    def announce(self, emit: Emit, *, wait_s: float) -> bool:
+    def announce(self, emit: Emit, *, wait_s: float, deadline_s: float = math.inf) -> bool:
         """Emit the events of snapshots that were kept, and tell whether there may be more.
 
-        Inside a transaction, so that of several processes one emits each.
+        Inside a transaction, so that of several processes one emits each. After that reading of the
+        monotonic clock none is begun: an archive that waits for its disk takes its time for each.
 
         Raises:
             DatabaseError: it is not sure that all was emitted, and some will be once more.
@@ -155,6 +157,8 @@ class ServiceStore:
         with self._database.write(wait_s=wait_s) as connection:
             records = history.unannounced(connection, ANNOUNCED_AT_ONCE)
             for record in records:
+                if time.monotonic() >= deadline_s:
+                    return True
                 emit("service.snapshot", record)
                 history.announced(connection, record["snapshot_id"])
         return len(records) == ANNOUNCED_AT_ONCE
@@ -182,7 +186,7 @@ class ServiceStore:
             return open_rows.latest(connection, LATEST_MAX)
 
     def knows(self, resource: Resource) -> bool:
-        """Tell whether anything is known of a resource.
+        """Tell whether a resource has or had a value.
 
         Raises:
             DatabaseError: it cannot be read.
@@ -218,6 +222,10 @@ def _add(connection: sqlite3.Connection, seen: Observation, now: float, length_s
 
 
 def _close(connection: sqlite3.Connection, of: Over, now: float, plan: Plan) -> None:
+    if history.is_closed(connection, id_of(*of)):  # one of another length, which ended with it
+        at = history.open_from(connection, of.metric, of.resource_id, now)
+        open_rows.be_late(connection, of, at)
+        return
     resource, entries = open_rows.entries_of(connection, of)
     actions = open_rows.actions_of(connection, of)
     history.keep(connection, snapshot_of(of, resource, entries, actions, plan=plan, now=now))

@@ -1,8 +1,9 @@
 """When a metric is out of its band for good: three samples in a row. Pure.
 
-What is missing or out of order begins the count anew: absent data recommends nothing. Once a run
-was told, the same band of the same metric and resource is told again only after a sample in
-another one, so that a state that lasts makes no storm.
+What is missing or out of order begins the count anew: absent data recommends nothing. Samples in
+one band that come sooner than their interval says count as one. Once a run was told, the same band
+of the same metric and resource is told again only after a sample in another one, so that a state
+that lasts makes no storm.
 """
 
 from collections import OrderedDict
@@ -18,6 +19,8 @@ RUN_LENGTH: Final = 3
 """Samples in a row in one band."""
 GAP_INTERVALS: Final = 2.0
 """A sample that comes so many intervals after the one before follows on nothing."""
+SOON_INTERVALS: Final = 0.5
+"""A sample in the same band that comes so soon after the one before is not one more in a row."""
 STREAKS_MAX: Final = 10_000
 """Metrics and resources that are counted; what was not heard of for longest is forgotten."""
 
@@ -47,9 +50,10 @@ class Streaks:
         run = self._run(sample.metric, sample.resource.id)
         if sample.band != run.told:
             run.told = None
-        gap_s = sample.observed_at - run.at
-        follows = 0 < gap_s <= GAP_INTERVALS * self._interval_s(sample.metric)
-        goes_on = follows and sample.band == run.band
+        gap = (sample.observed_at - run.at) / self._interval_s(sample.metric)
+        goes_on = 0 < gap <= GAP_INTERVALS and sample.band == run.band
+        if goes_on and gap < SOON_INTERVALS:
+            return None
         run.length = run.length + 1 if goes_on else 1
         run.band, run.at = sample.band, sample.observed_at
         run.values = (*run.values, sample.value)[-min(run.length, RUN_LENGTH) :]

@@ -73,6 +73,8 @@ SCHEMA: Final = Schema(
         CREATE INDEX snapshots_of_resource
             ON metrics_snapshots (resource_id, window_end, snapshot_id);
         CREATE INDEX snapshots_unannounced ON metrics_snapshots (window_end) WHERE announced = 0;
-        """
+        """,
+        # Which process sampled, so that it is known how many samples there should be.
+        "ALTER TABLE samples ADD COLUMN sampler TEXT NOT NULL DEFAULT ''",
     ],
 )

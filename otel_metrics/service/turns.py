@@ -2,12 +2,16 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from otel_metrics.catalog.model import Metric, Source
 from otel_metrics.service.readings import Read
 from otel_metrics.service.samples import Resource
 
-__all__ = ["Turn"]
+__all__ = ["AGAIN_S", "Turn"]
+
+AGAIN_S: Final = 1.0
+"""A source that changes is asked no sooner after the last question, if that is before its turn."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,8 +26,10 @@ class Turn:
         due_s: when the source is asked next.
         asked_s: when the question that is under way was put; None while there is none.
         fails_s: when that question counts as not answered, and then once an interval.
+        began_s: when the last question was put.
         is_late: whether its answer will be of no use, since it is late or another source is asked
             from now on.
+        is_other: whether another source is asked from now on than the one that is under way.
         known: the resources that had a value in the last answer.
     """
 
@@ -34,7 +40,9 @@ class Turn:
     due_s: float
     asked_s: float | None = None
     fails_s: float = math.inf
+    began_s: float = -math.inf
     is_late: bool = False
+    is_other: bool = False
     known: frozenset[Resource] = field(default_factory=frozenset)
 
     @property
@@ -45,19 +53,18 @@ class Turn:
         return self.due_s if self.asked_s is None else self.fails_s
 
     def change(self, read: Read | None, *, shared: bool, now_s: float) -> None:
-        """Ask another source from now on, at the interval that was; none is asked beside one that
-        has not answered, so however often it changes, one question at most is under way."""
-        if self.read is None:
-            self.due_s = max(self.due_s, now_s)
+        """Ask another source from now on, at once; none is asked beside one that has not answered,
+        so however often it changes, one question at most is under way."""
+        self.due_s = max(now_s, min(self.due_s, self.began_s + AGAIN_S))
         self.read = read
         self.shared = shared
-        self.is_late = self.asked_s is not None
+        self.is_late = self.is_other = self.asked_s is not None
 
     def begin(self, now_s: float) -> None:
         """Note that the source is asked now. Intervals that went by meanwhile are not made up."""
-        self.asked_s = now_s
+        self.asked_s = self.began_s = now_s
         self.fails_s = now_s + self.source.timeout_s
-        self.is_late = False
+        self.is_late = self.is_other = False
         self.due_s = _next_after(now_s, self.due_s, self.source.interval_s)
 
     def be_late(self, now_s: float) -> None:
@@ -67,9 +74,9 @@ class Turn:
 
     def end(self, now_s: float) -> None:
         """Note that the source has answered, in time or not; a late one is asked at its next
-        interval, and not at once."""
+        interval, and not at once, but another one that took its place is."""
         self.asked_s = None
-        if self.is_late and self.due_s <= now_s:
+        if self.is_late and not self.is_other and self.due_s <= now_s:
             self.due_s = _next_after(now_s, self.due_s, self.source.interval_s)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Window",
     "as_late",
     "expected_in",
+    "expected_of",
     "figures_of",
     "is_figure",
     "window_of",
@@ -44,21 +45,32 @@ class Window:
 
 
 class Entry(NamedTuple):
-    """One thing that counts in a window. A late sample counts where it came, without its value."""
+    """One thing that counts in a window. A late sample counts where it came, without its value.
+
+    Attributes:
+        sampler: tells the process that sampled from others of the service.
+    """
 
     at: float
     kind: Kind
     value: float | None = None
     band: BandName | None = None
+    sampler: str = ""
 
 
 class Observation(NamedTuple):
-    """An entry, and of what it is; of a missing sample with the reason."""
+    """An entry, and of what it is; of a missing sample with the reason.
+
+    Attributes:
+        hides_others: whether newest values of the metric's other resources hold no longer, since
+            the source does not answer and this process never heard of whom they are.
+    """
 
     metric: str
     resource: Resource
     entry: Entry
     reason: str | None = None
+    hides_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +81,7 @@ class Figures:
         value: what stands for the window, by the metric's aggregation; like the others None where
             no sample has a value.
         p95: the sorted value at index ⌊0.95·n⌋.
-        expected_samples: as many as one sampler takes in such a window.
+        expected_samples: as many as the processes that sampled take in such a window.
         missing_samples: asked for in vain, or not asked for at all. One fewer than expected is a
             matter of when the window began, and none is missing.
         late_samples: came in this window, for one that was closed already.
@@ -104,12 +116,29 @@ def window_of(at: float, length_s: int) -> Window:
 
 def as_late(seen: Observation, at: float) -> Observation:
     """Return what counts, in the window of that time, for a sample whose own one is closed."""
-    return seen._replace(entry=Entry(at, "late"))
+    return seen._replace(entry=Entry(at, "late", sampler=seen.entry.sampler))
 
 
 def expected_in(length_s: int, interval_s: float) -> int:
     """Return how many samples one sampler takes in a window; 0 where its interval is longer."""
     return int(length_s // interval_s)
+
+
+def expected_of(entries: Sequence[Entry], length_s: int, interval_s: float) -> int:
+    """Return how many samples a window should have, given what counts in it in the order of time.
+
+    Each process that asks by itself is expected to from its first entry to its last one, so that
+    workers come and go within a window, and what one hands on to the next is not expected twice.
+    Together they are expected to take no fewer than one that was there all the time.
+    """
+    one = expected_in(length_s, interval_s)
+    times: dict[str, list[float]] = {}
+    for entry in entries:
+        if entry.kind != "late":
+            times.setdefault(entry.sampler, []).append(entry.at)
+    if not one:
+        return 0
+    return max(one, sum(round((at[-1] - at[0]) / interval_s) + 1 for at in times.values()))
 
 
 def figures_of(entries: Sequence[Entry], *, aggregation: Aggregation, expected: int) -> Figures:

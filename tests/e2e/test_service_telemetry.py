@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 WAIT_S = 90.0
 """A busy machine takes its time."""
+CGROUPS = Path("/sys/fs/cgroup")
 CPUS = 0.25
 """What the control group may use."""
 BURNER = "while True: pass"
@@ -44,6 +45,40 @@ metric_refinements:
       source: {interval: 1s}
       playbooks: {warning: shift-load, critical: shift-load}
 """
+WATCHING_SERVICE = """
+import os, sys, time
+import otel_metrics, psutil
+from otel_metrics import service
+burner = psutil.Process(int(os.environ["BURNER"]))
+last = None
+def share():
+    global last
+    before, last = last, (time.monotonic(), used())
+    if before is None:
+        return None
+    return 100 * (last[1] - before[1]) / (last[0] - before[0])
+def used():
+    try:
+        return sum(burner.cpu_times()[:2])
+    except psutil.NoSuchProcess:  # or a dead one, where the system tells nothing of it
+        return last[1]
+service.register("infra.cpu_utilization", share)
+otel_metrics.configure()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+"""Watches the share of one CPU that the burner uses, and nothing else."""
+WATCHING_CATALOG = """
+file_format: definition/2
+metric_refinements:
+  - id: test.cpu
+    ref: infra.cpu_utilization
+    annotations:
+      source: {type: callable, scope: host, unit_name: percent, interval: 1s}
+      bands: {good: {upper: 0}, critical: {lower: 0.1}}
+      playbooks: {warning: shift-load, critical: shift-load}
+"""
+"""A burner has a thousandth of a CPU however busy the machine is, and a dead one has nothing."""
 PLAYBOOKS = """
 enabled: true
 programs: ["{folder}/stop-burner"]
@@ -136,13 +171,13 @@ def postgres(component: Callable[[str], str]) -> Iterator[Postgres]:
 def group() -> Iterator[Callable[[int], None]]:
     """Put a process into a control group of its own, whose CPU is limited; the test's own load is
     all that counts there. Listed as not run where the kernel or its owner does not let us."""
-    roots = [Path(f"/sys/fs/cgroup/{controller}") for controller in ("cpu", "cpuacct")]
+    is_unified = (CGROUPS / "cgroup.controllers").exists()
+    roots = [CGROUPS] if is_unified else [CGROUPS / "cpu", CGROUPS / "cpuacct"]
     folders = [root / f"otel-metrics-{os.getpid()}" for root in roots]
     try:
-        for folder in folders:
-            folder.mkdir()
-        (folders[0] / "cpu.cfs_quota_us").write_text(str(int(CPUS * 100_000)))
+        _limit(folders, is_unified=is_unified)
     except OSError as error:
+        _remove(folders)
         pytest.skip(f"no control group of our own: {error}")
 
     def join(pid: int) -> None:
@@ -150,10 +185,7 @@ def group() -> Iterator[Callable[[int], None]]:
             (folder / "cgroup.procs").write_text(str(pid))
 
     yield join
-    for folder, root in zip(folders, roots, strict=True):
-        for pid in (folder / "cgroup.procs").read_text().split():
-            (root / "cgroup.procs").write_text(pid)
-        folder.rmdir()
+    _remove(folders)
 
 
 @pytest.fixture
@@ -182,56 +214,21 @@ def operator(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 def test_a_burner_of_cpu_is_stopped(
-    group: Callable[[int], None], operator: Callable[..., dict[str, str]], tmp_path: Path
+    operator: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
     """CPU is critical three times in a row; shift-load runs by policy, and CPU is good again."""
-    burner = subprocess.Popen([sys.executable, "-c", BURNER])
-    group(burner.pid)
-    _script(tmp_path / "stop-burner", f"kill -KILL {burner.pid}")
-    program = Program(tmp_path, SERVICE, env=operator(PLAYBOOKS), talks=True)
-    group(program.process.pid)
-    try:
-        program.await_ready()
-        until(lambda: "remediation.verified" in _kinds(tmp_path), timeout_s=WAIT_S)
-        until(lambda: "good" in _bands(tmp_path), timeout_s=WAIT_S)
-        _, errors = program.finish()
-        killed = burner.wait(1)
-    finally:
-        burner.kill()
-        program.kill()
-    said = dict(entries(tmp_path / "telemetry"))
+    _burn_until_stopped(tmp_path, WATCHING_SERVICE, operator(PLAYBOOKS, WATCHING_CATALOG))
 
-    assert errors == ""
-    assert killed == -signal.SIGKILL
-    assert _kinds(tmp_path) == [
-        "remediation.requested",
-        "remediation.intent",
-        "remediation.result",
-        "remediation.verified",
-    ]
-    assert said["remediation.result"]["result"] == "succeeded"
-    assert said["remediation.verified"]["result"] == "verified"
-    [recommended] = _events(tmp_path, "service.recommendation")
-    assert recommended["playbook_id"] == "shift-load"
-    assert said["remediation.requested"]["remediation.key"] == recommended["recommendation_id"]
-    evidence = json.loads(str(said["remediation.requested"]["payload"]))["evidence"]
-    values = evidence.pop("values")
-    assert evidence == {
-        name: recommended[name]
-        for name in ("recommendation_id", "metric_id", "band", "confidence", "observed_at")
-    }
-    assert len(values) == 3
-    assert recommended["reason"].endswith(f"the last is {values[-1]:g}")
-    told = ["service.recommendation", *_kinds(tmp_path)]
-    assert [name for name in _names(tmp_path) if name in told] == told
-    derived = [
-        action["playbook_id"]
-        for snapshot in _events(tmp_path, "service.snapshot")
-        for action in snapshot["derived_actions"]
-    ]
-    assert derived == ["shift-load"]
-    bands = _bands(tmp_path)
-    assert bands.index("critical") < bands.index("good")
+    _assert_told_in_order(tmp_path)
+
+
+def test_a_burner_in_a_control_group_is_stopped(
+    group: Callable[[int], None], operator: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    """Likewise where the figure is the host's own: the CPU of what the group may use."""
+    _burn_until_stopped(tmp_path, SERVICE, operator(PLAYBOOKS), group)
+
+    _assert_told_in_order(tmp_path)
 
 
 def test_a_queue_that_grows_gets_a_second_worker(
@@ -342,6 +339,92 @@ class _Served:
         self._process.wait(WAIT_S)
 
 
+def _limit(folders: Sequence[Path], *, is_unified: bool) -> None:
+    """Make control groups, or one for all controllers, that may use `CPUS`."""
+    for folder in folders:
+        folder.mkdir()
+    quota = str(int(CPUS * 100_000))
+    if is_unified:
+        (CGROUPS / "cgroup.subtree_control").write_text("+cpu")
+        (folders[0] / "cpu.max").write_text(f"{quota} 100000")
+        (folders[0] / "cpu.weight").write_text("10000")
+    else:
+        (folders[0] / "cpu.cfs_quota_us").write_text(quota)
+        (folders[0] / "cpu.shares").write_text("100000")
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    """Remove control groups, and put what is still in them where they were made."""
+    for folder in folders:
+        if folder.exists():
+            for pid in (folder / "cgroup.procs").read_text().split():
+                (folder.parent / "cgroup.procs").write_text(pid)
+            folder.rmdir()
+
+
+def _burn_until_stopped(
+    folder: Path,
+    service: str,
+    env: Mapping[str, str],
+    group: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Burn CPU beside a service until it has stopped that and its CPU is good again."""
+    burner = subprocess.Popen([sys.executable, "-c", BURNER])
+    program = None
+    try:
+        group(burner.pid)
+        _script(folder / "stop-burner", f"kill -KILL {burner.pid}")
+        program = Program(folder, service, env={**env, "BURNER": str(burner.pid)}, talks=True)
+        group(program.process.pid)
+        program.await_ready()
+        until(lambda: "remediation.verified" in _kinds(folder), timeout_s=WAIT_S)
+        until(lambda: "good" in _bands(folder), timeout_s=WAIT_S)
+        _, errors = program.finish()
+        killed = burner.wait(1)
+    finally:
+        burner.kill()
+        burner.wait()
+        if program is not None:
+            program.kill()
+
+    assert errors == ""
+    assert killed == -signal.SIGKILL
+
+
+def _assert_told_in_order(folder: Path) -> None:
+    """Recommendation, intent, result and verification are there, each once and in this order."""
+    said = dict(entries(folder / "telemetry"))
+    assert _kinds(folder) == [
+        "remediation.requested",
+        "remediation.intent",
+        "remediation.result",
+        "remediation.verified",
+    ]
+    assert said["remediation.result"]["result"] == "succeeded"
+    assert said["remediation.verified"]["result"] == "verified"
+    [recommended] = _events(folder, "service.recommendation")
+    assert recommended["playbook_id"] == "shift-load"
+    assert said["remediation.requested"]["remediation.key"] == recommended["recommendation_id"]
+    evidence = json.loads(str(said["remediation.requested"]["payload"]))["evidence"]
+    values = evidence.pop("values")
+    assert evidence == {
+        name: recommended[name]
+        for name in ("recommendation_id", "metric_id", "band", "confidence", "observed_at")
+    }
+    assert len(values) == 3
+    assert recommended["reason"].endswith(f"the last is {values[-1]:g}")
+    told = ["service.recommendation", *_kinds(folder)]
+    assert [name for name in _names(folder) if name in told] == told
+    derived = [
+        action["playbook_id"]
+        for snapshot in _events(folder, "service.snapshot")
+        for action in snapshot["derived_actions"]
+    ]
+    assert derived == ["shift-load"]
+    bands = _bands(folder)
+    assert bands.index("critical") < bands.index("good")
+
+
 def _script(path: Path, line: str) -> None:
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(0o700)
@@ -357,12 +440,12 @@ def _kinds(folder: Path) -> list[str]:
 
 
 def _bands(folder: Path) -> list[str]:
-    """Return the band in which each window of the metric ended."""
+    """Return the band in which each window of the metric ended that had a value."""
     snapshots = _events(folder, "service.snapshot")
     return [
         snapshot["latest_band"]
         for snapshot in snapshots
-        if snapshot["metric_id"] == "infra.cpu_utilization"
+        if snapshot["metric_id"] == "infra.cpu_utilization" and "latest_band" in snapshot
     ]
 
 

@@ -19,9 +19,11 @@ from otel_metrics.errors import RecordingError
 from otel_metrics.rejections import read_rejected
 from otel_metrics.service.history import Question
 from otel_metrics.service.keeper import UNKNOWN, WAITING_MAX, Keeper
+from otel_metrics.service.overview import overview
 from otel_metrics.service.samples import Recommendation, Resource
 from otel_metrics.service.snapshots import Latest
 from otel_metrics.service.store import (
+    ANNOUNCED_AT_ONCE,
     ENTRIES_MAX,
     FORGOTTEN_AT_ONCE,
     LATEST_MAX,
@@ -59,6 +61,12 @@ def kept(request: pytest.FixtureRequest, store: ServiceStore) -> Kept:
 def stats(*figures: float) -> dict[str, float]:
     """Return the figures of a record, in its order."""
     return dict(zip(("min", "max", "avg", "p95", "sample_count"), figures, strict=True))
+
+
+def absences(kept: Kept) -> dict[object, object]:
+    """Return why each resource has no value on the page, by its id."""
+    records = overview(kept.metrics, kept.keeper.latest(), now=kept.now)
+    return {each["resource"]["id"]: each["absent"] for each in records}  # type: ignore[index] # a mapping
 
 
 def test_a_window_that_is_over_becomes_a_snapshot(kept: Kept) -> None:
@@ -309,12 +317,21 @@ def test_the_newest_values_are_known(kept: Kept) -> None:
 
 def test_a_resource_is_known_however_many_there_are(kept: Kept) -> None:
     """Also one that is beyond what a page shows; one of another scope is another."""
-    kept.keeper.missed(CPU.name, Resource("host", "silent"), "no_value")
     for number in range(LATEST_MAX):
         kept.take(10.0, every_s=0.0, resource=Resource("host", f"{number:05}"))
     asked = [("host", "00000"), ("host", f"{LATEST_MAX - 1:05}"), ("queue", "00007")]
 
     assert [kept.keeper.knows(Resource(*each)) for each in asked] == [True, True, False]
+
+
+def test_a_resource_that_never_had_a_value_is_none_that_is_known(kept: Kept) -> None:
+    """Nobody said its name: it is what a source is asked for that has not answered."""
+    silent, gone = Resource("host", "infra"), Resource("host", "gone")
+    kept.take(10.0, resource=gone)
+    kept.keeper.missed(CPU.name, silent, "connection")
+    kept.keeper.missed(CPU.name, gone, "connection")
+
+    assert [kept.keeper.knows(each) for each in (silent, gone)] == [False, True]
 
 
 def test_newest_values_have_a_bound_and_an_end() -> None:
@@ -367,6 +384,42 @@ def test_a_restart_closes_what_was_over_meanwhile(store: ServiceStore) -> None:
     assert snapshot["derived_actions"] != []
 
 
+def test_a_restart_shows_no_value_of_a_source_that_is_down(store: ServiceStore) -> None:
+    """Although nobody in this process knows whose the values were."""
+    before = Kept(store)
+    before.take(10.0)
+    after = Kept(store, now=before.now + 5)
+    shown = [absences(after)]
+    after.keeper.missed(CPU.name, Resource("host", "infra"), "connection")
+    shown.append(absences(after))
+    after.take(20.0)
+    shown.append(absences(after))
+
+    assert shown == [
+        {"host-1": None},
+        {"host-1": "connection", "infra": "connection"},
+        {"host-1": None},
+    ]
+
+
+def test_a_worker_whose_function_fails_does_not_go_on_hiding_values_of_others(path: Path) -> None:
+    """What another renews since then is shown; one resource without a value hides none."""
+    stores = [ServiceStore(path), ServiceStore(path)]
+    one, other = (Kept(each) for each in stores)
+    one.take(10.0)
+    other.now = one.now
+    other.keeper.missed(CPU.name, Resource("host", "b"), "no_value")
+    beside = absences(one)
+    other.keeper.missed(CPU.name, Resource("host", "infra"), "exception")
+    one.take(20.0)
+    other.keeper.missed(CPU.name, Resource("host", "infra"), "exception")
+    renewed = absences(one)
+    for each in stores:
+        each.close()
+
+    assert (beside["host-1"], renewed["host-1"]) == (None, None)
+
+
 def test_a_metric_that_the_catalog_lost_is_closed_all_the_same(store: ServiceStore) -> None:
     """A later release must not keep its samples for ever."""
     Kept(store).take(10.0)
@@ -389,6 +442,43 @@ def test_processes_share_a_window(path: Path) -> None:
 
     assert [snapshot["value"] for snapshot in one.snapshots()] == [20.0]
     assert other.snapshots() == []
+
+
+def test_each_process_that_samples_is_expected_to(path: Path) -> None:
+    """Two workers that each ask a function take twice as many samples as one, and none is missing;
+    where one of them has nothing to tell, its samples are."""
+    stores = [ServiceStore(path), ServiceStore(path)]
+    one, other = (Kept(each) for each in stores)
+    for _ in range(9):
+        one.take(10.0)
+        other.take(30.0)
+    one.pass_(31.0)
+    for _ in range(9):
+        one.take(10.0)
+        other.now = one.now
+        other.keeper.missed(CPU.name, HOST, "no_value")
+    one.pass_(60.0)
+    for each in stores:
+        each.close()
+
+    names = ("expected_samples", "missing_samples")
+    both, alone = one.snapshots()
+    assert (both["stats"]["sample_count"], *(both[name] for name in names)) == (18, 18, 0)  # type: ignore[index] # a mapping
+    assert (alone["stats"]["sample_count"], *(alone[name] for name in names)) == (9, 18, 9)  # type: ignore[index] # a mapping
+
+
+def test_processes_that_follow_on_each_other_are_expected_to_take_what_one_does(
+    store: ServiceStore,
+) -> None:
+    """A restart within a window, or another process that takes the office, makes it no two."""
+    before = Kept(store)
+    before.take(10.0, 20.0, 30.0)
+    after = Kept(store, now=before.now)
+    after.take(30.0, 40.0, 50.0, 60.0, 70.0, 80.0)
+    after.pass_(60.0)
+
+    [snapshot] = after.snapshots()
+    assert (snapshot["expected_samples"], snapshot["missing_samples"]) == (10, 0)
 
 
 def test_a_file_that_is_held_loses_nothing(store: ServiceStore, path: Path) -> None:
@@ -537,6 +627,41 @@ def test_a_stop_ends_in_time_beside_a_thread_that_hangs_in_the_file(store: Servi
     assert has_stopped
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("keeps", ["file", "memory"])
+def test_a_stop_ends_in_time_where_each_event_takes_its_time(
+    store: ServiceStore, keeps: str
+) -> None:
+    """An archive that waits for a slow disk has the rest of the events with the next look."""
+    told: list[object] = []
+    never = threading.Event()
+
+    def emit(
+        name: str, attributes: Mapping[str, object], *, timestamp_ns: int | None = None
+    ) -> None:
+        del name, timestamp_ns
+        told.append(attributes["snapshot_id"])
+        never.wait(0.2)
+
+    keeper = Keeper(
+        {CPU.name: CPU},
+        window_s=300,
+        store=store if keeps == "file" else None,
+        emit=emit,
+        clock=lambda: START + 1000,
+    )
+    for number in range(ANNOUNCED_AT_ONCE):
+        keeper.take(sample(10.0, at=START, resource=Resource("host", f"{number}")))
+    begun = time.monotonic()
+    keeper.stop(begun + 0.5)
+    elapsed_s, in_time = time.monotonic() - begun, len(told)
+    keeper.flush()
+
+    assert elapsed_s < 0.2 * ANNOUNCED_AT_ONCE
+    assert 0 < in_time < ANNOUNCED_AT_ONCE
+    assert len(told) == len(set(told)) == ANNOUNCED_AT_ONCE
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_begins_anew(store: ServiceStore, path: Path) -> None:
     """What waits is its parent's, and so is the run; what it samples itself is kept."""
@@ -565,6 +690,29 @@ def test_another_length_of_windows_loses_nothing(store: ServiceStore) -> None:
     after.pass_(300.0)
 
     assert [each["stats"]["sample_count"] for each in after.snapshots()] == [1, 2, 1]  # type: ignore[index] # a mapping
+
+
+def test_another_length_of_windows_loses_nothing_where_two_end_at_once(
+    store: ServiceStore,
+) -> None:
+    """A longer window that ends with a closed one would have its snapshot's id: what is in it came
+    too late for that, and counts so in the next one, with what was recommended."""
+    before = Kept(store, window_s=60.0, now=START + 250)
+    before.keeper.take(sample(10.0, at=START + 250))
+    before.pass_(51.0)
+    for at in (100, 130, 160):
+        before.keeper.take(sample(90.0, at=START + at))
+    after = Kept(store, window_s=300.0, now=before.now)
+    after.pass_(0.0)
+    after.take(20.0)
+    after.pass_(300.0)
+
+    [first] = before.snapshots()
+    [second] = after.snapshots()
+    names = ("window_end", "value", "late_samples")
+    assert [first[name] for name in names] == ["2027-01-15T08:05:00Z", 10.0, 0]
+    assert [second[name] for name in names] == ["2027-01-15T08:10:00Z", 20.0, 3]
+    assert [each["playbook_id"] for each in second["derived_actions"]] == ["scale-nodes"]  # type: ignore[attr-defined] # a list of mappings
 
 
 def test_a_clock_that_jumps_closes_no_window_twice(kept: Kept) -> None:
@@ -623,7 +771,8 @@ def test_open_windows_have_a_bound(
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT ?)"
-            " INSERT INTO samples SELECT 'm', 'r', 'host', ?, 'sample', 1.0, 'good' FROM numbers",
+            " INSERT INTO samples SELECT 'm', 'r', 'host', ?, 'sample', 1.0, 'good', ''"
+            " FROM numbers",
             (ENTRIES_MAX, kept.now),
         )
         connection.commit()

@@ -324,6 +324,32 @@ def test_a_function_registered_later_is_asked_and_one_that_is_taken_back_is_not(
 
 
 @pytest.mark.slow
+def test_a_function_that_takes_the_place_of_another_leaves_no_gap(
+    captured_telemetry: Captured, gate: threading.Event
+) -> None:
+    """The value holds until the new one answers, which is asked at once, however long the interval
+    is; what it does not name is missed."""
+    service.register(METRIC, lambda: {"mail": 5, "orders": 1})
+    asked = threading.Event()
+
+    def wait() -> dict[str, float]:
+        asked.set()
+        gate.wait(PATIENCE_S)
+        return {"mail": 6}
+
+    with sampling(declared(interval_s=1_000.0, timeout_s=PATIENCE_S)) as kept:
+        until(lambda: kept.values() == {"mail": 5, "orders": 1})
+        service.register(METRIC, wait)
+        assert asked.wait(PATIENCE_S)
+        meanwhile = kept.values()
+        gate.set()
+        until(lambda: kept.values() == {"mail": 6})
+
+    assert meanwhile == {"mail": 5, "orders": 1}
+    assert kept.missed == [(METRIC, "orders", "no_value")]
+
+
+@pytest.mark.slow
 def test_a_function_that_hangs_is_not_asked_beside_its_successors(
     captured_telemetry: Captured, gate: threading.Event
 ) -> None:

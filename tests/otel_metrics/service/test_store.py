@@ -5,6 +5,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from otel_metrics.service.history import PAGE_MAX, Question
 from otel_metrics.service.samples import Resource
 from otel_metrics.service.store import FORGOTTEN_AT_ONCE, RETENTION_S, ServiceStore
+from otel_metrics.service.tables import SCHEMA
 from otel_metrics.service.windows import VALUE_MAX
-from otel_metrics.sqlite import ForeignDatabaseError
+from otel_metrics.sqlite import Database, ForeignDatabaseError
 from tests.otel_metrics.service.kept import START, Kept, metric, sample
 
 WINDOW_S = 300.0
@@ -171,6 +173,23 @@ def test_the_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ForeignDatabaseError):
         ServiceStore(path).latest()
     assert path.read_bytes() == before
+
+
+def test_a_file_of_an_earlier_release_is_gone_on_with(store: ServiceStore, path: Path) -> None:
+    """What was open in it counts, although it does not say who sampled."""
+    earlier = Database(path, replace(SCHEMA, migrations=SCHEMA.migrations[:1]))
+    with earlier.write() as connection:
+        connection.execute(
+            "INSERT INTO samples VALUES ('infra.cpu_utilization', 'a', 'host', ?, 'sample', 1, '')",
+            (START + 10,),
+        )
+    earlier.close()
+    kept = Kept(store, now=START + 10)
+    kept.take(3.0, resource=Resource("host", "a"))
+    kept.pass_(WINDOW_S)
+
+    [snapshot] = kept.snapshots()
+    assert snapshot["value"] == 2.0
 
 
 def test_old_snapshots_are_removed_a_little_at_a_time(store: ServiceStore) -> None:

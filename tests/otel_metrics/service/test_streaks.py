@@ -83,6 +83,12 @@ def test_a_run_has_its_values() -> None:
     assert (streaks.values("m", "r"), streaks.values("m", "other")) == ((9.0,), ())
 
 
+def test_samples_that_come_too_soon_make_no_run() -> None:
+    """A function that is registered anew is asked at once: a moment is no state that lasts."""
+    assert told("ccccccc", every_s=0.2 * INTERVAL_S) == "......c"
+    assert told("cgcgccc", every_s=0.2 * INTERVAL_S) == "......."
+
+
 @pytest.mark.parametrize("times", [(30.0, 60.0, 60.0), (30.0, 60.0, 45.0), (90.0, 60.0, 30.0)])
 def test_a_sample_out_of_order_begins_a_new_run(times: tuple[float, ...]) -> None:
     """As after a clock that was set back."""

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_metrics.service.turns import Turn
+from otel_metrics.service.turns import AGAIN_S, Turn
 from tests.otel_metrics.service.sampling import declared
 
 
@@ -54,14 +54,38 @@ def test_a_source_that_answered_late_is_asked_at_its_next_interval() -> None:
     assert each.next_s == 140.0
 
 
-def test_a_source_that_changes_is_asked_at_the_interval_that_was() -> None:
-    """However often a service registers its function anew."""
+def test_another_source_is_asked_at_once() -> None:
+    """And then at the metric's interval."""
     each = turn()
     each.begin(100.0)
     each.end(101.0)
-    each.change(dict, shared=False, now_s=102.0)
+    each.change(dict, shared=False, now_s=103.0)
+    assert each.next_s == 103.0
+    each.begin(103.0)
 
-    assert each.next_s == 110.0
+    assert each.due_s == 113.0
+
+
+def test_a_source_that_changes_all_the_time_is_asked_once_in_a_while() -> None:
+    """However often a service registers its function anew."""
+    each = turn()
+    each.begin(100.0)
+    each.end(100.1)
+    for now_s in (100.2, 100.4, 100.6):
+        each.change(dict, shared=False, now_s=now_s)
+
+    assert each.next_s == 100.0 + AGAIN_S
+
+
+def test_a_source_is_asked_as_soon_as_the_one_in_its_place_has_answered() -> None:
+    """However late that was."""
+    each = turn()
+    each.begin(100.0)
+    each.change(dict, shared=False, now_s=102.0)
+    each.be_late(104.0)
+    each.end(115.0)
+
+    assert each.next_s <= 115.0
 
 
 def test_what_was_taken_back_is_asked_again_when_it_is_there_again() -> None:

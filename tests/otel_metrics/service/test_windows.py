@@ -15,6 +15,7 @@ from otel_metrics.service.windows import (
     Figures,
     Window,
     expected_in,
+    expected_of,
     figures_of,
     is_figure,
     window_of,
@@ -134,6 +135,35 @@ def test_samples_that_nobody_took_are_missing(taken: int, missing: int) -> None:
 def test_how_many_samples_a_window_has(length_s: int, interval_s: float, samples: int) -> None:
     """A window that is shorter than the interval need not have one."""
     assert expected_in(length_s, interval_s) == samples
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([], 10),  # nobody was there
+        ([(0, 270)], 10),
+        ([(0, 270), (15, 285)], 20),  # two all the time
+        ([(0, 120), (125, 275)], 11),  # one after the other, which began at once
+        ([(0, 270), (15, 15)], 11),  # one that ended soon
+        ([(0, 60)], 10),  # nobody was there for the rest
+        ([(0, 0), (60, 60)], 10),
+        ([(2, 271.7), (17, 287.4)], 20),  # answers take their time
+    ],
+)
+def test_each_process_is_expected_to_sample_while_it_does(
+    spans: list[tuple[float, float]], expected: int
+) -> None:
+    """From its first sample to its last one, but never fewer than one process would all the time;
+    a late sample tells nothing of when its process was there."""
+    seen = [
+        Entry(at, "sample", 1.0, sampler=str(number))
+        for number, span in enumerate(spans)
+        for at in span
+    ]
+    seen.append(Entry(299.0, "late", sampler="0"))
+
+    assert expected_of(seen, 300, 30.0) == expected
+    assert expected_of(seen, 300, 600.0) == 0
 
 
 @pytest.mark.parametrize(
