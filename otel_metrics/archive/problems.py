@@ -24,6 +24,7 @@ Kind = Literal[
     "gap",
     "same_number",
     "chain",
+    "entries",
     "since_checkpoint",
     "checkpoint",
     "repair",

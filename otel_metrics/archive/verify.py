@@ -1,7 +1,8 @@
 """Whether an archive can be trusted: integrity and completeness, two verdicts.
 
-Integrity: what is there is what was written. Completeness: nothing is missing. Nothing is written,
-and services may go on writing meanwhile.
+Integrity: what is there is what was written. Completeness: nothing is missing. Both are asked of
+segments by their hashes, and of what remediation did by the chain of its entries. Nothing is
+written, and services may go on writing meanwhile.
 """
 
 import os
@@ -22,6 +23,7 @@ from otel_metrics.archive.headers import is_renamed, misplaced
 from otel_metrics.archive.identity import of_archive, tell_aliens
 from otel_metrics.archive.inspection import Inspected, inspect
 from otel_metrics.archive.problems import Kind, Problem
+from otel_metrics.archive.remediation_chains import of_entries
 from otel_metrics.archive.report import Report
 from otel_metrics.archive.signatures import Signature, keyring, signature_of
 from otel_metrics.archive.strays import strays
@@ -92,6 +94,7 @@ def verify(
     problems += _open(there) if ring else ()
     problems += [each for each in missing if not _is_done(files, each)]
     problems += list(of_archive(root, identity, there, ring, checkpoint))
+    problems += of_entries(root, files)
     odd, torn = strays(files, root)
     problems += odd
     return Report(

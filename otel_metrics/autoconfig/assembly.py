@@ -27,6 +27,7 @@ from otel_metrics.autoconfig.environment import VARIABLES, keyword
 from otel_metrics.autoconfig.exporters import Exporters, build
 from otel_metrics.autoconfig.providers import join_meter_provider, resource, resource_of
 from otel_metrics.autoconfig.service_logs import archive_service_logs
+from otel_metrics.autoconfig.service_telemetry import ServiceTelemetry
 from otel_metrics.autoconfig.settings import Problem, Settings, from_environ
 from otel_metrics.catalog.loader import builtin, load
 from otel_metrics.errors import CatalogError, ConfigurationError
@@ -57,6 +58,7 @@ class Running:
     host_office: Election
     exit_timeout_s: float
     skills_office: Election
+    service_telemetry: ServiceTelemetry
     follower: Follower | None = None
     parked: threading.local = field(default_factory=threading.local)
 
@@ -90,6 +92,7 @@ class Running:
         threading.Thread(target=_warm, name="otel-metrics-prices", daemon=True).start()
         if self.follower is not None:
             self.follower.start()
+        self.service_telemetry.begin_if_wanted()
         self.exporters.serve(self.hub.collect, self.service)
 
     def flush(self, timeout_s: float) -> FlushResult:
@@ -109,6 +112,7 @@ class Running:
         self.stop(timeout_s)
         lifecycle.uninstall()
         self.hub.leave()
+        self.service_telemetry.end()
         self.host_office.resign()
         self.skills_office.resign()
         self.exporters.detach()
@@ -122,6 +126,7 @@ class Running:
         deadline = time.monotonic() + budget_s
         if self.follower is not None:  # first: what it has taken is exported
             self.follower.stop(deadline)
+        self.service_telemetry.stop(deadline)
         events_lane = self.exporters.event_lane
         if events_lane is not None:
             events_lane.finish(deadline)
@@ -142,6 +147,7 @@ class Running:
         # The page first: while it collects it waits for the hub.
         locks = [*(page.at_work if page is not None else ()), self.hub.at_work]
         locks += [self.follower.at_work] if self.follower is not None else []
+        locks += self.service_telemetry.at_work()
         locks += [*(lane.at_work for lane in self.hub.lanes)]
         if self.exporters.event_lane is not None:
             locks.append(self.exporters.event_lane.at_work)
@@ -165,6 +171,7 @@ class Running:
         self.hub.after_fork_in_child()
         if self.follower is not None:
             self.follower.after_fork()
+        self.service_telemetry.after_fork()
         self.exporters.start_page_in_child()
 
 
@@ -281,7 +288,8 @@ def _assemble(
         observed=[
             name
             for name, m in builtin().metrics.items()
-            if m.domain in ("host", "pipeline") or (m.domain == "budgets" and m.observable)
+            if m.domain in ("host", "pipeline")
+            or (m.domain in ("budgets", "remediation") and m.observable)
         ],
     )
     service = service_of(made_of.attributes)
@@ -293,6 +301,13 @@ def _assemble(
         Election(service, "host"),
         settings.exit_timeout_s,
         skills_office,
+        ServiceTelemetry(
+            settings,
+            made_of,
+            service=service.name,
+            office=Election(service, "service"),
+            collect=hub.collect,
+        ),
         _follower(settings, service, skills_office),
     )
     instruments.bind(provider)

@@ -1,10 +1,11 @@
 """What is in force and where it comes from, for `doctor`: variables, the configuration file, the
-catalog file.
+catalog file, and the file of playbooks.
 
 Says what `configure()` would do and starts nothing. No secret leaves this file: what a variable may
 hold of one is masked here.
 """
 
+import contextlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from otel_metrics.autoconfig.settings import Settings, from_environ
 from otel_metrics.catalog.loader import builtin, load
 from otel_metrics.errors import CatalogError
 from otel_metrics.pipeline.otlp_values import without_secrets
+from otel_metrics.remediation.configuration import ConfigurationProblems, read
 
 __all__ = ["Checkup", "InForce", "Refused", "examine"]
 
@@ -26,6 +28,7 @@ CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 ENVIRONMENT: Final = "environment"
 DEFAULT: Final = "default"
 CATALOG: Final = "OTEL_PYTHON_METRICS_CATALOG"
+PLAYBOOKS: Final = "OTEL_PYTHON_METRICS_PLAYBOOKS"
 SECRET_WORDS: Final = ("HEADERS", "TOKEN", "PASSWORD", "SECRET")
 """A variable whose name has one of these may hold a secret: its value is not shown."""
 MASK: Final = "***"
@@ -81,6 +84,7 @@ def examine(
     settings, problems = from_environ(in_force, installed=installed)
     refused += [_refused(each.variable, each.value, each.message) for each in problems]
     refused += _wrong_catalog(settings.catalog)
+    refused += _wrong_playbooks(settings.playbooks, settings.catalog)
     wrong: dict[str, str] = {}
     for each in refused:
         before = f"{wrong[each.variable]}; " if each.variable in wrong else ""
@@ -135,7 +139,7 @@ def _shown(name: str, value: str) -> str:
     if name not in _KNOWN or any(word in name for word in SECRET_WORDS):
         return MASK
     masked = _masked(value)
-    return without_secrets(masked) if name.endswith("_ENDPOINT") else masked
+    return without_secrets(masked) if name.endswith(("_ENDPOINT", "_URL")) else masked
 
 
 def _masked(text: str) -> str:
@@ -186,4 +190,23 @@ def _wrong_catalog(file: str | None) -> list[Refused]:
         more = f" (and {len(others)} more: otel-metrics catalog check)" if others else ""
         message = f"{first}{more}; the built-in catalog alone is used"
         return [_refused(CATALOG, file, message)]
+    return []
+
+
+def _wrong_playbooks(file: str | None, catalog_file: str | None) -> list[Refused]:
+    """Say what is wrong with the operator's file, by the catalog that is in force."""
+    if file is None:
+        return []
+    catalog = builtin()
+    if catalog_file is not None:
+        with contextlib.suppress(CatalogError, OSError):  # said already
+            catalog = load(
+                catalog_file, into=catalog, name_of=naming.metric_name, problem_of=naming.problem
+            )
+    try:
+        read(file, playbooks=catalog.playbooks, metrics=catalog.metrics)
+    except ConfigurationProblems as error:
+        first, *others = map(str, error.problems)
+        more = f" (and {len(others)} more: otel-metrics playbooks list)" if others else ""
+        return [_refused(PLAYBOOKS, file, f"{first}{more}; no playbook runs until it is right")]
     return []

@@ -152,6 +152,56 @@ _OWN: Final = (
         "Files of the domains",
     ),
     _own(
+        "OTEL_PYTHON_METRICS_SERVICE_DB",
+        "unset",
+        "An SQLite file that holds the samples of open windows, and the snapshots of closed ones.",
+        "Service telemetry",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_SERVICE_SQL_URL",
+        "unset",
+        "The database that `sql` sources ask, as a URL of SQLAlchemy; it may hold a password.",
+        "Service telemetry",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL",
+        "unset",
+        "The Prometheus that `prometheus` sources ask, such as `http://prometheus:9090`.",
+        "Service telemetry",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_SERVICE_WINDOW",
+        "5m",
+        "Length of a snapshot's window; from 1 s to a day.",
+        "Service telemetry",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_PLAYBOOKS",
+        "unset",
+        "The operator's file: what is bound to playbooks, policy and limits. Nobody else may be "
+        "able to write it.",
+        "Service telemetry",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_REMEDIATION_DB",
+        "unset",
+        "An SQLite file that holds runs of playbooks and approvals; nothing runs without it.",
+        "Service telemetry",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_REMEDIATION_STOP",
+        "false",
+        "`true` is the kill switch: no step of a playbook begins. What is neither `true` nor "
+        "`false` is taken for `true`.",
+        "Service telemetry",
+    ),
+    _own(
+        "OTEL_PYTHON_METRICS_ACTORS_FILE",
+        "unset",
+        "Who may ask and decide over HTTP: a `name:role:token` a line, in a file that is private.",
+        "Service telemetry",
+    ),
+    _own(
         "OTEL_BLRP_SCHEDULE_DELAY",
         "1s",
         "How long an event that is shipped may wait for others.",

@@ -5,21 +5,29 @@ accepted and what is used instead.
 """
 
 import difflib
+import math
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import otel_exporter_ndjson.settings
 import otel_exporter_prometheus.settings
-from otel_metrics.autoconfig.spelling import misspelt
+from otel_metrics.autoconfig.spelling import MASK, misspelt
 from otel_metrics.events import Content
 from otel_metrics.pipeline import otlp
 
 __all__ = ["HostMetrics", "Problem", "Settings", "from_environ"]
 
 HostMetrics = Literal["auto", "off", "per_core"]
+
+WINDOW_S: Final = 300.0
+"""Length of a snapshot's window where nothing is said."""
+WINDOW_MIN_S: Final = 1.0
+"""The shortest window of a snapshot."""
+WINDOW_MAX_S: Final = 86_400.0
+"""The longest window of a snapshot."""
 
 DEFAULT_METRICS_EXPORTERS: Final = ("ndjson", "prometheus")
 OTLP_SPELLINGS: Final = {"otlp_proto_grpc": "grpc", "otlp_proto_http": "http/protobuf"}
@@ -76,6 +84,14 @@ class Settings:
     executions_dir: str | None
     sovereignty_db: str | None
     budgets_db: str | None
+    service_db: str | None
+    service_sql_url: str | None = field(repr=False)
+    service_prometheus_url: str | None = field(repr=False)
+    service_window_s: float
+    playbooks: str | None
+    remediation_db: str | None
+    remediation_stop: bool
+    actors_file: str | None
     events_delay_s: float
     events_queue_max: int
     events_batch_max: int
@@ -149,6 +165,26 @@ def from_environ(
         executions_dir=read.path("OTEL_PYTHON_METRICS_EXECUTIONS_DIR"),
         sovereignty_db=read.path("OTEL_PYTHON_METRICS_SOVEREIGNTY_DB"),
         budgets_db=read.path("OTEL_PYTHON_METRICS_BUDGETS_DB"),
+        service_db=read.path("OTEL_PYTHON_METRICS_SERVICE_DB"),
+        service_sql_url=read.url(
+            "OTEL_PYTHON_METRICS_SERVICE_SQL_URL",
+            "a URL such as postgresql+psycopg://user@host/database or sqlite:////srv/tasks.db",
+        ),
+        service_prometheus_url=read.url(
+            "OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL",
+            "a URL such as http://prometheus:9090",
+            schemes=("http", "https"),
+        ),
+        service_window_s=read.duration(
+            "OTEL_PYTHON_METRICS_SERVICE_WINDOW",
+            default_s=WINDOW_S,
+            least_s=WINDOW_MIN_S,
+            most_s=WINDOW_MAX_S,
+        ),
+        playbooks=read.path("OTEL_PYTHON_METRICS_PLAYBOOKS"),
+        remediation_db=read.path("OTEL_PYTHON_METRICS_REMEDIATION_DB"),
+        remediation_stop=read.kill_switch("OTEL_PYTHON_METRICS_REMEDIATION_STOP"),
+        actors_file=read.path("OTEL_PYTHON_METRICS_ACTORS_FILE"),
         events_delay_s=read.duration("OTEL_BLRP_SCHEDULE_DELAY", default_s=1.0),
         events_queue_max=read.integer("OTEL_BLRP_MAX_QUEUE_SIZE", default=2048),
         events_batch_max=read.integer("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", default=512),
@@ -182,6 +218,15 @@ class _Reader:
         value = self.text(variable)
         return None if value is None else os.path.abspath(os.path.expanduser(value))
 
+    def url(self, variable: str, accepted: str, *, schemes: tuple[str, ...] = ()) -> str | None:
+        """Return a URL that may hold a password, and so is told to nobody."""
+        value = self.text(variable)
+        if value is None or _is_url(value, schemes):
+            return value
+        message = f"accepted: {accepted}; used instead: none"
+        self.problems.append(_Problem(variable, MASK, message))
+        return None
+
     def choice(self, variable: str, accepted: tuple[str, ...], *, default: str) -> str:
         value = self.text(variable)
         if value is None or value.lower() in accepted:
@@ -196,12 +241,21 @@ class _Reader:
         self._problem(variable, "accepted: true, false", str(default).lower())
         return default
 
-    def duration(self, variable: str, *, default_s: float, least_s: float = 0.0) -> float:
+    def kill_switch(self, variable: str) -> bool:
+        """Return whether it is on; who misspells it wanted that."""
+        return self.boolean(variable, default=self.text(variable) is not None)
+
+    def duration(
+        self, variable: str, *, default_s: float, least_s: float = 0.0, most_s: float = math.inf
+    ) -> float:
         value = self.text(variable)
         if value is None:
             return default_s
         try:
-            return otel_exporter_ndjson.settings.duration(least_s)(value)
+            found = otel_exporter_ndjson.settings.duration(least_s)(value)
+            if found > most_s:
+                raise ValueError(f"must be at most {most_s:g} s")
+            return found
         except ValueError as error:
             self._problem(variable, str(error), f"{default_s:g}s")
             return default_s
@@ -256,6 +310,18 @@ class _Reader:
         matches = difflib.get_close_matches((wrong or value).lower(), near, n=1, cutoff=0.5)
         hint = f" (did you mean {matches[0]!r}?)" if matches else ""
         self.problems.append(_Problem(variable, value, f"{accepted}{hint}; used instead: {used}"))
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    """Tell whether a value has a scheme; where `schemes` are named, one of them, and a host."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port  # which raises for what is no number
+    except ValueError:
+        return False
+    if schemes:
+        return parts.scheme in schemes and bool(host)
+    return bool(parts.scheme) and "://" in value
 
 
 def _items(value: str) -> list[str]:

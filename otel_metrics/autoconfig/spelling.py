@@ -14,13 +14,14 @@ import opentelemetry.sdk.environment_variables
 
 from otel_metrics.autoconfig.environment import VARIABLES
 
-__all__ = ["Misspelling", "misspelt"]
+__all__ = ["MASK", "Misspelling", "misspelt"]
 
 PREFIX: Final = "OTEL_PYTHON_METRICS_"
 """Nothing but this bundle's own variables begins so."""
 LIKENESS: Final = 0.9
 """How like one of ours a name must be, to be taken for it: others have variables of their own."""
 MASK: Final = "***"
+"""Stands for a value that may be a secret."""
 _FAMILIES: Final = (
     "OTEL_EXPORTER_NDJSON_",
     "OTEL_EXPORTER_PROMETHEUS_",

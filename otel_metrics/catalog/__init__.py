@@ -1,10 +1,10 @@
-"""What is measured: every metric, attribute and event, declared once in YAML.
+"""What is measured: every metric, attribute and event, and every playbook, declared once in YAML.
 
 Code, documentation, rules, dashboards and tests derive from it.
 """
 
 from otel_metrics.catalog.loader import InvalidCatalogError, builtin, load
-from otel_metrics.catalog.model import Attribute, Catalog, Event, Metric
+from otel_metrics.catalog.model import Attribute, Catalog, Event, Metric, Playbook
 
 __all__ = [
     "Attribute",
@@ -12,6 +12,7 @@ __all__ = [
     "Event",
     "InvalidCatalogError",
     "Metric",
+    "Playbook",
     "builtin",
     "load",
 ]

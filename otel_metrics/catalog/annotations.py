@@ -1,18 +1,19 @@
 """Our own keys of a metric, under `annotations`: how it is exposed, kept, merged and judged.
 
-Pure. The conventions' keys are in `reading.py`.
+Pure. The conventions' keys are in `reading.py`; bands and sources have files of their own.
 """
 
-import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from otel_metrics.catalog.fields import Fields, Report, finite
-from otel_metrics.catalog.model import MERGES, SERIES_BUDGET, Band, Bands, Playbooks
+from otel_metrics.catalog.bands import bands
+from otel_metrics.catalog.fields import Fields, Report, finite, near
+from otel_metrics.catalog.model import MERGES, SERIES_BUDGET, Metric, Playbooks
+from otel_metrics.catalog.sources import RESOURCE_ID, source
 from otel_metrics.yaml_source import Node
 
-__all__ = ["annotations"]
+__all__ = ["annotations", "refined"]
 
 KEYS: Final = (
     "prometheus",
@@ -33,18 +34,45 @@ SERIES_BUDGET_MAX: Final = 1_000_000
 TTL_MAX_S: Final = 366 * 86_400.0
 """The longest time that a gauge's value can be kept without being set again."""
 
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
-_SECONDS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+REFINED: Final = ("source", "bands", "playbooks")
+"""What a deployment may say of a built-in metric: where its values come from, and what is good."""
+
+Known = Mapping[str, object]
+"""Playbooks that are defined."""
 
 
-def annotations(node: Node, path: str, report: Report, *, instrument: str | None) -> dict[str, Any]:
-    """Return the fields of a `Metric` that the annotations say; what is wrong goes to `report`."""
+def annotations(
+    node: Node,
+    path: str,
+    report: Report,
+    *,
+    instrument: str | None,
+    attributes: Mapping[str, str],
+    defined: Known,
+) -> dict[str, Any]:
+    """Return the fields of a `Metric` that the annotations say; what is wrong goes to `report`.
+
+    Args:
+        attributes: the keys that the metric refers to.
+        defined: the playbooks that there are.
+    """
     fields = Fields(node, path, report, known=KEYS)
     only = _Only(fields, instrument)
     only.allow("buckets", "histogram")
     only.allow("merge", "gauge", "updowncounter", "counter")
     only.allow("ttl", "gauge")
     only.allow("observable", "counter", "updowncounter", "gauge")
+    only.allow("source", "gauge")
+    observable = fields.flag("observable", default=instrument == "gauge")
+    found = {
+        "source": source(fields, report),
+        "bands": bands(fields, report),
+        "playbooks": _playbooks(fields, report, defined),
+    }
+    if instrument == "gauge" and not observable and fields.has("source"):
+        fields.refuse("observable", "is false, and the source is asked", "remove it")
+    judged = fields.has("bands") and fields.has("source")
+    _refuse_apart(fields, attributes, judged=judged)
     return {
         "prometheus": fields.text("prometheus"),
         "value_type": fields.choice("value_type", ("int", "double")) or "double",
@@ -52,11 +80,45 @@ def annotations(node: Node, path: str, report: Report, *, instrument: str | None
         "merge": _merge(fields, counts=instrument == "counter"),
         "series_budget": _series_budget(fields),
         "ttl_s": _ttl_s(fields),
-        "bands": _bands(fields, report),
-        "playbooks": _playbooks(fields, report),
-        "source": fields.text("source") or None,
-        "observable": fields.flag("observable", default=instrument == "gauge"),
+        "observable": observable,
+        **found,
     }
+
+
+def refined(
+    node: Node, path: str, report: Report, *, metric: Metric, defined: Known
+) -> dict[str, Any]:
+    """Return the fields of `metric` that the annotations of a refinement say anew.
+
+    Bands and playbooks replace those that there were; of a source, what is not said is kept.
+    """
+    fields = Fields(node, path, report, known=REFINED)
+    if fields.has("source") and metric.source is None:
+        message = f"{metric.name!r} has none: what it counts is recorded"
+        fields.refuse("source", message, "remove it, or declare a metric of your own")
+        return {}
+    found = {
+        "source": source(fields, report, before=metric.source),
+        "bands": bands(fields, report),
+        "playbooks": _playbooks(fields, report, defined),
+    }
+    judged = metric.source is not None and (metric.bands is not None or fields.has("bands"))
+    _refuse_apart(fields, metric.levels, judged=judged)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _refuse_apart(fields: Fields, attributes: Mapping[str, str], *, judged: bool) -> None:
+    """Refuse what has no effect without something else.
+
+    Args:
+        judged: whether the metric is sampled, and its samples are in bands.
+    """
+    if fields.has("source") and RESOURCE_ID not in attributes:
+        message = f"needs the attribute {RESOURCE_ID}, which says what a value is of"
+        fields.refuse("source", message, f"add `- ref: {RESOURCE_ID}` under attributes")
+    if fields.has("playbooks") and not judged:
+        message = "without a source and bands nothing recommends them"
+        fields.refuse("playbooks", message, "add what is missing, or remove them")
 
 
 class _Only:
@@ -116,44 +178,26 @@ def _ttl_s(fields: Fields) -> float | None:
     node = fields.node("ttl")
     if node is None:
         return None
-    seconds = finite(node)
-    if isinstance(node.value, str):
-        match = _DURATION.fullmatch(node.value.strip())
-        seconds = float(match[1]) * _SECONDS[match[2]] if match else None
+    seconds = fields.seconds("ttl")
     if seconds is None or not 0 < seconds <= TTL_MAX_S:
         fields.refuse("ttl", "is no time", "write seconds or a unit, such as 300, 90s or 5m")
         return None
     return seconds
 
 
-def _bands(fields: Fields, report: Report) -> Bands | None:
-    node = fields.node("bands")
-    if node is None:
-        return None
-    inner = Fields(node, fields.path("bands"), report, known=("good", "warning", "critical"))
-    good, warning, critical = (_band(inner, key, report) for key in ("good", "warning", "critical"))
-    if good and good.lower is not None and good.upper is not None and good.lower > good.upper:
-        inner.refuse("good", "lower is above upper", "swap them")
-    for key, band in (("good", good), ("critical", critical)):
-        if band is None and not inner.has(key):
-            inner.refuse(key, "is missing", "give its lower or its upper bound")
-    return Bands(good=good, warning=warning, critical=critical) if good and critical else None
-
-
-def _band(fields: Fields, key: str, report: Report) -> Band | None:
-    node = fields.node(key)
-    if node is None:
-        return None
-    bounds = Fields(node, fields.path(key), report, known=("lower", "upper"))
-    band = Band(lower=bounds.number("lower"), upper=bounds.number("upper"))
-    if not bounds.has("lower") and not bounds.has("upper"):
-        fields.refuse(key, "has no bound", "give its lower or its upper bound")
-    return band
-
-
-def _playbooks(fields: Fields, report: Report) -> Playbooks | None:
+def _playbooks(fields: Fields, report: Report, defined: Known) -> Playbooks | None:
     node = fields.node("playbooks")
     if node is None:
         return None
     inner = Fields(node, fields.path("playbooks"), report, known=("warning", "critical"))
-    return Playbooks(warning=inner.text("warning") or None, critical=inner.text("critical") or None)
+    return Playbooks(
+        warning=_playbook(inner, "warning", defined), critical=_playbook(inner, "critical", defined)
+    )
+
+
+def _playbook(fields: Fields, band: str, defined: Known) -> str | None:
+    name = fields.text(band)
+    if name and name not in defined:
+        remedy = near(name, defined, otherwise="define it under playbooks")
+        fields.refuse(band, f"there is no playbook {name[:80]!r}", remedy)
+    return name or None

@@ -6,6 +6,7 @@ names every problem.
 
 import difflib
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +21,9 @@ SHOWN_CHARS_MAX: Final = 500
 """Characters of the file's own text that a problem shows."""
 WORD_CHARS_MAX: Final = 100
 """Longest word that a did-you-mean is looked for."""
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
+_SECONDS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class TooManyProblemsError(Exception):
@@ -96,6 +100,10 @@ class Fields:
         Args:
             required: the remedy where the key is missing; empty where it may be.
         """
+        return " ".join(self.lines(key, required=required).split())
+
+    def lines(self, key: str, *, required: str = "") -> str:
+        """Return a text with its line breaks, "" where there is none; else as `text`."""
         node = self.node(key)
         if node is None or node.value == "":
             if required:
@@ -104,7 +112,7 @@ class Fields:
         if not isinstance(node.value, str):
             self.refuse(key, f"is {_kind(node)}", "make it text, in quotes")
             return ""
-        return " ".join(node.value.split())
+        return node.value.strip()
 
     def choice(self, key: str, choices: Collection[str], *, required: bool = False) -> str | None:
         """Return one of `choices`, None where there is none or another."""
@@ -138,6 +146,15 @@ class Fields:
         if value is None:
             self.refuse(key, f"is {_kind(node)}", "make it a finite number")
         return value
+
+    def seconds(self, key: str) -> float | None:
+        """Return a time: a number of seconds, or a text with a unit; None for anything else, which
+        the caller refuses in words of its own."""
+        node = self.node(key)
+        if node is None or not isinstance(node.value, str):
+            return None if node is None else finite(node)
+        match = _DURATION.fullmatch(node.value.strip())
+        return float(match[1]) * _SECONDS[match[2]] if match else None
 
     def items(self, key: str) -> tuple[Node, ...]:
         """Return the items of a list, none where there is none."""

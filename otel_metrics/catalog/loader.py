@@ -50,13 +50,18 @@ def load(
     """Return `into` with what a user's file adds.
 
     The file is in Weaver's registry format, `file_format: definition/2`. It may define
-    `attributes`, `metrics` and `events`, and may add attributes to a metric of `into`:
+    `attributes`, `metrics`, `events` and `playbooks`. To a metric of `into` it may add attributes,
+    and say anew where the values come from, which are good, and what to do when they are not:
 
         metric_refinements:
           - id: shop.skill.executions     # a name of your own
             ref: skill.executions
             attributes:
               - ref: shop.region
+          - id: shop.queue
+            ref: executor.queue_depth
+            annotations:
+              bands: {good: {upper: 100}, critical: {lower: 500}}
 
     Args:
         name_of: (metric name, unit, instrument) -> its name in Prometheus.

@@ -1,7 +1,8 @@
 """A parsed file in Weaver's registry format (`definition/2`) -> catalog entries and problems.
 
-Pure: it is given parsed files and what is known already. A file may add attributes, metrics and
-events, and may add attributes to a metric that is known (`metric_refinements`); it redefines none.
+Pure: it is given parsed files and what is known already. A file may add attributes, metrics, events
+and playbooks. Of a metric that is known (`metric_refinements`) it may add attributes, and say where
+the values come from and which are good; it redefines none.
 """
 
 import re
@@ -12,10 +13,12 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from otel_metrics.catalog.annotations import annotations
+from otel_metrics.catalog.annotations import annotations, refined
 from otel_metrics.catalog.attributes import IGNORED, attribute_type, examples, references
 from otel_metrics.catalog.fields import Fields, Report, TooManyProblemsError, near
 from otel_metrics.catalog.model import Attribute, Catalog, Event, Instrument, Metric
+from otel_metrics.catalog.playbooks import KEYS, PLAYBOOK_ID, playbook, verified
+from otel_metrics.catalog.units import unit_of
 from otel_metrics.yaml_source import Node, Problem
 
 __all__ = ["EMPTY", "NameOf", "ProblemOf", "Source", "merge"]
@@ -24,24 +27,6 @@ EMPTY: Final = Catalog(metrics={}, attributes={}, events={})
 FILE_FORMAT: Final = "definition/2"
 INSTRUMENTS: Final = ("counter", "updowncounter", "gauge", "histogram")
 STABILITIES: Final = ("development", "alpha", "beta", "release_candidate", "stable", "deprecated")
-UNIT_WORDS: Final[Mapping[str, str]] = {
-    "byte": "By",
-    "bytes": "By",
-    "dollar": "{USD}",
-    "dollars": "{USD}",
-    "hour": "h",
-    "hours": "h",
-    "milliseconds": "ms",
-    "minute": "min",
-    "minutes": "min",
-    "percent": "%",
-    "ratio": "1",
-    "sec": "s",
-    "second": "s",
-    "seconds": "s",
-    "USD": "{USD}",
-}
-"""Words that people write for the codes of UCUM, in which units are written."""
 
 NameOf = Callable[[str, str, Instrument], str]
 """(metric name, unit, instrument) -> its name in Prometheus."""
@@ -50,11 +35,10 @@ ProblemOf = Callable[[str, str, Instrument], str | None]
 
 A `; ` parts what is wrong from what to do."""
 
-_SECTIONS = ("file_format", "attributes", "metrics", "events", "metric_refinements")
+_SECTIONS = ("file_format", "attributes", "metrics", "events", "playbooks", "metric_refinements")
 _SIGNAL = ("name", "brief", "note", "stability", "attributes")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,254}")
-_UNIT = re.compile(r"[\x21-\x7e]{1,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +76,16 @@ def merge(
 
 def _read(sources: Sequence[Source], reports: Sequence[Report], reading: "_Reading") -> None:
     files = [_File(*pair, reading) for pair in zip(sources, reports, strict=True)]
-    for file in files:  # first, because any file may refer to the attributes of another
+    for file in files:  # first, because any file may refer to those of another
         file.attributes()
+        file.playbooks()
     for file in files:
         file.metrics()
         file.events()
     for file in files:
         file.refinements()
+    for file in files:
+        file.verifications()
 
 
 class _Reading:
@@ -110,13 +97,19 @@ class _Reading:
         self.attributes = dict(into.attributes)
         self.metrics = dict(into.metrics)
         self.events = dict(into.events)
+        self.playbooks = dict(into.playbooks)
         self.places: dict[tuple[str, str], str] = {}
         self.series: dict[str, str] = {}
         for metric in into.metrics.values():
             self.series.update(dict.fromkeys(_series(metric), metric.name))
 
     def catalog(self) -> Catalog:
-        return Catalog(metrics=self.metrics, attributes=self.attributes, events=self.events)
+        return Catalog(
+            metrics=self.metrics,
+            attributes=self.attributes,
+            events=self.events,
+            playbooks=self.playbooks,
+        )
 
 
 class _File:
@@ -127,6 +120,7 @@ class _File:
         self._file = source.file
         self._domain = source.domain
         self._reading = reading
+        self._verified: list[tuple[Fields, str]] = []
         self._root = Fields(source.root, "", self.report, known=_SECTIONS)
         found = self._root.text("file_format", required=f"add file_format: {FILE_FORMAT}")
         if found and found != FILE_FORMAT:
@@ -148,6 +142,20 @@ class _File:
             )
             if key:
                 self._reading.attributes[key] = attribute
+
+    def playbooks(self) -> None:
+        for fields in self._entries("playbooks", "id", KEYS):
+            name = self._new(fields, "playbook", "id", PLAYBOOK_ID, self._reading.playbooks)
+            made = playbook(fields, self.report, name=name)
+            if name:
+                self._reading.playbooks[name] = made
+            if made.verifies:
+                self._verified.append((fields, made.verifies))
+
+    def verifications(self) -> None:
+        """Look at the metrics that playbooks verify, when all are known."""
+        for fields, name in self._verified:
+            verified(fields, name, self._reading.metrics)
 
     def metrics(self) -> None:
         known = (*_SIGNAL, "instrument", "unit", *IGNORED)
@@ -178,10 +186,10 @@ class _File:
                 self._reading.events[event.name] = event
 
     def refinements(self) -> None:
-        known = ("id", "ref", "attributes")
+        known = ("id", "ref", "attributes", "annotations")
         for fields in self._entries("metric_refinements", "id", known):
             fields.text("id", required="name the refinement, such as app.skill.executions")
-            name = fields.text("ref", required="name the metric that gets the attributes")
+            name = fields.text("ref", required="name the metric that is refined")
             metric = self._reading.metrics.get(name)
             if metric is None:
                 if name:
@@ -189,15 +197,24 @@ class _File:
                     fields.refuse("ref", f"there is no metric {name!r}", remedy)
                 continue
             levels = {**metric.levels, **self._levels(fields, scalar=True, taken=metric.attributes)}
-            self._reading.metrics[name] = _with_attributes(metric, levels)
+            metric = _with_attributes(metric, levels)
+            self._reading.metrics[name] = self._refined(fields, metric)
+
+    def _refined(self, fields: Fields, metric: Metric) -> Metric:
+        node = fields.node("annotations")
+        if node is None:
+            return metric
+        path, playbooks = fields.path("annotations"), self._reading.playbooks
+        said = refined(node, path, self.report, metric=metric, defined=playbooks)
+        return msgspec.structs.replace(metric, **said)
 
     def _metric(self, fields: Fields) -> Metric:
         chosen = fields.choice("instrument", INSTRUMENTS, required=True)
         instrument = cast(Instrument | None, chosen)
         levels = self._levels(fields, scalar=True)
         name = self._new(fields, "metric", "name", _NAME, self._reading.metrics)
-        unit = _unit(fields)
-        ours = self._annotations(fields, instrument)
+        unit = unit_of(fields)
+        ours = self._annotations(fields, instrument, levels)
         if name and unit and instrument:
             ours["prometheus"] = self._prometheus(fields, (name, unit, instrument), ours)
         return Metric(
@@ -217,11 +234,20 @@ class _File:
         attributes = self._reading.attributes
         return references(fields, self.report, attributes, scalar=scalar, taken=taken)
 
-    def _annotations(self, fields: Fields, instrument: str | None) -> dict[str, Any]:
+    def _annotations(
+        self, fields: Fields, instrument: str | None, levels: Mapping[str, str]
+    ) -> dict[str, Any]:
         node = fields.node("annotations")
         if node is None:  # as if there were none in it; a problem is at the metric's line
             node = Node(value={}, line=fields.line("annotations"))
-        return annotations(node, fields.path("annotations"), self.report, instrument=instrument)
+        return annotations(
+            node,
+            fields.path("annotations"),
+            self.report,
+            instrument=instrument,
+            attributes=levels,
+            defined=self._reading.playbooks,
+        )
 
     def _prometheus(
         self, fields: Fields, identity: tuple[str, str, Instrument], ours: Mapping[str, Any]
@@ -267,6 +293,8 @@ class _File:
             return ""
         if not pattern.fullmatch(name):
             remedy = "use letters, digits, '.', '_' and '-', a letter first, at most 255 characters"
+            if what == "playbook":
+                remedy = "use small letters and digits, with '-' between words, at most 63"
             fields.refuse(key, f"{name[:80]!r} is no name", remedy)
             return ""
         place = self._reading.places.get((what, name))
@@ -278,23 +306,11 @@ class _File:
             if what == "attribute":
                 remedy = "remove it: a ref finds the one that is built in"
             elif what == "metric":
-                remedy += ", or add attributes to it under metric_refinements"
+                remedy += ", or refine it under metric_refinements"
             fields.refuse(key, f"the {what} {name!r} is built in and cannot be redefined", remedy)
             return ""
         self._reading.places[what, name] = f"{self._file}:{fields.line(key)}"
         return name
-
-
-def _unit(fields: Fields) -> str:
-    unit = fields.text("unit", required='add the unit, such as s, By, 1 or "{request}"')
-    if not unit:
-        return ""
-    if unit in UNIT_WORDS:
-        fields.refuse("unit", f"{unit!r} is no code", f"write {UNIT_WORDS[unit]!r}, as UCUM has it")
-    elif not _UNIT.fullmatch(unit):
-        remedy = "use at most 63 printable ASCII characters and no spaces"
-        fields.refuse("unit", f"{unit[:80]!r} is no unit", remedy)
-    return unit
 
 
 def _stability(fields: Fields) -> str:

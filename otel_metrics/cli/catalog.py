@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -60,8 +60,11 @@ def check(context: click.Context, file: str) -> None:
     for name in added:
         click.echo(f"{name} is {after.metrics[name].prometheus} in Prometheus")
     for name in extended:
-        keys = after.metrics[name].attributes[len(before.metrics[name].attributes) :]
-        click.echo(f"{name} also takes {', '.join(keys)}")
+        for line in _refinements(before.metrics[name], after.metrics[name]):
+            click.echo(line)
+    for name in [name for name in after.playbooks if name not in before.playbooks]:
+        playbook = after.playbooks[name]
+        click.echo(f"{name} is a playbook of {playbook.risk} risk, tier {playbook.tier}")
     click.echo(f"{file}: no problems")
 
 
@@ -81,7 +84,7 @@ def render() -> None:
 )
 @click.pass_context
 def docs_(context: click.Context, only_check: bool, out: str) -> None:  # noqa: FBT001  # click's flag
-    """Render the reference pages: metrics, events, environment variables and commands.
+    """Render the reference pages: metrics, events, playbooks, environment variables and commands.
 
     Exit status 1 when --check finds a page that has drifted.
     """
@@ -199,6 +202,16 @@ def _load(context: click.Context, file: str | None) -> Catalog:
         for problem in error.problems:
             click.echo(str(problem))
         context.exit(1)
+
+
+def _refinements(before: Metric, after: Metric) -> Iterator[str]:
+    """Say what a file says anew of a metric that is built in."""
+    keys = after.attributes[len(before.attributes) :]
+    if keys:
+        yield f"{after.name} also takes {', '.join(keys)}"
+    for what in ("source", "bands", "playbooks"):
+        if getattr(after, what) != getattr(before, what):
+            yield f"{after.name} has {what} of the file's own"
 
 
 def _row(metric: Metric) -> Mapping[str, Any]:

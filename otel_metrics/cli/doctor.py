@@ -30,8 +30,10 @@ _COLUMNS = ("variable", "value", "source", "effect")
 def doctor(context: click.Context, *, everything: bool, form: str) -> None:
     """Print each variable in force, its source and its effect, and try every exporter.
 
-    Reads the files that OTEL_CONFIG_FILE and OTEL_PYTHON_METRICS_CATALOG name. Writes no metric and
-    starts no telemetry. Exit status 1 when an exporter does not work or a variable is refused.
+    Reads the files that OTEL_CONFIG_FILE, OTEL_PYTHON_METRICS_CATALOG and
+    OTEL_PYTHON_METRICS_PLAYBOOKS name. Writes no metric and starts no telemetry.
+
+    Exit status 1 when an exporter does not work, or a variable or one of these files is refused.
     """
     installed = [point.name for point in entry_points(group="opentelemetry_metrics_exporter")]
     found = examine(os.environ, installed=installed, everything=everything)

@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "budgets": "See and set what tenants, skills and agents may spend.",
     "executions": "Record runs of agents, and see what they come to.",
     "skills": "See what skills come to, and move them between their states.",
+    "playbooks": "See what can be done about a metric out of its band, do it, and stop it.",
+    "approvals": "Decide about playbooks that need a person's approval.",
     "sovereignty": "Report on work with and without a model, and rebuild its database.",
 }
 """Every command with its summary. `otel_metrics.cli.<command>` holds it, under the same name."""

@@ -5,6 +5,7 @@ from otel_metrics.render.docs import (
     environment_page,
     events_page,
     metrics_page,
+    playbooks_page,
     reference,
 )
 from otel_metrics.render.grafana import dashboard_files
@@ -16,6 +17,7 @@ __all__ = [
     "environment_page",
     "events_page",
     "metrics_page",
+    "playbooks_page",
     "reference",
     "rule_files",
 ]

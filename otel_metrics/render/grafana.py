@@ -6,7 +6,15 @@ from typing import Any, Final
 
 from otel_metrics.catalog.model import Catalog
 from otel_metrics.render.alerts import alerts
-from otel_metrics.render.dashboards import cost, efficiency, overview, pipeline, skills, sovereignty
+from otel_metrics.render.dashboards import (
+    cost,
+    efficiency,
+    overview,
+    pipeline,
+    service,
+    skills,
+    sovereignty,
+)
 from otel_metrics.render.dashboards.asking import Asking
 from otel_metrics.render.panels import FOLDER_TAG, Dashboard, Row, dashboard_json, table, text
 from otel_metrics.render.prometheus import RUNBOOK
@@ -35,6 +43,7 @@ def dashboard_files(catalog: Catalog, *, runbook: str = RUNBOOK) -> dict[str, st
         cost.dashboard(asking),
         efficiency.dashboard(asking),
         pipeline.dashboard(asking),
+        service.dashboard(asking),
         _runbook([rule for rule in told if isinstance(rule, Alert)], asking),
     )
     links = _links(runbook)

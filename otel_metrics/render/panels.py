@@ -162,11 +162,20 @@ def rising(warning: float, good: float) -> Steps:
 
 
 def banded(metric: Metric) -> Steps:
-    """Return colours for the bands of a metric that should be low."""
-    bands = metric.bands
-    if bands is None or bands.good.upper is None or bands.critical.lower is None:
-        raise KeyError(f"{metric.name} has no bands from good, which is low, to critical")
-    return (("green", None), ("orange", bands.good.upper), ("red", bands.critical.lower))
+    """Return colours for the bands of a metric: good is green, critical is red."""
+    if metric.bands is None:
+        raise KeyError(f"{metric.name} has no bands")
+    good, critical = metric.bands.good, metric.bands.critical
+    steps: list[tuple[str, float | None]] = [("green", None)]
+    if good.lower is not None:
+        steps = [("orange", None), ("green", good.lower)]
+        if critical.upper is not None:
+            steps = [("red", None), ("orange", critical.upper), ("green", good.lower)]
+    if good.upper is not None:
+        steps.append(("orange", good.upper))
+        if critical.lower is not None:
+            steps.append(("red", critical.lower))
+    return tuple(steps)
 
 
 def dashboard_json(dashboard: Dashboard, links: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Database:
         autocheckpoint: whether a commit now and then takes the time to shorten the `-wal`; without,
             somebody calls `checkpoint`.
         looks_for_damage: whether to check a small file when it is first opened.
+        synced: whether a commit waits for the disk, so that a power cut takes none back.
 
     Attributes:
         path: the file.
@@ -69,6 +70,7 @@ class Database:
         busy_wait_s: float = BUSY_WAIT_S,
         autocheckpoint: bool = True,
         looks_for_damage: bool = True,
+        synced: bool = False,
     ) -> None:
         self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self.is_new = False
@@ -82,6 +84,7 @@ class Database:
             busy_wait_s=busy_wait_s,
             autocheckpoint=autocheckpoint,
             looks_for_damage=looks_for_damage,
+            synced=synced,
         )
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
@@ -122,10 +125,22 @@ class Database:
             if self._connection is not None and not self._connection.in_transaction:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def close(self) -> None:
-        """Close the connection; the next use opens it again."""
-        with self.lock:
+    def close(self, *, wait_s: float | None = None) -> bool:
+        """Close the connection; the next use opens it again.
+
+        Args:
+            wait_s: how long to wait for threads that use it, by default until they are done.
+
+        Returns:
+            whether it is closed.
+        """
+        if not self.lock.acquire(timeout=-1 if wait_s is None else max(0.0, wait_s)):
+            return False
+        try:
             self._drop()
+        finally:
+            self.lock.release()
+        return True
 
     @property
     def identity(self) -> Identity | None:
@@ -198,7 +213,8 @@ class Database:
                     raise lock_error from error
             except OSError as error:
                 lock.release()
-                raise DatabaseError(f"{self.path}: {error.strerror or error}") from error
+                told = f"{self.path}: {error.strerror or error}{remedy(error)}"
+                raise DatabaseError(told) from error
             except BaseException:
                 lock.release()
                 raise
@@ -236,7 +252,7 @@ class Database:
         refused = self._files.refusal() if is_damage(error) else None
         if refused is not None:
             self._drop()
-            return DatabaseError(f"{self.path}: {refused.strerror or refused}")
+            return DatabaseError(f"{self.path}: {refused.strerror or refused}{remedy(refused)}")
         if is_damage(error):
             return DamagedError(f"{self.path}: damaged ({error}){self._set_aside()}")
         kind = BusyError if is_busy(error) else DatabaseError

@@ -7,6 +7,7 @@ DatabaseError
 └── NewerSchemaError      a later release wrote it
 """
 
+import errno
 import sqlite3
 from typing import Final
 
@@ -28,6 +29,11 @@ __all__ = [
 _BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _DAMAGED: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _REFUSED: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
+_ELSEWHERE: Final = "; name a file in a folder that this user may write in"
+_OF_SYSTEM: Final = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT), _ELSEWHERE),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; make room on the disk"),
+}
 
 
 class DatabaseError(OtelMetricsError):
@@ -71,8 +77,10 @@ def is_refused(error: sqlite3.Error) -> bool:
     return _code(error).startswith(_REFUSED)
 
 
-def remedy(error: sqlite3.Error) -> str:
+def remedy(error: sqlite3.Error | OSError) -> str:
     """Return what to do about an error, to stand behind it; empty where there is no telling."""
+    if isinstance(error, OSError):
+        return _OF_SYSTEM.get(error.errno or 0, "")
     if is_busy(error):
         return "; another process holds it"
     if _code(error).startswith("SQLITE_FULL"):

@@ -2,6 +2,7 @@
 
 In WAL mode with `synchronous = NORMAL` a commit is no fsync: what was committed survives the death
 of the process, and a power cut may take the last transactions with it, whole. The file stays sound.
+With `FULL` (`synced`) each commit waits for the disk, and a power cut takes none.
 """
 
 import contextlib
@@ -54,6 +55,7 @@ class Opener:
         busy_wait_s: float,
         autocheckpoint: bool,
         looks_for_damage: bool,
+        synced: bool,
     ) -> None:
         self._files = files
         self._path = files.path
@@ -61,6 +63,7 @@ class Opener:
         self._busy_wait_s = busy_wait_s
         self._autocheckpoint = autocheckpoint
         self._looks_for_damage = looks_for_damage
+        self._synchronous = "FULL" if synced else "NORMAL"
         self._checked: Identity | None = None
 
     def open(self) -> Opened:
@@ -125,7 +128,7 @@ class Opener:
             return Opened(connection)
         if _text(connection, "journal_mode") != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if not self._autocheckpoint:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         is_old = version < self._schema.version

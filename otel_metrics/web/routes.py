@@ -8,28 +8,22 @@ the running telemetry's; it is looked for at each request, so the order of `conf
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from otel_exporter_prometheus import access, contents, guard, settings
-from otel_exporter_prometheus.errors import SettingError
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from otel_exporter_prometheus import contents, guard
 from otel_exporter_prometheus.health import Watch
 from otel_exporter_prometheus.pressure import Pressure
 from otel_exporter_prometheus.protocol import Answer, Request, plain
 from otel_metrics.autoconfig import startup
-from otel_metrics.web.threads import BusyError, in_flight, in_thread
-
-try:
-    from starlette.routing import BaseRoute, Route, WebSocketRoute
-    from starlette.types import Receive, Scope, Send
-except ImportError as error:
-    raise ImportError(
-        "otel_metrics.web needs Starlette; pip install 'otel-metrics[web]'"
-    ) from error
-
 from otel_metrics.web.board import Board
-from otel_metrics.web.guard import BUSY, Door, Guard, request_of, send_answer
+from otel_metrics.web.doors import page_door
+from otel_metrics.web.guard import BUSY, Guard, request_of, send_answer
 from otel_metrics.web.live import PATH, LiveSocket
+from otel_metrics.web.threads import BusyError, in_flight, in_thread
 
 __all__ = ["routes"]
 
@@ -85,7 +79,8 @@ def routes(
         "basic_auth_file": basic_auth_file,
         "allow_unauthenticated": allow_unauthenticated or None,
     }
-    door = _door(given, tuple(allowed_hosts), tuple(map(str.lower, allowed_origins)))
+    paths = f"{guard.METRICS}, {guard.HEALTHZ} and {PATH}"
+    door = page_door(given, tuple(allowed_hosts), tuple(allowed_origins), paths=paths)
     startup.want_page()
     guarded = Guard(_Pages(), door)
     board = Board(None if sovereignty_db is None else os.fspath(sovereignty_db))
@@ -130,35 +125,3 @@ class _Pages:
             self._watch = Watch(stalled_after_s=telemetry.stalled_after_s)
         pressed = self._pressure.is_high(in_flight())
         return contents.answer(request, page, self._watch, pressed=pressed)
-
-
-def _door(given: Mapping[str, object], hosts: Sequence[str], origins: Sequence[str]) -> Door:
-    read, _ = settings.from_environ(os.environ)
-    # Where the page's own port listens, and its TLS, are no concern of a service's own port.
-    kept = settings.Settings(
-        bearer_token_file=read.bearer_token_file,
-        basic_auth_file=read.basic_auth_file,
-        allow_unauthenticated=read.allow_unauthenticated,
-    )
-    asked = settings.from_arguments(kept, given)
-    try:
-        authenticator = access.authenticator(asked, _count)
-    except SettingError as error:
-        if given["bearer_token_file"] is not None or given["basic_auth_file"] is not None:
-            raise
-        _logger.error("%s; the routes /metrics, /healthz and %s stay closed", error, PATH)
-        return Door(closed=str(error))
-    return Door(
-        authenticator=authenticator,
-        hosts=hosts,
-        origins=origins,
-        for_all=asked.allow_unauthenticated,
-    )
-
-
-def _count(kind: str) -> None:
-    """Count a failure to authenticate on the page that it was to open."""
-    telemetry = startup.current()
-    page = None if telemetry is None else telemetry.page()
-    if page is not None:
-        page.errors.add(kind)

@@ -22,15 +22,15 @@ RULES = REPOSITORY / "collector-config" / "prometheus" / "rules"
 
 
 class Prometheus:
-    """The API of a Prometheus that runs."""
+    """The API of a Prometheus that runs at a URL."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def ask(self, path: str, **form: str) -> Any:
         """Return the data of an answer; an error of the query is a `RuntimeError`."""
         body = urllib.parse.urlencode(form).encode() or None  # without one it is a GET
-        request = urllib.request.Request(f"{self._url}/api/v1/{path}", body)
+        request = urllib.request.Request(f"{self.url}/api/v1/{path}", body)
         try:
             with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
                 return json.load(response)["data"]

@@ -25,7 +25,8 @@ SOURCE = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yaml").r
 INTERVAL_S = int(SOURCE["datasources"][0]["jsonData"]["timeInterval"].removesuffix("s"))
 CHOSEN = {"$__rate_interval": f"{4 * INTERVAL_S}s", "$service": ".*", "$instance": ".*"}
 """What Grafana puts in place of variables, with everything chosen and the shortest time shown."""
-UNITS = {"none", "short", "ops", "percent", "percentunit", "currencyUSD", "s", "bytes", "Bps"}
+UNITS = {"none", "short", "ops", "reqps", "percent", "percentunit", "currencyUSD", "s", "ms"}
+UNITS |= {"bytes", "Bps"}
 LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 SLOW_S = 300
 
@@ -55,7 +56,7 @@ def test_there_is_a_dashboard_for_each_question() -> None:
     """The files that the documentation lists."""
     assert set(DASHBOARDS) == {
         *("overview", "skills", "sovereignty", "cost-and-budgets", "efficiency"),
-        *("host-and-pipeline", "runbook"),
+        *("host-and-pipeline", "service-telemetry", "runbook"),
     }
 
 

@@ -387,10 +387,11 @@ if __name__ == "__main__":
 
 
 WITHOUT_THREADS = """
-import os, resource, signal, sys
+import os, resource, signal, sys, threading
 import otel_metrics
 os.chdir("/")
 otel_metrics.configure(metrics_exporter="none", logs_exporter="none")
+[thread.join() for thread in threading.enumerate() if thread.name == "otel-metrics-prices"]
 os.setgid(65534)
 os.setuid(int(sys.argv[1]))
 threads = int(open("/proc/self/status").read().split("Threads:")[1].split()[0])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,26 @@ def test_declarative(folder: Path) -> None:
     assert len(lines(shown)) == 2
     assert total(folder, "sovereignty.events") == 2
     assert services == {"declarative"}
+
+
+def test_service_telemetry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue is sampled each second, in bands of the example's own, and worked off."""
+    # Of all processes of a service on this host one asks the database: here this one.
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", f"service.namespace=t-{uuid.uuid4().hex}")
+    prepare, create, work = commands("service_telemetry/worker.py")
+    assert commands("service_telemetry/service.py")[:2] == [prepare, create]
+    _, _, sample, show = commands("service_telemetry/service.py")
+
+    assert run(folder, prepare)[0] == ""
+    assert run(folder, create)[0] == "30 tasks wait in emails\n"
+    assert run(folder, sample) == ("in ./telemetry\n", "")
+    payloads = [line["attributes"]["payload"] for line in lines(run(folder, show)[0])]  # type: ignore[index]  # an event's
+    depths = [each for each in payloads if each["metric_id"] == "executor.queue_depth"]
+    assert {(each["value"], each["computed_band"]) for each in depths} == {(30, "critical")}
+    assert {"infra.memory_utilization", "infra.pod_ready_ratio"} <= {
+        each["metric_id"] for each in payloads
+    }
+    assert run(folder, work)[0] == "worker-1 finished 30 tasks\n"
 
 
 @contextmanager

@@ -61,5 +61,5 @@ def _no_thread_is_left() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("otel-exporter-ndjson"):
-            thread.join(2)
+            thread.join(30)  # a disk that others use, too
             assert not thread.is_alive(), thread.name

@@ -131,6 +131,7 @@ class _Recorder:
         self._lock = threading.Lock()
         self._next: dict[int, int] = {}
         self._told: set[int] = set()
+        self._others = frozenset(threading.enumerate())  # another test may have left one
         clocks = Clocks(past.clock.world_ns, past.clock.monotonic_s)
         self._audit = AuditLog(settings, fs=fs, clocks=clocks)
         self._events, self._metrics = [
@@ -165,16 +166,28 @@ class _Recorder:
                 self._past.clock.pass_by(number)
             case "day":
                 self._past.clock.pass_by(DAY_NS / 10**9)
-        _rest("zstd")
+        self._rest("zstd")
 
     def close(self) -> None:
         """End in order."""
         for writer in (self._events, self._metrics):
             writer.close(WAIT_S)
-        _rest("zstd")
+        self._rest("zstd")
         self._audit.close()
-        _rest("zstd")
-        _rest("sync")
+        self._rest("zstd")
+        self._rest("sync")
+
+    def _rest(self, name: str) -> None:
+        """Wait until our threads of this name have ended, so that a seed says all."""
+        wanted = f"otel-exporter-ndjson-{name}"
+        while running := [
+            thread
+            for thread in threading.enumerate()
+            if thread.name == wanted and thread not in self._others
+        ]:
+            for thread in running:
+                with suppress(RuntimeError):  # it is just being started
+                    thread.join(WAIT_S)
 
     def _flush(self) -> None:
         """Tell what a flush of both signals promises: all that was acknowledged before it."""
@@ -282,15 +295,6 @@ def _metrics(numbers: list[int], time_ns: int) -> MetricsData:
     total: Any = Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
     scoped = ScopeMetrics(_SCOPE, [Metric("orders", "Orders.", "1", total)], "")
     return MetricsData([ResourceMetrics(_RESOURCE, [scoped], "")])
-
-
-def _rest(name: str) -> None:
-    """Wait until the threads of this name have ended, so that a seed says all."""
-    wanted = f"otel-exporter-ndjson-{name}"
-    while running := [thread for thread in threading.enumerate() if thread.name == wanted]:
-        for thread in running:
-            with suppress(RuntimeError):  # it is just being started
-                thread.join(WAIT_S)
 
 
 def settled(past: Past) -> Past:

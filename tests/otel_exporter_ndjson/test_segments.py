@@ -68,9 +68,8 @@ def test_every_truncation_keeps_the_valid_prefix(sealed: Path) -> None:
             line for line in whole.splitlines(keepends=True) if line.startswith(b'{"kind":"metric"')
         ]
         assert records == expected, size
-        assert [finding.kind for finding in findings] == (
-            [] if size == len(whole) else ["torn_tail"]
-        )
+        kinds = [] if size == len(whole) else ["torn_tail"]
+        assert [finding.kind for finding in findings] == kinds, findings
         assert not check(data[:size].splitlines(keepends=True)).sealed
 
 

@@ -306,7 +306,7 @@ def test_a_full_disk_takes_nothing_from_the_page(
 
 
 DAEMON = """
-import os, sys
+import os, sys, threading
 from opentelemetry.sdk.metrics import MeterProvider
 from otel_exporter_prometheus import PrometheusMetricReader
 service, port = sys.argv[1], int(sys.argv[2])
@@ -316,6 +316,9 @@ counter = provider.get_meter("test").create_counter("c")
 counter.add(1)
 print("ready", flush=True)
 sys.stdin.readline()
+for thread in threading.enumerate():  # what is open still of a scrape is closed by its number
+    if thread.name == "otel-prometheus-serve":
+        thread.join()
 os.closerange(3, 1000)  # as libraries that make a daemon of a process do
 files = [os.open(f"own-{number}", os.O_CREAT | os.O_RDWR) for number in range(30)]
 counter.add(10)

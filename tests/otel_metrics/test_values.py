@@ -3,6 +3,7 @@
 import datetime
 import enum
 import math
+import time
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
@@ -302,6 +303,15 @@ def test_a_secret_is_masked_whatever_stands_around_it(secret: str, before: str, 
 
     assert secret not in kept
     assert values.MASK in kept
+
+
+@pytest.mark.slow
+def test_a_text_that_begins_a_secret_again_and_again_is_looked_at_soon() -> None:
+    """What a program says must not hold up the service."""
+    began = time.process_time()
+    values.clean("eyJ-" * 16_384)
+
+    assert time.process_time() - began < 1
 
 
 def test_ids_that_are_secrets_stay_apart() -> None:

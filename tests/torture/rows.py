@@ -11,6 +11,7 @@ from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, small_kills
 from tests.torture.mounts import Kind
 from tests.torture.plan import Plan
+from tests.torture.playbooks import cut_playbooks, killed_playbooks
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.simulated import simulated
@@ -18,13 +19,18 @@ from tests.torture.skill_files import large_lines, shared_skill
 from tests.torture.store_disks import cut_databases, failing_ledger, failing_store
 from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
+from tests.torture.windows import killed_windows
 
 __all__ = ["GROUPS"]
 
 LARGE_PART: Final = 0.1
 """The part of the kills that hits large writes."""
+PLAYBOOK_PART: Final = 0.1
+"""The number of kills and power cuts of playbooks, as a part of those of archives."""
 STORE_PART: Final = 0.05
 """The number of kills and power cuts of databases, as a part of those of archives."""
+WINDOWS_PART: Final = 0.03
+"""The number of kills of windows of service telemetry, likewise."""
 KINDS: Final[tuple[Kind, ...]] = ("ext4", "xfs")
 """The file systems whose power is cut."""
 CUT_PARTS: Final = {"always": 0.6, "interval": 0.3, "never": 0.1}
@@ -67,11 +73,18 @@ def _crowds(plan: Plan) -> Iterator[Figures]:
 
 def _stores(plan: Plan) -> Iterator[Figures]:
     yield killed_stores(plan, ceil(plan.cycles * STORE_PART))
+    yield killed_windows(plan, ceil(plan.cycles * WINDOWS_PART))
     yield mixed_operations(plan)
     yield failing_store(plan)
     yield failing_ledger(plan)
     for kind in KINDS:
         yield cut_databases(plan, kind, max(1, int(plan.cuts * STORE_PART)))
+
+
+def _playbooks(plan: Plan) -> Iterator[Figures]:
+    yield killed_playbooks(plan, ceil(plan.cycles * PLAYBOOK_PART))
+    for kind in KINDS:
+        yield cut_playbooks(plan, kind, max(1, int(plan.cuts * PLAYBOOK_PART)))
 
 
 def _damage(plan: Plan) -> Iterator[Figures]:
@@ -113,6 +126,7 @@ GROUPS: Final[dict[str, Callable[[Plan], Iterator[Figures]]]] = {
     "damage": _damage,
     "files": lambda plan: iter([shared_skill(plan), large_lines(plan)]),
     "forks": lambda plan: iter([forks_under_load(plan)]),
+    "playbooks": _playbooks,
     "stores": _stores,
     "collector": _collector,
     "simulated": lambda plan: iter([simulated(plan)]),

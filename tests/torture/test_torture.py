@@ -15,12 +15,14 @@ from tests.torture.forks import forks_under_load
 from tests.torture.fsyncs import failed_fsync
 from tests.torture.kills import SIGNALS, SYNCS, killed_in_large_writes, killed_lives, small_kills
 from tests.torture.plan import Plan
+from tests.torture.playbooks import cut_playbooks, killed_playbooks
 from tests.torture.power import power_cuts
 from tests.torture.removals import REMOVALS, removed_under_a_writer
 from tests.torture.skill_files import large_lines, shared_skill
 from tests.torture.store_disks import cut_databases, failing_ledger, failing_store
 from tests.torture.stores import killed_stores, mixed_operations
 from tests.torture.syscalls import SCENARIOS, killed_at_calls, killed_recoveries
+from tests.torture.windows import killed_windows
 from tests.torture.workers import Load
 
 pytestmark = pytest.mark.slow
@@ -140,6 +142,22 @@ def test_forks_under_load_start_from_zero(plan: Plan) -> None:
 def test_killed_stores_are_made_whole(plan: Plan) -> None:
     """I-4: after the next start a store has the events of the archive, each once."""
     held(killed_stores(plan, 30))
+
+
+def test_killed_windows_are_kept_once(plan: Plan) -> None:
+    """I-4: each window that is over has one snapshot with every sample, and its event."""
+    held(killed_windows(plan, 30))
+
+
+def test_killed_playbooks_do_nothing_twice(plan: Plan) -> None:
+    """M3: killed between intent and result, a run is unknown, and its action is not done again."""
+    held(killed_playbooks(plan, 50))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_power_cuts_let_nothing_be_done_twice(plan: Plan, kind: str) -> None:
+    """M3: what ran when the power went is known to the ledger or to the audit."""
+    held(cut_playbooks(plan, kind, 4))  # type: ignore[arg-type] # one of the two
 
 
 def test_who_reads_and_then_writes_is_never_refused(plan: Plan) -> None:
@@ -299,6 +317,13 @@ def test_a_planted_file_for_all_is_seen(plan: Plan) -> None:
     figures = crowds.crowd(plan, "events", Sharing())
 
     assert figures.violations
+
+
+def test_a_planted_action_that_is_done_again_is_seen(plan: Plan) -> None:
+    """What runs once more after a kill is told from what runs once."""
+    violations = killed_playbooks(plan, 8, planted=True).violations
+
+    assert any("done 2 times" in each for each in violations)
 
 
 def test_a_planted_lack_of_a_guard_is_seen(plan: Plan) -> None:

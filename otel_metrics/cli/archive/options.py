@@ -41,6 +41,7 @@ __all__ = [
 
 ARCHIVE_VARIABLE: Final = "OTEL_EXPORTER_NDJSON_PATH"
 KEY_VARIABLE: Final = "OTEL_EXPORTER_NDJSON_SEAL_KEY_FILE"
+_NO_KEY: Final = "name a key that this user may read; otel-metrics archive keygen makes one"
 DEFAULT_ARCHIVE: Final = "./telemetry"
 EXIT_NO: Final = 1
 EXIT_WRONG: Final = 2
@@ -111,7 +112,7 @@ def seal_key(context: click.Context, path: str | None) -> SealKey | None:
     try:
         return read_key(path)
     except OSError as error:
-        _end(context, f"{named}={path}: {error.strerror}", EXIT_WRONG)
+        _end(context, f"{named}={path}: {error.strerror}; {_NO_KEY}", EXIT_WRONG)
     except NdjsonError as error:
         _end(context, str(error).replace("seal_key_file=", f"{named}=", 1), EXIT_WRONG)
 

@@ -21,6 +21,7 @@ class Asking:
     """
 
     def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
         self.queries = Queries(catalog, scope=SERVICE)
         self.instances = Queries(catalog, scope=f'{SERVICE},instance=~"$instance"')
         present = self.metric("pipeline.progress.age").prometheus

@@ -43,6 +43,19 @@ def test_with_nothing_set_nothing_needs_to_be_running() -> None:
         ("OTEL_PYTHON_METRICS_EXECUTIONS_DIR", "/srv/it", "executions_dir", "/srv/it"),
         ("OTEL_PYTHON_METRICS_SOVEREIGNTY_DB", "/srv/s.db", "sovereignty_db", "/srv/s.db"),
         ("OTEL_PYTHON_METRICS_BUDGETS_DB", "/srv/b.db", "budgets_db", "/srv/b.db"),
+        ("OTEL_PYTHON_METRICS_SERVICE_DB", "/srv/t.db", "service_db", "/srv/t.db"),
+        ("OTEL_PYTHON_METRICS_SERVICE_SQL_URL", "sqlite:///t", "service_sql_url", "sqlite:///t"),
+        (
+            "OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL",
+            "https://prometheus/p",
+            "service_prometheus_url",
+            "https://prometheus/p",
+        ),
+        ("OTEL_PYTHON_METRICS_SERVICE_WINDOW", "1s", "service_window_s", 1.0),
+        ("OTEL_PYTHON_METRICS_PLAYBOOKS", "/etc/p.yaml", "playbooks", "/etc/p.yaml"),
+        ("OTEL_PYTHON_METRICS_REMEDIATION_DB", "/srv/r.db", "remediation_db", "/srv/r.db"),
+        ("OTEL_PYTHON_METRICS_REMEDIATION_STOP", "true", "remediation_stop", True),
+        ("OTEL_PYTHON_METRICS_ACTORS_FILE", "/etc/actors", "actors_file", "/etc/actors"),
         ("OTEL_BLRP_MAX_QUEUE_SIZE", "9", "events_queue_max", 9),
         ("OTEL_BLRP_SCHEDULE_DELAY", "250", "events_delay_s", 0.25),
         (
@@ -74,6 +87,9 @@ def test_a_variable_means_what_it_says(
         ("OTEL_METRIC_EXPORT_INTERVAL", "9999999999999", "used instead: 60s"),
         ("OTEL_PYTHON_METRICS_EXIT_TIMEOUT", "-1", "used instead: 2s"),
         ("OTEL_PYTHON_METRICS_STRICT", "yes", "accepted: true, false"),
+        ("OTEL_PYTHON_METRICS_SERVICE_WINDOW", "900ms", "used instead: 300s"),
+        ("OTEL_PYTHON_METRICS_SERVICE_WINDOW", "2d", "must be at most 86400 s; used instead: 300s"),
+        ("OTEL_PYTHON_METRICS_REMEDIATION_STOP", "1", "accepted: true, false"),
         ("OTEL_PYTHON_METRICS_EVENT_CONTENT", "redact", "did you mean 'redacted'?"),
         ("OTEL_PYTHON_METRICS_HOST_METRICS", "on", "accepted: auto, off, per_core"),
         ("OTEL_BLRP_MAX_QUEUE_SIZE", "many", "used instead: 2048"),
@@ -90,6 +106,54 @@ def test_a_bad_value_is_named_and_the_default_used(variable: str, value: str, sa
     assert (problem.variable, problem.value) == (variable, value)
     assert said in f"{problem.variable} {problem.message}"
     assert settings.interval_s == 60.0
+
+
+@pytest.mark.parametrize("value", ["1", "yes", "on", "ture", "stop"])
+def test_a_kill_switch_that_is_misspelt_stops(value: str) -> None:
+    """Who sets it wants nothing to run."""
+    settings, (problem,) = from_environ({"OTEL_PYTHON_METRICS_REMEDIATION_STOP": value})
+
+    assert settings.remediation_stop
+    assert problem.message == "accepted: true, false; used instead: true"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "accepted"),
+    [
+        ("OTEL_PYTHON_METRICS_SERVICE_SQL_URL", "joe:hunter2@db/tasks", "sqlite:////srv/tasks.db"),
+        ("OTEL_PYTHON_METRICS_SERVICE_SQL_URL", "/srv/hunter2.db", "sqlite:////srv/tasks.db"),
+        ("OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL", "joe:hunter2@p", "http://prometheus:9090"),
+        ("OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL", "ftp://hunter2", "http://prometheus:9090"),
+        ("OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL", "http://", "http://prometheus:9090"),
+        ("OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL", "http://[", "http://prometheus:9090"),
+        (
+            "OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL",
+            "http://p:hunter2",
+            "http://prometheus:9090",
+        ),
+    ],
+)
+def test_what_is_no_url_is_refused_and_told_to_nobody(
+    variable: str, value: str, accepted: str
+) -> None:
+    """It may hold a password; the problem says what a URL looks like."""
+    settings, problems = from_environ({variable: value})
+    (problem,) = problems
+
+    assert (problem.variable, problem.value) == (variable, "***")
+    assert accepted in problem.message
+    assert "hunter2" not in f"{problem} {settings}"
+    assert (settings.service_sql_url, settings.service_prometheus_url) == (None, None)
+
+
+def test_settings_do_not_show_the_password_of_a_database() -> None:
+    """However they come into a log."""
+    url = "postgresql://joe:hunter2@db/tasks"
+
+    settings, _ = from_environ({"OTEL_PYTHON_METRICS_SERVICE_SQL_URL": url})
+
+    assert settings.service_sql_url == url
+    assert "hunter2" not in repr(settings)
 
 
 def test_a_spelling_of_otlp_chooses_its_protocol() -> None:

@@ -19,6 +19,7 @@ SPACE = "system.filesystem.mountpoint system.device"
 CPU = "cpu.mode cpu.logical_number source"
 EXPORT = "otel.component.name otel.component.type error.type"
 INFERENCE = "gen_ai.client.inference"
+OF = "service.resource.id"
 
 # Written by hand from the contract: name | instrument | unit | attributes | Prometheus.
 CONTRACT = f"""
@@ -96,6 +97,36 @@ container.cpu.usage | gauge | {{cpu}} | cpu.mode source | container_cpu_usage
 container.memory.usage | updowncounter | By | source | container_memory_usage_bytes
 container.memory.limit | updowncounter | By | source | container_memory_limit_bytes
 
+api.latency_p95 | gauge | ms | {OF} | api_latency_p95_milliseconds
+api.error_rate | gauge | {{ratio}} | {OF} | api_error_rate
+api.request_rate | gauge | {{request}}/s | {OF} | api_request_rate_per_second
+api.saturation | gauge | % | {OF} | api_saturation_percent
+executor.queue_depth | gauge | {{task}} | {OF} | executor_queue_depth
+executor.task_latency | gauge | s | {OF} | executor_task_latency_seconds
+executor.worker_utilization | gauge | % | {OF} | executor_worker_utilization_percent
+learning.sessions_started | gauge | {{session}} | {OF} | learning_sessions_started
+learning.sources_verified | gauge | % | {OF} | learning_sources_verified_percent
+learning.sandbox_pass_rate | gauge | % | {OF} | learning_sandbox_pass_rate_percent
+learning.governance_blocks | gauge | {{source}} | {OF} | learning_governance_blocks
+learning.source_freshness_ratio | gauge | % | {OF} | learning_source_freshness_ratio_percent
+learning.collector_health | gauge | s | {OF} | learning_collector_health_seconds
+autonomy.plan_success_rate | gauge | % | {OF} | autonomy_plan_success_rate_percent
+autonomy.approvals_pending | gauge | {{approval}} | {OF} | autonomy_approvals_pending
+autonomy.autonomy_ratio | gauge | % | {OF} | autonomy_autonomy_ratio_percent
+autonomy.rollback_rate | gauge | % | {OF} | autonomy_rollback_rate_percent
+infra.cpu_utilization | gauge | % | {OF} | infra_cpu_utilization_percent
+infra.memory_utilization | gauge | % | {OF} | infra_memory_utilization_percent
+infra.disk_usage | gauge | % | {OF} | infra_disk_usage_percent
+infra.pod_ready_ratio | gauge | % | {OF} | infra_pod_ready_ratio_percent
+telemetry.collector_uptime | gauge | % | {OF} | telemetry_collector_uptime_percent
+telemetry.publish_latency | gauge | ms | {OF} | telemetry_publish_latency_milliseconds
+telemetry.schema_failures | gauge | {{event}} | {OF} | telemetry_schema_failures
+trigger.mesh_queue_depth | gauge | {{event}} | {OF} | trigger_mesh_queue_depth
+trigger.handler_error_rate | gauge | % | {OF} | trigger_handler_error_rate_percent
+service.source.errors | counter | {{error}} | service.metric service.source error.type | service_source_errors_total
+remediation.actions | counter | {{action}} | playbook.id remediation.result | remediation_actions_total
+remediation.approvals.pending | gauge | {{approval}} | | remediation_approvals_pending
+
 otel.sdk.exporter.metric_data_point.exported | counter | {{data_point}} | {EXPORT} | otel_sdk_exporter_metric_data_point_exported_total
 otel.sdk.exporter.log.exported | counter | {{log_record}} | {EXPORT} | otel_sdk_exporter_log_exported_total
 otel.sdk.exporter.operation.duration | histogram | s | {EXPORT} | otel_sdk_exporter_operation_duration_seconds
@@ -148,7 +179,38 @@ LAYERED = WORK | {"sovereignty.layer", "sovereignty.path"}
 STANDING = {"budget.name", "budget.unit", "budget.scope", "budget.subject", "budget.period"}
 STANDING |= {f"budget.amount_{field}" for field in ("limit", "used", "reserved", "remaining")}
 STANDING |= {"budget.resets_at"}
+ENTRY = {"sequence", "actor", "action", "resource", "subsystem", "payload", "result"}
+ENTRY |= {"timestamp", "previous_hash", "entry_hash", "remediation.ledger.id"}
+ASKED = {
+    "playbook.id",
+    "metric_id",
+    "service.band",
+    "reason",
+    "remediation.key",
+    "remediation.detail",
+}
+ASKED |= {f"remediation.{field}" for field in ("parameters", "plan", "plan.sha256")}
+ASKED |= {"remediation.approval.id", "remediation.configuration.sha256"}
+RUN_OF = ENTRY | ASKED | {"remediation.run.id"}
+SAMPLES = {f"{kind}_samples" for kind in ("expected", "missing", "late", "not_a_number")}
 EVENTS = {
+    "service.sample": {"event_type", "source", "actor", "resource", "payload"},
+    "service.snapshot": {"snapshot_id", "metric_id", "resource_scope", "resource_id", "stats"}
+    | {"window_start", "window_end", "bands", "latest_band", "derived_actions", "created_at"}
+    | {"aggregation", "value"}
+    | SAMPLES,
+    "service.recommendation": {"recommendation_id", "metric_id", "resource", "band"}
+    | {"action_type", "playbook_id", "confidence", "reason", "observed_at"},
+    "remediation.notified": {"playbook.id", "actor", "resource", "reason", "metric_id"}
+    | {"service.band", "remediation.key", "remediation.parameters"},
+    "remediation.requested": RUN_OF | {"remediation.decision"},
+    "remediation.intent": RUN_OF,
+    "remediation.result": RUN_OF
+    | {"remediation.result", "remediation.exit_code"}
+    | {"remediation.output", "remediation.output.sha256"},
+    "remediation.verified": RUN_OF | {"remediation.verified"},
+    "remediation.approval": ENTRY | ASKED | {"remediation.approval.decision"},
+    "remediation.switched": ENTRY | {"reason"},
     "skill.performance": RAN
     | {"execution_time_ms", "exception_occurred", "exception_type", "memory_usage_mb"},
     "skill.outcome": RAN

@@ -82,6 +82,7 @@ def test_every_annotation_reaches_the_metric(tmp_path: Path) -> None:
             unit: "{order}"
             brief: Orders that wait.
             stability: stable
+            attributes: [{ref: service.resource.id}]
             annotations:
               prometheus: shop_queue
               value_type: int
@@ -92,7 +93,17 @@ def test_every_annotation_reaches_the_metric(tmp_path: Path) -> None:
                 good: {upper: 25}
                 critical: {lower: 75}
               playbooks: {warning: scale-workers, critical: spawn-emergency-shard}
-              source: sql
+              source:
+                type: sql
+                interval: 30s
+                timeout: 500ms
+                aggregation: max
+                scope: queue
+                unit_name: count
+                url_variable: SHOP_DB_URL
+                query: |-
+                  -- all that wait
+                  SELECT count(*) FROM orders
         """
 
     metric = loaded(textwrap.dedent(text), tmp_path).metrics["shop.queue"]
@@ -110,7 +121,18 @@ def test_every_annotation_reaches_the_metric(tmp_path: Path) -> None:
         "ttl_s": 300.0,
         "bands": {"good": {"upper": 25.0}, "critical": {"lower": 75.0}},
         "playbooks": {"warning": "scale-workers", "critical": "spawn-emergency-shard"},
-        "source": "sql",
+        "source": {
+            "type": "sql",
+            "interval_s": 30.0,
+            "timeout_s": 0.5,
+            "aggregation": "max",
+            "scope": "queue",
+            "unit_name": "count",
+            "url_variable": "SHOP_DB_URL",
+            "query": "-- all that wait\nSELECT count(*) FROM orders",
+        },
+        "attributes": ("service.resource.id",),
+        "levels": {"service.resource.id": "recommended"},
         "observable": True,
         "stability": "stable",
     }
@@ -157,7 +179,7 @@ def test_an_event_may_carry_what_no_metric_may(tmp_path: Path) -> None:
         ("definition/2", "definition/1", "1: file_format: 'definition/1' is not read; write definition/2"),
         ("file_format: definition/2\n", "", "1: file_format: is missing; add file_format: definition/2"),
         ("metrics:", "metrcs:", "7: metrcs: is no known key; did you mean 'metrics'?"),
-        ("metrics:", "spans:", "7: spans: is no known key; known keys: attributes, events, file_format, metric_refinements, metrics"),
+        ("metrics:", "spans:", "7: spans: is no known key; known keys: attributes, events, file_format, metric_refinements, metrics, playbooks"),
         ("    type: string", "    type: strin", "4: attributes[shop.region].type: 'strin' is not one of string, int, double, boolean, string[], int[], double[], boolean[], any; did you mean 'string'?"),
         ("    type: string\n", "", "3: attributes[shop.region].type: is missing; add type: one of string, int, double, boolean, string[], int[], double[], boolean[], any"),
         ("    type: string", "    type: {members: []}", "4: attributes[shop.region].type.members: is missing; list the values that the attribute may have"),
@@ -176,7 +198,7 @@ def test_an_event_may_carry_what_no_metric_may(tmp_path: Path) -> None:
         ("counter", "conter", "9: metrics[shop.orders].instrument: 'conter' is not one of counter, updowncounter, gauge, histogram; did you mean 'counter'?"),
         ("counter", "summary", "9: metrics[shop.orders].instrument: 'summary' is not one of counter, updowncounter, gauge, histogram; choose one"),
         ("counter", "histogram", "8: metrics[shop.orders].annotations.buckets: a histogram without buckets; add annotations.buckets: the upper bounds in the metric's unit, ascending"),
-        ("name: shop.orders", "name: skill.executions", "8: metrics[skill.executions].name: the metric 'skill.executions' is built in and cannot be redefined; choose another name, or add attributes to it under metric_refinements"),
+        ("name: shop.orders", "name: skill.executions", "8: metrics[skill.executions].name: the metric 'skill.executions' is built in and cannot be redefined; choose another name, or refine it under metric_refinements"),
         ("name: shop.orders", "name: skill.execution_s", None),
         ("name: shop.orders", "name: skill-executions", "8: metrics[skill-executions].name: skill_executions_total in Prometheus is 'skill.executions' already; choose another name"),
         ("name: shop.orders", "name: 9lives", "8: metrics[9lives].name: '9lives' is no name; use letters, digits, '.', '_' and '-', a letter first, at most 255 characters"),
@@ -218,7 +240,7 @@ def test_a_wrong_key_is_named_with_line_and_remedy(
         ("series_budget: true", "series_budget: is no number of attribute sets; write a whole number from 1 to 1000000"),
         ("series_budget: many", "series_budget: is no number of attribute sets; write a whole number from 1 to 1000000"),
         ("observable: maybe", "observable: is 'maybe', a text; write true or false"),
-        ("source: 3", "source: is 3; make it text, in quotes"),
+        ("source: 3", "source: is for a gauge, and this is a counter; remove it"),
         ("bands: {good: {upper: 1}}", "bands.critical: is missing; give its lower or its upper bound"),
         ("bands: {good: {upper: 1}, critical: {}}", "bands.critical: has no bound; give its lower or its upper bound"),
         ("bands: {good: {lower: 2, upper: 1}, critical: {lower: 3}}", "bands.good: lower is above upper; swap them"),
@@ -287,13 +309,13 @@ def test_a_time_has_a_unit_or_is_in_seconds(ttl: str, seconds: float, tmp_path: 
     ("refinement", "problem"),
     [
         ("{id: a, ref: skill.execution, attributes: []}", "ref: there is no metric 'skill.execution'; did you mean 'skill.executions'?"),
-        ("{id: a, attributes: []}", "ref: is missing; name the metric that gets the attributes"),
-        ("{id: a, ref: skill.executions, unit: s}", "unit: is no known key; known keys: attributes, id, ref"),
+        ("{id: a, attributes: []}", "ref: is missing; name the metric that is refined"),
+        ("{id: a, ref: skill.executions, unit: s}", "unit: is no known key; known keys: annotations, attributes, id, ref"),
         ("{id: a, ref: skill.executions, attributes: [{ref: error.type}]}", "attributes[0].ref: 'error.type' is there already; remove it"),
         ("{id: a, ref: skill.executions, attributes: [{ref: metadata}]}", "attributes[0].ref: 'metadata' is of type any, which no metric can carry; refer to it in an event"),
     ],
 )  # fmt: skip
-def test_a_refinement_only_adds_attributes(refinement: str, problem: str, tmp_path: Path) -> None:
+def test_a_refinement_redefines_nothing(refinement: str, problem: str, tmp_path: Path) -> None:
     """A built-in metric means the same to everybody who charts it."""
     found = problems(f"{VALID}metric_refinements:\n  - {refinement}\n", tmp_path)
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from otel_metrics.catalog import builtin
 from otel_metrics.cli.main import root
-from otel_metrics.render.docs import EXAMPLE
+from otel_metrics.render.own_catalog import EXAMPLE
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -64,7 +64,11 @@ def test_a_file_that_holds_is_confirmed(own: Path) -> None:
 
     assert result.output == (
         "shop.order.duration is shop_order_duration_seconds in Prometheus\n"
+        "executor.queue_depth has source of the file's own\n"
+        "executor.queue_depth has bands of the file's own\n"
+        "executor.queue_depth has playbooks of the file's own\n"
         "skill.executions also takes shop.region\n"
+        "hire-pickers is a playbook of low risk, tier 1\n"
         f"{own}: no problems\n"
     )
     assert result.exit_code == 0
@@ -105,6 +109,27 @@ def test_a_name_that_is_not_the_same_on_every_path_is_refused(
     assert result.exit_code == 1
 
 
+def test_an_undefined_playbook_and_crossing_bands_are_named_with_line_and_remedy(
+    own: Path,
+) -> None:
+    """What would recommend nothing, or two things at once, is refused before it runs."""
+    wrong = EXAMPLE.replace("lower: 500", "lower: 50").replace(
+        "critical: scale-", "critical: scael-"
+    )
+    own.write_text(wrong, encoding="utf-8")
+    of = "metric_refinements[shop.queue].annotations"
+
+    result = run("check", str(own))
+
+    assert result.output == (
+        f"{own}:31: {of}.bands.critical: crosses good: both have the values from 50 to 100; "
+        "move a bound, so that good ends where it begins\n"
+        f"{own}:32: {of}.playbooks.critical: there is no playbook 'scael-workers'; "
+        "did you mean 'scale-workers'?\n"
+    )
+    assert result.exit_code == 1
+
+
 @pytest.mark.parametrize("command", [("list", "--catalog"), ("check",)])
 def test_a_missing_file_is_named(command: tuple[str, ...]) -> None:
     """No traceback: one line, and the status says no."""
@@ -120,7 +145,7 @@ def test_render_writes_the_pages_and_check_finds_them_current(tmp_path: Path) ->
     checked = run("render", "docs", "--check", "--out", str(tmp_path / "reference"))
 
     names = {path.name for path in (tmp_path / "reference").iterdir()}
-    assert names == {"commands.md", "environment.md", "events.md", "metrics.md"}
+    assert names == {"commands.md", "environment.md", "events.md", "metrics.md", "playbooks.md"}
     assert (rendered.exit_code, checked.exit_code, checked.output) == (0, 0, "")
 
 

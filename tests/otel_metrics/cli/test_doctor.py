@@ -297,6 +297,33 @@ def test_a_wrong_catalog_is_refused(tmp_path: Path, content: str | None, why: st
 
 
 @pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read: No such file or directory; name a readable file"),
+        ("playbooks: {shift-laod: {steps: []}}\n", "did you mean 'shift-load'?"),
+        ("polcy: []\nenabeld: true\n", "(and 1 more: otel-metrics playbooks list)"),
+    ],
+)
+def test_a_wrong_file_of_playbooks_is_refused(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    """Status 1, with the first problem."""
+    file = tmp_path / "playbooks.yaml"
+    if content is not None:
+        file.write_text(content)
+        file.chmod(0o600)
+    status, said = answer(
+        {"OTEL_METRICS_EXPORTER": "none", "OTEL_PYTHON_METRICS_PLAYBOOKS": str(file)}
+    )
+
+    (problem,) = said["problems"]
+    assert status == 1
+    assert problem.startswith(f"OTEL_PYTHON_METRICS_PLAYBOOKS={file}: {file}:")
+    assert why in problem
+    assert problem.endswith("; no playbook runs until it is right")
+
+
+@pytest.mark.parametrize(
     "environ",
     [
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://joe:hunter2@127.0.0.1:1"},
@@ -305,6 +332,11 @@ def test_a_wrong_catalog_is_refused(tmp_path: Path, content: str | None, why: st
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1/?key=hunter2"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "htp://joe:hunter2@127.0.0.1:1"},
         {"OTEL_METRICS_EXPORTER": "http://joe:hunter2@127.0.0.1"},
+        {"OTEL_PYTHON_METRICS_SERVICE_SQL_URL": "postgresql://joe:hunter2@127.0.0.1/tasks"},
+        {"OTEL_PYTHON_METRICS_SERVICE_SQL_URL": "postgresql:///tasks?password=hunter2"},
+        {"OTEL_PYTHON_METRICS_SERVICE_SQL_URL": "joe:hunter2@127.0.0.1"},
+        {"OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL": "http://joe:hunter2@127.0.0.1:9090"},
+        {"OTEL_PYTHON_METRICS_SERVICE_PROMETHEUS_URL": "htp://joe:hunter2@127.0.0.1:9090"},
         {"OTEL_RESOURCE_ATTRIBUTES": "http://joe:hunter2@127.0.0.1"},
         {"OTEL_EXPORTR_OTLP_HEADERS": "authorization=hunter2"},
         {"OTEL_EXPORTER_PROMETHEUS_BEARER": "hunter2"},

@@ -15,9 +15,10 @@ from otel_metrics.render import (
     environment_page,
     events_page,
     metrics_page,
+    playbooks_page,
     reference,
 )
-from otel_metrics.render.docs import EXAMPLE
+from otel_metrics.render.own_catalog import EXAMPLE
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 
@@ -64,9 +65,53 @@ def test_the_page_names_every_event_and_attribute() -> None:
         assert {f"`{name}`", *(f"`{key}`" for key in event.attributes)} <= explained
 
 
+def test_the_page_says_what_is_good_of_each_service_metric_and_where_it_comes_from() -> None:
+    """With the playbook of each band, and the query of what is asked of a database."""
+    page = metrics_page(builtin())
+    rows = tables(page)
+
+    assert [
+        "`api.saturation`",
+        "`%`",
+        "≤ 70",
+        "≥ 85",
+        "`spawn-extra-workers`",
+        "`shed-load`",
+    ] in rows
+    assert "70 to 85 | ≥ 90 or ≤ 60" in page
+    assert (
+        "| `infra.disk_usage` | `host`: `disk` | `volume` | 300 s | 5 s | `max` | `percent` |"
+    ) in page
+    for metric in builtin().metrics.values():
+        if metric.source is not None:
+            assert sum(row[0] == f"`{metric.name}`" for row in rows) == 3
+            assert f"-- {metric.name}\n{metric.source.query}" in page or not metric.source.query
+
+
+def test_the_page_of_playbooks_has_each_under_its_risk() -> None:
+    """With what it takes, what recommends it, and how soon it must have helped."""
+    page = playbooks_page(builtin())
+    sections = page.split("\n## ")[1:]
+
+    shown = {
+        section.partition(":")[0]: {row[0] for row in tables(section)[1:]} for section in sections
+    }
+    assert shown == {
+        f"{risk.capitalize()} risk": {
+            f"`{playbook.id}`" for playbook in builtin().playbooks.values() if playbook.risk == risk
+        }
+        for risk in ("low", "medium", "high", "critical")
+    }
+    assert (
+        "| `scale-workers` | Start workers of the queue. | `workers` How many workers there shall "
+        "be (integer, 1 to 50; default `2`) | `executor.queue_depth` | 600 s |"
+    ) in page
+
+
 def test_every_row_has_as_many_cells_as_its_head() -> None:
     """A stray bar in a text would shift every cell after it."""
-    for page in (metrics_page(builtin()), events_page(builtin())):
+    pages = (metrics_page(builtin()), events_page(builtin()), playbooks_page(builtin()))
+    for page in pages:
         width = 0
         for line in page.splitlines():
             if not line.startswith("|"):
@@ -142,7 +187,9 @@ def test_commands_are_shown_with_usage_options_and_help() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["commands.md", "environment.md", "events.md", "metrics.md"])
+@pytest.mark.parametrize(
+    "name", ["commands.md", "environment.md", "events.md", "metrics.md", "playbooks.md"]
+)
 def test_no_page_has_drifted(name: str) -> None:
     """After a change of what a page describes, run `otel-metrics catalog render docs`."""
     if not REFERENCE.is_dir():

@@ -8,7 +8,7 @@ import pytest
 
 from otel_metrics.catalog import builtin
 from otel_metrics.render.grafana import dashboard_files
-from otel_metrics.render.panels import banded
+from otel_metrics.render.panels import Steps, banded
 from otel_metrics.render.prometheus import groups
 from otel_metrics.render.rules import Recording
 from tests.collector_config.names import known, labels_of, metrics_of
@@ -82,6 +82,22 @@ def test_thresholds_are_the_bands_of_the_catalog() -> None:
     assert [(step["color"], step["value"]) for step in steps] == list(banded(disk))
     assert disk.bands is not None
     assert steps[-1] == {"color": "red", "value": disk.bands.critical.lower}
+
+
+@pytest.mark.parametrize(
+    ("metric", "steps"),
+    [
+        ("executor.queue_depth", (("green", None), ("orange", 25), ("red", 75))),
+        ("learning.sources_verified", (("red", None), ("orange", 70), ("green", 85))),
+        (
+            "autonomy.autonomy_ratio",
+            (("red", None), ("orange", 60), ("green", 70), ("orange", 85), ("red", 90)),
+        ),
+    ],
+)
+def test_what_is_critical_is_red_on_whichever_side(metric: str, steps: Steps) -> None:
+    """What should be low, what should be high, and what should be neither."""
+    assert banded(builtin().metrics[metric]) == steps
 
 
 def test_a_runbook_on_a_site_is_linked_to() -> None:

@@ -10,7 +10,7 @@ import yaml
 from otel_exporter_prometheus import naming
 from otel_metrics.catalog import builtin, load
 from otel_metrics.efficiency.recorder import DIP_BELOW
-from otel_metrics.render.docs import EXAMPLE
+from otel_metrics.render.own_catalog import EXAMPLE
 from otel_metrics.render.prometheus import groups, rule_files
 from otel_metrics.render.promql import PER_INSTANCE, Queries, label
 from otel_metrics.render.rules import Alert, Recording

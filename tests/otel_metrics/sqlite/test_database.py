@@ -49,6 +49,16 @@ def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
     assert said(database) == []
 
 
+def test_what_the_system_refuses_is_told_with_what_to_do() -> None:
+    """A folder in which the file cannot be made."""
+    path = Path("/proc/notes.db")
+    with pytest.raises(DatabaseError) as raised:
+        say(Database(path, ONE), "a")
+
+    assert str(raised.value).startswith(f"{path}: ")
+    assert str(raised.value).endswith("; name a file in a folder that this user may write in")
+
+
 @pytest.mark.slow
 def test_a_writer_waits_a_second_for_another_process(path: Path) -> None:
     """And is not told that anything was locked."""
@@ -138,6 +148,21 @@ def test_what_was_committed_survives_a_kill(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("synced", "level"), [(False, 1), (True, 2)])
+def test_commits_wait_for_the_disk_where_that_is_asked_for(
+    path: Path, synced: bool, level: int
+) -> None:
+    """SQLite's `synchronous` is NORMAL (1), or FULL (2), also after the connection was closed."""
+    database = Database(path, ONE, synced=synced)
+    seen = []
+    for _ in range(2):
+        with database.read() as connection:
+            seen.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+        database.close()
+
+    assert seen == [level, level]
+
+
 def test_a_full_disk_is_told_and_writing_resumes(tmp_path: Path) -> None:
     """What was committed stays, what does not fit is taken back whole."""
     try:
