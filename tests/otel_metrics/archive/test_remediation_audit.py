@@ -77,11 +77,11 @@ def test_without_an_archive_nothing_was_said(tmp_path: Path) -> None:
     assert [*audit_at(tmp_path).entries()] == []
 
 
-def test_what_is_not_on_the_disk_raises(tmp_path: Path) -> None:
+def test_what_is_not_on_the_disk_raises(audit: RemediationAudit, tmp_path: Path) -> None:
     """So that nothing is done that nobody could read of."""
     (tmp_path / "telemetry").write_text("no folder")
     with pytest.raises(OSError, match="the audit could not be written"):
-        audit_at(tmp_path).say("remediation.intent", {"sequence": 1})
+        audit.say("remediation.intent", {"sequence": 1})
 
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
