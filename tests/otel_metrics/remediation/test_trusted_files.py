@@ -137,7 +137,7 @@ def test_refusing_leaves_no_descriptor_open(path: Path, tmp_path: Path) -> None:
         refusal(tmp_path / "a")
         refusal(tmp_path / "nothing")
 
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert len(os.listdir("/proc/self/fd")) <= len(before)  # others of this process may end
 
 
 def test_a_program_must_be_executable(path: Path) -> None:

@@ -317,5 +317,5 @@ def test_a_run_leaves_no_descriptor_and_no_child(script: Script, run_id: str) ->
     for _ in range(3):
         run(step, run_id)
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # others of this process may end
     assert psutil.Process().children() == []
