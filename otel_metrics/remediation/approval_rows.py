@@ -13,7 +13,7 @@ from otel_metrics.remediation.audit import canonical
 from otel_metrics.remediation.clock import SECOND_US, Now
 from otel_metrics.remediation.considering import Considered
 from otel_metrics.remediation.model import Request, Value
-from otel_metrics.service.samples import BandName, Resource
+from otel_metrics.remediation.rows import named, request_of
 
 __all__ = [
     "Approval",
@@ -218,8 +218,7 @@ def _first(rows: sqlite3.Cursor) -> Approval | None:
 
 
 def _approvals(rows: sqlite3.Cursor) -> list[Approval]:
-    names = [column[0] for column in rows.description]
-    return [_approval(dict(zip(names, row, strict=True))) for row in rows]
+    return [_approval(row) for row in named(rows)]
 
 
 def _approval(row: Mapping[str, object]) -> Approval:
@@ -227,16 +226,7 @@ def _approval(row: Mapping[str, object]) -> Approval:
     return Approval(
         number=numbers["number"],
         id=texts["id"],
-        request=Request(
-            playbook=texts["playbook"],
-            parameters=json.loads(texts["given"]),
-            target=Resource(texts["scope"], texts["target"]),
-            actor=texts["actor"],
-            reason=texts["reason"],
-            key=texts["key"],
-            metric=texts["metric"],
-            band=cast("BandName | None", row["band"]),
-        ),
+        request=request_of(row, parameters="given"),
         parameters=json.loads(texts["parameters"]),
         plan=json.loads(texts["plan"]),
         configuration_sha256=texts["configuration"],

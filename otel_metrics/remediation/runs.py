@@ -12,7 +12,8 @@ from typing import Final, Literal, cast
 from otel_metrics.remediation.audit import canonical
 from otel_metrics.remediation.clock import SECOND_US, Now
 from otel_metrics.remediation.model import Request, Result, Value, Verification
-from otel_metrics.service.samples import BandName, Resource
+from otel_metrics.remediation.rows import named, request_of
+from otel_metrics.service.samples import BandName
 
 __all__ = [
     "Kind",
@@ -252,8 +253,7 @@ def history(
 
 
 def _runs(rows: sqlite3.Cursor) -> list[Run]:
-    names = [column[0] for column in rows.description]
-    return [_run(dict(zip(names, row, strict=True))) for row in rows]
+    return [_run(row) for row in named(rows)]
 
 
 def _run(row: Mapping[str, object]) -> Run:
@@ -262,16 +262,7 @@ def _run(row: Mapping[str, object]) -> Run:
         number=cast("int", row["number"]),
         id=texts["id"],
         kind=cast("Kind", row["kind"]),
-        request=Request(
-            playbook=texts["playbook"],
-            parameters=json.loads(texts["parameters"]),
-            target=Resource(texts["scope"], texts["target"]),
-            actor=texts["actor"],
-            reason=texts["reason"],
-            key=texts["key"],
-            metric=texts["metric"],
-            band=cast("BandName | None", row["band"]),
-        ),
+        request=request_of(row, parameters="parameters"),
         configuration_sha256=texts["configuration"],
         plan=json.loads(texts["plan"]),
         approval_id=texts["approval"],
